@@ -1,0 +1,39 @@
+# make demo   segment the sample X-rays and score them
+# make test   run the tests
+# make check  lint, format, types
+# Each creates the environment in .venv first, if it is not there.
+
+PYTHON ?= python3
+BIN := .venv/bin
+BUNDLE := lung_cxr_segmentation
+SAMPLES := bundles/$(BUNDLE)/samples
+DEMO := build/demo
+
+.PHONY: demo test check clean
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: .venv/installed
+	$(BIN)/semigan segment $(SAMPLES)/images -b $(BUNDLE) -o $(DEMO)/segmentation
+	$(BIN)/semigan evaluate --predictions $(DEMO)/segmentation --references $(SAMPLES)/masks --binary -o $(DEMO)/evaluation
+	@echo "Overlays and reconstructions: $(DEMO)/segmentation/report.html"
+	@echo "Scores:                       $(DEMO)/evaluation/report.html"
+
+# Not `python -m pytest`: that puts this folder before the installed package, which has its `cli` elsewhere.
+test: .venv/installed
+	$(BIN)/pytest -n 2
+
+# The types are checked on an installed copy, as mypy cannot see the mapping of folders to packages. build/lib is what
+# setuptools leaves behind; it would put deleted modules into the next copy.
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	rm -rf build/typed build/lib build/bdist.*
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target build/typed .
+	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p monai_semigan
+
+clean:
+	rm -rf .venv build
