@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Add a bias and apply a leaky ReLU with gain: ``gain * leaky_relu(x + bias, slope)``."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from monai_semigan.errors import ShapeError
+from monai_semigan.ops.backend import Backend, resolve_backend
+
+__all__ = ["ACTIVATION_GAIN", "LEAKY_SLOPE", "bias_act"]
+
+LEAKY_SLOPE = 0.2
+"""Slope of the leaky ReLU below zero (StyleGAN2 throughout)."""
+
+ACTIVATION_GAIN = math.sqrt(2.0)
+"""Keeps the variance of a unit normal through the activation (He et al. 2015; StyleGAN2 appendix B)."""
+
+
+def bias_act(
+    x: Tensor,
+    bias: Tensor | None,
+    *,
+    slope: float = LEAKY_SLOPE,
+    gain: float = ACTIVATION_GAIN,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Add a per-channel bias, apply leaky ReLU, scale.
+
+    Args:
+        x: ``(N, C)`` or ``(N, C, H, W)``, any floating dtype.
+        bias: ``(C,)``, or None for none.
+        slope: Slope below zero; 1 makes the activation linear.
+        gain: Factor of the result.
+        backend: ``reference`` or ``torch``; ``auto`` chooses.
+
+    Returns:
+        The shape and dtype of ``x``.
+
+    Raises:
+        ShapeError: ``bias`` does not have one entry per channel.
+    """
+    if bias is not None:
+        if bias.shape != x.shape[1:2]:
+            raise ShapeError(f"`bias` must have shape ({x.shape[1]},), got {tuple(bias.shape)}.")
+        bias = bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
+    if resolve_backend(backend) == "reference":
+        shifted = x if bias is None else x + bias
+        return torch.where(shifted >= 0, shifted, shifted * slope) * gain
+    # Both factors go into one pass: leaky_relu is positively homogeneous, so the gain can be applied before it.
+    scaled = x * gain if bias is None else torch.add(bias * gain, x, alpha=gain)
+    return scaled if slope == 1 else F.leaky_relu_(scaled, slope)
