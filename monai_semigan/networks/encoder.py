@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The encoder: an image to its styles w_plus.
+
+A feature pyramid (Lin et al. 2017) whose coarse levels predict the coarse styles and whose fine levels the fine ones,
+as offsets from the mean of w (Richardson et al. 2021, pixel2style2pixel, section 3). Group normalization instead of
+batch normalization: a prediction never depends on its batch mates, and training and inference compute the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from monai_semigan.errors import ConfigError, ShapeError, check_shape
+
+__all__ = ["Encoder"]
+
+COARSE_LAYERS = 3
+"""Styles 0 to 2 come from the coarsest level (SemanticGAN's assignment)."""
+
+MEDIUM_LAYERS = 4
+"""Styles 3 to 6 come from the middle level."""
+
+HEAD_GRID = 4
+"""Heads read their level pooled to 4 x 4 cells: where things are survives, at any image size."""
+
+
+class EncoderBlock(nn.Module):
+    """Residual block with group normalization; halves the resolution.
+
+    Shapes:
+        ``(N, I, H, W)`` -> ``(N, O, H / 2, W / 2)``.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = _group_norm(in_channels), _group_norm(out_channels)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
+        self.skip = nn.Conv2d(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv1(F.silu(self.norm1(x)))
+        y = self.conv2(F.silu(self.norm2(y)))
+        return y + self.skip(F.avg_pool2d(x, 2))
+
+
+class Encoder(nn.Module):
+    """Predict the styles of an image.
+
+    Args:
+        image_channels: 1 or 3.
+        num_layers: Styles L of the generator.
+        w_dim: Size of a style.
+        channels: Widths of the trunk: the first at full resolution, each further one at half the size of the one
+            before; at least four.
+        head_channels: Width of the pyramid levels that the heads read.
+
+    Shapes:
+        ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by ``2 ** (len(channels) - 1)``
+        -> w_plus ``(N, L, w_dim)``.
+
+    State:
+        latent_avg: ``(w_dim,)``, the generator's mean of w, which the heads' output is added to.
+    """
+
+    latent_avg: Tensor
+
+    def __init__(
+        self,
+        *,
+        image_channels: int = 1,
+        num_layers: int,
+        w_dim: int,
+        channels: Sequence[int] = (32, 64, 128, 192, 192),
+        head_channels: int = 64,
+    ) -> None:
+        super().__init__()
+        if len(channels) < 4:
+            raise ConfigError(f"`channels` must have at least four widths, got {list(channels)}.")
+        self.image_channels, self.num_layers, self.w_dim = image_channels, num_layers, w_dim
+        self.stride = 2 ** (len(channels) - 1)
+        self.stem = nn.Conv2d(image_channels, channels[0], 3, padding=1)
+        self.blocks = nn.ModuleList(EncoderBlock(i, o) for i, o in pairwise(channels))
+        self.laterals = nn.ModuleList(nn.Conv2d(width, head_channels, 1) for width in channels[-3:])  # fine to coarse
+        self.smooths = nn.ModuleList(nn.Conv2d(head_channels, head_channels, 3, padding=1) for _ in range(3))
+        coarse = min(COARSE_LAYERS, num_layers)
+        medium = min(MEDIUM_LAYERS, num_layers - coarse)
+        sizes = (num_layers - coarse - medium, medium, coarse)  # fine to coarse, as the pyramid levels
+        heads = [nn.Linear(head_channels * HEAD_GRID**2, size * w_dim) for size in sizes]
+        self.heads = nn.ModuleList(heads)
+        for head in heads:
+            # Start at the mean of w: the first reconstructions are plausible images.
+            nn.init.normal_(head.weight, std=1e-3)
+            nn.init.zeros_(head.bias)
+        self.register_buffer("latent_avg", torch.zeros(w_dim))
+
+    def forward(self, image: Tensor) -> Tensor:
+        n, height, width = check_shape("image", image.shape, f"N {self.image_channels} H W").values()
+        if height % self.stride or width % self.stride:
+            raise ShapeError(f"`image` must have sides divisible by {self.stride}, got {height} x {width}.")
+        x = self.stem(image).contiguous(memory_format=torch.channels_last)
+        levels: list[Tensor] = []
+        for block in self.blocks:
+            x = block(x)
+            levels.append(x)
+        offsets: list[Tensor] = []
+        top: Tensor | None = None
+        for at in (2, 1, 0):  # coarse to fine
+            level = self.laterals[at](levels[at - 3])
+            if top is not None:
+                level = level + F.interpolate(top, size=level.shape[2:], mode="bilinear", align_corners=False)
+            top = level
+            pooled = F.adaptive_avg_pool2d(F.silu(self.smooths[at](F.silu(level))), HEAD_GRID)
+            offsets.append(self.heads[at](pooled.flatten(1)).reshape(n, -1, self.w_dim))
+        w_plus: Tensor = self.latent_avg + torch.cat(offsets, dim=1)  # (N, L, w_dim)
+        return w_plus
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    groups = next(count for count in (8, 4, 2, 1) if channels % count == 0)
+    return nn.GroupNorm(groups, channels)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The deployed network: image in, label logits out, with the parts that inversion needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from monai_semigan.errors import CheckpointError
+from monai_semigan.networks.discriminator import ImageDiscriminator
+from monai_semigan.networks.encoder import Encoder
+from monai_semigan.networks.generator import Generator
+
+__all__ = ["SemiGanSegmenter"]
+
+
+class SemiGanSegmenter(nn.Module):
+    """Encode an image and read the label branch of the generator: ``G_y(E(x))``.
+
+    This is the ``network_def`` of a bundle. Test-time optimization lives in the inferer, which reaches ``encoder``,
+    ``generator`` and ``d_image`` (whose features measure how alike two images are).
+
+    Args:
+        image_size: Side of the network's square, pixels.
+        num_classes: Label classes K, background included.
+        image_channels: 1 or 3.
+        z_dim: Size of the latent code.
+        w_dim: Size of a style.
+        num_mapping_layers: Layers of the mapping network.
+        channels: Feature channels of generator and critic at 4, 8, ... ``image_size`` px; None for StyleGAN2's table.
+        encoder_channels: Widths of the encoder's trunk.
+        head_channels: Width of the encoder's pyramid.
+
+    Shapes:
+        ``(N, image_channels, S, S)`` in [-1, 1] -> label logits ``(N, K, S, S)``.
+
+    State:
+        is_trained: ``()``, 0 until trained weights are loaded. Some hosts load weights non-strictly; this buffer, which
+        no partial load fills by accident, makes a network without its weights refuse to segment.
+    """
+
+    is_trained: Tensor
+
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        num_classes: int,
+        image_channels: int = 1,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        num_mapping_layers: int = 8,
+        channels: Sequence[int] | None = None,
+        encoder_channels: Sequence[int] = (32, 64, 128, 192, 192),
+        head_channels: int = 64,
+    ) -> None:
+        super().__init__()
+        self.generator = Generator(
+            image_size=image_size,
+            num_classes=num_classes,
+            image_channels=image_channels,
+            z_dim=z_dim,
+            w_dim=w_dim,
+            num_mapping_layers=num_mapping_layers,
+            channels=channels,
+        )
+        self.encoder = Encoder(
+            image_channels=image_channels,
+            num_layers=self.generator.num_layers,
+            w_dim=w_dim,
+            channels=encoder_channels,
+            head_channels=head_channels,
+        )
+        self.d_image = ImageDiscriminator(image_size=image_size, image_channels=image_channels, channels=channels)
+        self.register_buffer("is_trained", torch.zeros(()))
+
+    def forward(self, image: Tensor) -> Tensor:
+        label_logits: Tensor = self.generator.synthesis(self.encoder(image))[1]
+        return label_logits
+
+    def require_trained(self) -> None:
+        """Refuse to go on without trained weights.
+
+        Raises:
+            CheckpointError: The weights were never loaded, or only some of them.
+        """
+        if float(self.is_trained) != 1.0:
+            raise CheckpointError(
+                "The network must have trained weights, but `is_trained` is not set: none were loaded, or a host "
+                "loaded them non-strictly from another architecture. Load the bundle's models/model.pt."
+            )
