@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Find the styles whose image is most like a given one, starting from the encoder (test-time optimization).
+
+SemanticGAN (Li et al. 2021), equation 8: minimize over w_plus the distance of the rendered image to the target, with a
+pull to the encoder. Images are optimized in batches; every operation acts on each sample alone and losses are summed
+over the batch, so an image's path is what it would be alone. Noise is fixed: nothing here is random.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.losses.perceptual import PerceptualDistance
+from monai_semigan.networks.encoder import Encoder
+from monai_semigan.networks.freezing import frozen
+from monai_semigan.networks.generator import Generator
+from monai_semigan.types import Progress
+
+__all__ = ["Inversion", "InversionResult", "InversionSettings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionSettings:
+    """Numbers of the test-time optimization.
+
+    Attributes:
+        steps: Optimization steps; 0 keeps the encoder's styles.
+        learning_rate: Of Adam, at its highest.
+        ramp_up: Share of the steps over which the rate rises linearly.
+        ramp_down: Share of the steps over which it falls to zero along a cosine (StyleGAN2, appendix D).
+        image_weight: Weight of the mean squared error of the image.
+        perceptual_weight: Weight of the perceptual distance.
+        encoder_weight: Weight of the mean squared distance of w_plus to the encoder's.
+        cycle_weight: Weight of the mean squared distance of w_plus to the encoding of the rendered image.
+        cycle_gradient: Differentiate through that encoding; without it, it is only a target.
+        tolerance: An image is finished when its best loss has not fallen by this share within ``patience`` steps.
+        patience: Steps; 0 turns the early stop off.
+    """
+
+    steps: int = 50
+    learning_rate: float = 0.05
+    ramp_up: float = 0.1
+    ramp_down: float = 0.5
+    image_weight: float = 2.0
+    perceptual_weight: float = 1.0
+    encoder_weight: float = 0.02
+    cycle_weight: float = 0.0
+    cycle_gradient: bool = False
+    tolerance: float = 0.01
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.patience < 0:
+            raise ConfigError(f"`steps` and `patience` must be >= 0, got {self.steps} and {self.patience}.")
+        if self.learning_rate <= 0:
+            raise ConfigError(f"`learning_rate` must be > 0, got {self.learning_rate}.")
+
+
+@dataclass(frozen=True)
+class InversionResult:
+    """Where the optimization ended.
+
+    Attributes:
+        w_plus: Best styles per image, ``(N, L, w_dim)``.
+        encoder_w_plus: Where it started, ``(N, L, w_dim)``.
+        trace: Loss before each step and after the last, ``(N, steps + 1)``; NaN from where an image had finished.
+        steps_taken: Steps per image, ``(N,)``.
+        images: Rendered images by step, as asked for, ``(N, C, S, S)`` each; a finished image keeps its best.
+    """
+
+    w_plus: Tensor
+    encoder_w_plus: Tensor
+    trace: Tensor
+    steps_taken: Tensor
+    images: dict[int, Tensor] = field(default_factory=dict)
+
+
+class Inversion:
+    """Invert images with a trained generator and encoder.
+
+    Args:
+        generator: Renders styles.
+        encoder: Gives the start.
+        distance: Compares images.
+        settings: Steps, rates and weights.
+    """
+
+    def __init__(
+        self, generator: Generator, encoder: Encoder, distance: PerceptualDistance, settings: InversionSettings
+    ) -> None:
+        self.generator, self.encoder, self.distance, self.settings = generator, encoder, distance, settings
+
+    def __call__(
+        self, image: Tensor, *, images_at: Sequence[int] = (), progress: Progress | None = None
+    ) -> InversionResult:
+        """Invert a batch.
+
+        Works under a host's ``torch.no_grad`` or ``torch.inference_mode``, and without autocast.
+
+        Args:
+            image: Targets, ``(N, C, S, S)`` in [-1, 1].
+            images_at: Steps at which to keep the rendered images.
+            progress: Called with the steps done and their number.
+        """
+        size = self.generator.image_size
+        check_shape("image", image.shape, f"N {self.encoder.image_channels} {size} {size}")
+        with (
+            torch.inference_mode(False),
+            torch.autocast(image.device.type, enabled=False),
+            frozen(self.generator, self.encoder),
+        ):
+            target = image.detach().clone().float()
+            with torch.no_grad():
+                start = self.encoder(target)
+                prepared = self.distance.prepare(target)
+            with torch.enable_grad():
+                return self._optimize(_Targets(target, list(prepared), start), images_at, progress)
+
+    def _optimize(self, targets: _Targets, images_at: Sequence[int], progress: Progress | None) -> InversionResult:
+        settings, total = self.settings, self.settings.steps
+        best = _Best(targets.start, total)
+        active = torch.arange(len(targets.start), device=targets.start.device)  # images that still move
+        w_plus = targets.start.clone()
+        first, second = torch.zeros_like(w_plus), torch.zeros_like(w_plus)  # Adam's moments
+        images: dict[int, Tensor] = {}
+        for step in range(total + 1):
+            w_plus.requires_grad_(True)
+            loss = self._loss(w_plus, targets)
+            best.update(step, active, loss.detach(), w_plus.detach())
+            if step in images_at:
+                images[step] = self._render(best.w_plus, active, w_plus)
+            if progress is not None:
+                progress(step, total)
+            if step == total:
+                break
+            (grad,) = torch.autograd.grad(loss.sum(), w_plus)
+            with torch.no_grad():
+                w_plus, first, second = _adam(w_plus, grad, first, second, step + 1, self._rate(step))
+                moving = ~best.has_converged(active, settings) if settings.patience else None
+                if moving is not None and not bool(moving.all()):
+                    active, w_plus, first, second = (x[moving] for x in (active, w_plus, first, second))
+                    targets = targets.take(moving)
+            if len(active) == 0:
+                images |= {at: self._render(best.w_plus, active, w_plus) for at in images_at if step < at <= total}
+                break
+        return InversionResult(best.w_plus, best.start, best.trace, best.steps_taken, images)
+
+    def _loss(self, w_plus: Tensor, targets: _Targets) -> Tensor:
+        settings = self.settings
+        image = self.generator.synthesis.image(w_plus)
+        loss = settings.image_weight * (image - targets.image).square().flatten(1).mean(dim=1)
+        loss = loss + settings.perceptual_weight * self.distance(image, targets.prepared)
+        loss = loss + settings.encoder_weight * (w_plus - targets.start).square().flatten(1).mean(dim=1)
+        if settings.cycle_weight > 0:
+            with torch.set_grad_enabled(settings.cycle_gradient):
+                encoded = self.encoder(image)
+            loss = loss + settings.cycle_weight * (w_plus - encoded).square().flatten(1).mean(dim=1)
+        return loss  # (N,)
+
+    def _rate(self, step: int) -> float:
+        """Learning rate of a step: its middle counts, so that no step is wasted on a rate of zero."""
+        settings, done = self.settings, (step + 0.5) / self.settings.steps
+        rise = min(1.0, done / settings.ramp_up) if settings.ramp_up else 1.0
+        fall = min(1.0, (1 - done) / settings.ramp_down) if settings.ramp_down else 1.0
+        return settings.learning_rate * rise * (0.5 - 0.5 * math.cos(fall * math.pi))
+
+    @torch.no_grad()
+    def _render(self, best: Tensor, active: Tensor, w_plus: Tensor) -> Tensor:
+        current = best.clone()
+        current[active] = w_plus.detach()
+        return self.generator.synthesis.image(current)
+
+
+@dataclass(frozen=True)
+class _Targets:
+    image: Tensor
+    prepared: list[Tensor]
+    start: Tensor
+
+    def take(self, keep: Tensor) -> _Targets:
+        return _Targets(self.image[keep], [feature[keep] for feature in self.prepared], self.start[keep])
+
+
+class _Best:
+    """The best styles so far, the trace, and when each image last got better."""
+
+    def __init__(self, start: Tensor, steps: int) -> None:
+        n = len(start)
+        self.start, self.w_plus = start, start.clone()
+        self.loss = start.new_full((n,), math.inf)
+        self.reference = self.loss.clone()  # loss that has to be undercut by the tolerance
+        self.reference_step = torch.zeros(n, dtype=torch.long, device=start.device)
+        self.trace = start.new_full((n, steps + 1), math.nan)
+        self.steps_taken = torch.zeros_like(self.reference_step)
+
+    def update(self, step: int, active: Tensor, loss: Tensor, w_plus: Tensor) -> None:
+        self.trace[active, step] = loss
+        self.steps_taken[active] = step
+        improved = loss < self.loss[active]  # False for NaN: a diverged image keeps its best
+        self.loss[active] = torch.where(improved, loss, self.loss[active])
+        self.w_plus[active] = torch.where(improved[:, None, None], w_plus, self.w_plus[active])
+
+    def has_converged(self, active: Tensor, settings: InversionSettings) -> Tensor:
+        loss, reference, step = self.loss[active], self.reference[active], self.steps_taken[active]
+        progressed = loss < reference * (1 - settings.tolerance)
+        self.reference[active] = torch.where(progressed, loss, reference)
+        self.reference_step[active] = torch.where(progressed, step, self.reference_step[active])
+        return step - self.reference_step[active] >= settings.patience
+
+
+def _adam(
+    x: Tensor, grad: Tensor, first: Tensor, second: Tensor, step: int, rate: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One step of Adam (Kingma and Ba 2015, algorithm 1), written out so that finished images can leave its state."""
+    beta1, beta2 = 0.9, 0.999
+    first = first.lerp(grad, 1 - beta1)
+    second = second.lerp(grad.square(), 1 - beta2)
+    update = (first / (1 - beta1**step)) / ((second / (1 - beta2**step)).sqrt() + 1e-8)
+    return x.detach() - rate * update, first, second

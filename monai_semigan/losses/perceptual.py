@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How alike two images look to a feature network (LPIPS, Zhang et al. 2018, equation 1, with equal channel weights).
+
+By default the features are those of the trained image critic: nothing has to be downloaded, and it knows the domain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from monai_semigan.errors import ConfigError
+
+__all__ = ["FeatureDistance", "MonaiPerceptualDistance", "PerceptualDistance"]
+
+FEATURE_EPSILON = 1e-8
+"""Keeps the normalization of an all-zero feature vector finite."""
+
+
+class PerceptualDistance(Protocol):
+    """A distance that may prepare its target once and compare many images with it."""
+
+    def prepare(self, target: Tensor) -> Sequence[Tensor]:
+        """Return what `__call__` needs of targets ``(N, C, S, S)``; every tensor has the batch axis first."""
+
+    def __call__(self, image: Tensor, prepared: Sequence[Tensor]) -> Tensor:
+        """Return the distance of images ``(N, C, S, S)`` to prepared targets, ``(N,)``, >= 0."""
+
+
+class FeatureDistance:
+    """Mean over layers and places of the squared distance between unit-length feature vectors, ``(N,)`` in [0, 4].
+
+    Args:
+        features: Images to a list of maps ``(N, C, H, W)``, for example `ImageDiscriminator.features`.
+    """
+
+    def __init__(self, features: Callable[[Tensor], Sequence[Tensor]]) -> None:
+        self.features = features
+
+    def prepare(self, target: Tensor) -> list[Tensor]:
+        """Return the targets' unit feature vectors."""
+        return [_unit(feature) for feature in self.features(target)]
+
+    def __call__(self, image: Tensor, prepared: Sequence[Tensor]) -> Tensor:
+        total = image.new_zeros(len(image))
+        for feature, target in zip(self.features(image), prepared, strict=True):
+            # |a - b|^2 = 2 - 2 a.b for unit vectors: one contraction instead of a normalized map.
+            norm = feature.square().sum(dim=1).add(FEATURE_EPSILON).rsqrt()  # (N, H, W)
+            cosine = (feature * target).sum(dim=1) * norm
+            total = total + (2 - 2 * cosine).flatten(1).mean(dim=1)
+        return total / len(prepared)
+
+
+class MonaiPerceptualDistance:
+    """MONAI's `PerceptualLoss`, for users with a local weight file.
+
+    Args:
+        network_type: As in MONAI; ``resnet50`` is the only one that loads a local file.
+        pretrained_path: The weight file.
+
+    Raises:
+        ConfigError: The loss cannot be built here (it needs torchvision, and the file).
+    """
+
+    def __init__(self, network_type: str, pretrained_path: str) -> None:
+        from monai.losses.perceptual import PerceptualLoss  # noqa: PLC0415  (3 s to import, rarely used)
+
+        try:
+            self.loss = PerceptualLoss(
+                spatial_dims=2, network_type=network_type, pretrained=True, pretrained_path=pretrained_path
+            )
+        except (
+            Exception
+        ) as error:  # torchvision fails with RuntimeError, lpips with ModuleNotFoundError, files with OSError
+            first_line = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"`network_type`={network_type!r} must be loadable from {pretrained_path!r}, but failed: "
+                f"{first_line}. Leave it out to use the image critic's features."
+            ) from error
+
+    def prepare(self, target: Tensor) -> list[Tensor]:
+        """Return the targets themselves."""
+        return [target]
+
+    def __call__(self, image: Tensor, prepared: Sequence[Tensor]) -> Tensor:
+        """Compare one by one: MONAI's loss returns the mean over a batch."""
+        pairs = zip(image.unsqueeze(1), prepared[0].unsqueeze(1), strict=True)
+        return torch.stack([self.loss(a, b).reshape(()) for a, b in pairs])
+
+
+def _unit(feature: Tensor) -> Tensor:
+    return feature * feature.square().sum(dim=1, keepdim=True).add(FEATURE_EPSILON).rsqrt()

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Test-time optimization: each image alone, best loss kept, early stop, what a host may have switched off."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from monai_semigan.errors import ConfigError, ShapeError
+from monai_semigan.latent.inversion import Inversion, InversionSettings
+from monai_semigan.losses.perceptual import FeatureDistance
+
+
+@pytest.fixture
+def network(make_segmenter):
+    return make_segmenter()
+
+
+@pytest.fixture
+def images():
+    return torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(3)) * 2 - 1
+
+
+def inversion(network, **settings) -> Inversion:
+    settings = {"steps": 8, "patience": 0} | settings
+    distance = FeatureDistance(network.d_image.features)
+    return Inversion(network.generator, network.encoder, distance, InversionSettings(**settings))
+
+
+def test_no_steps_give_the_encoder(network, images):
+    result = inversion(network, steps=0)(images)
+
+    torch.testing.assert_close(result.w_plus, network.encoder(images), rtol=0, atol=0)
+    torch.testing.assert_close(result.encoder_w_plus, result.w_plus, rtol=0, atol=0)
+    assert result.trace.shape == (3, 1) and bool(result.trace.isfinite().all())
+    assert result.steps_taken.tolist() == [0, 0, 0]
+
+
+def test_the_loss_falls(network, images):
+    result = inversion(network, steps=20)(images)
+
+    assert bool((result.trace.min(dim=1).values < 0.95 * result.trace[:, 0]).all())
+    assert result.steps_taken.tolist() == [20, 20, 20]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"patience": 1, "tolerance": 0.03}, {"cycle_weight": 0.5, "cycle_gradient": True}]
+)
+def test_each_image_goes_the_way_it_would_go_alone(network, images, settings):
+    invert = inversion(network, **settings)
+    together = invert(images)
+
+    for at in range(3):
+        alone = invert(images[at : at + 1])
+        torch.testing.assert_close(together.w_plus[at], alone.w_plus[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(together.trace[at], alone.trace[0], atol=1e-4, rtol=1e-4, equal_nan=True)
+        assert together.steps_taken[at] == alone.steps_taken[0]
+
+
+def test_the_kept_styles_are_those_of_the_smallest_loss(network, images):
+    """A rate that overshoots: the loss rises, and the start or a lucky step stays the best."""
+    invert = inversion(network, steps=10, learning_rate=5.0, encoder_weight=0.0, ramp_up=0.0)
+    result = invert(images)
+
+    assert bool((result.trace[:, -1] > result.trace[:, 0]).any())
+    again = inversion(network, steps=0, encoder_weight=0.0)
+    again.encoder = _Constant(result.w_plus)
+    torch.testing.assert_close(again(images).trace[:, 0], result.trace.min(dim=1).values, rtol=1e-4, atol=1e-5)
+    assert bool((again(images).trace[:, 0] <= result.trace[:, 0] + 1e-5).all())
+
+
+class _Constant(torch.nn.Module):
+    image_channels = 1
+
+    def __init__(self, w_plus: torch.Tensor) -> None:
+        super().__init__()
+        self.w_plus = w_plus
+
+    def forward(self, _image: torch.Tensor) -> torch.Tensor:
+        return self.w_plus
+
+
+@pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_it_works_when_the_host_has_switched_gradients_off(network, images, switch):
+    expected = inversion(network)(images)
+
+    with switch():
+        result = inversion(network)(images.clone())
+
+    torch.testing.assert_close(result.w_plus, expected.w_plus, rtol=0, atol=0)
+    assert not result.w_plus.is_inference()
+    assert not result.w_plus.requires_grad
+
+
+def test_it_ignores_the_autocast_of_its_host(network, images):
+    expected = inversion(network)(images)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = inversion(network)(images)
+
+    torch.testing.assert_close(result.w_plus, expected.w_plus, rtol=0, atol=0)
+
+
+def test_it_is_deterministic_and_leaves_the_random_state_alone(network, images):
+    with torch.no_grad():
+        for block in network.generator.synthesis.blocks:
+            block.conv.noise_strength.fill_(0.5)
+    torch.manual_seed(1)
+    first = inversion(network)(images)
+    state = torch.get_rng_state()
+    torch.manual_seed(2)
+    second = inversion(network)(images)
+
+    torch.testing.assert_close(first.w_plus, second.w_plus, rtol=0, atol=0)
+    torch.manual_seed(1)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_weights_and_their_gradient_switches_stay_as_they_were(network, images):
+    network.encoder.stem.bias.requires_grad_(False)
+    before = {name: (p.requires_grad, p.detach().clone()) for name, p in network.named_parameters()}
+
+    inversion(network)(images)
+
+    for name, parameter in network.named_parameters():
+        assert parameter.requires_grad == before[name][0], name
+        assert parameter.grad is None, name
+        assert torch.equal(parameter, before[name][1]), name
+
+
+def test_weights_are_switched_back_after_an_error(network, images):
+    invert = inversion(network)
+    invert.distance = _Broken()
+
+    with pytest.raises(RuntimeError, match="no distance"):
+        invert(images)
+
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+class _Broken:
+    def prepare(self, target):
+        raise RuntimeError("no distance")
+
+    def __call__(self, image, prepared):
+        raise AssertionError
+
+
+def test_a_finished_image_stops_while_the_others_go_on(network, images):
+    """An image that the generator can render exactly, with the styles at its optimum, has nothing to gain."""
+    invert = inversion(network, steps=12, patience=3, tolerance=0.02, perceptual_weight=0.0, encoder_weight=0.0)
+    with torch.no_grad():
+        start = network.encoder(images)
+        targets = images.clone()
+        targets[1] = network.generator.synthesis.image(start)[1]
+    invert.encoder = _Constant(start)
+
+    result = invert(targets)
+
+    assert result.steps_taken[1] == 3
+    assert result.steps_taken.max() > 3
+    assert bool(result.trace[1, :4].isfinite().all()) and bool(result.trace[1, 4:].isnan().all())
+    torch.testing.assert_close(result.w_plus[1], start[1], rtol=0, atol=0)
+
+
+def test_a_tolerance_that_nothing_meets_stops_after_the_patience(network, images):
+    result = inversion(network, steps=12, patience=4, tolerance=0.999)(images)
+
+    assert result.steps_taken.tolist() == [4, 4, 4]
+
+
+def test_a_diverging_image_keeps_its_best_and_spares_the_others(network, images):
+    expected = inversion(network)(images)
+
+    class Diverging(FeatureDistance):
+        def __call__(self, image, prepared):
+            return super().__call__(image, prepared) + torch.tensor([0.0, float("nan"), 0.0])
+
+    invert = inversion(network)
+    invert.distance = Diverging(network.d_image.features)
+    result = invert(images)
+
+    torch.testing.assert_close(result.w_plus[1], result.encoder_w_plus[1], rtol=0, atol=0)
+    torch.testing.assert_close(result.w_plus[[0, 2]], expected.w_plus[[0, 2]], rtol=0, atol=0)
+
+
+def test_images_are_kept_at_the_steps_asked_for(network, images):
+    result = inversion(network, steps=4)(images, images_at=(0, 2, 4))
+
+    assert sorted(result.images) == [0, 2, 4]
+    assert all(image.shape == (3, 1, 32, 32) and not image.requires_grad for image in result.images.values())
+    with torch.no_grad():
+        expected = network.generator.synthesis.image(network.encoder(images))
+    torch.testing.assert_close(result.images[0], expected)
+
+
+def test_images_at_steps_after_the_stop_show_the_best(network, images):
+    result = inversion(network, steps=12, patience=4, tolerance=0.999)(images, images_at=(0, 12))
+
+    assert sorted(result.images) == [0, 12]
+    with torch.no_grad():
+        torch.testing.assert_close(result.images[12], network.generator.synthesis.image(result.w_plus))
+
+
+def test_progress_counts_the_steps(network, images):
+    calls = []
+
+    inversion(network, steps=3)(images, progress=lambda done, total: calls.append((done, total)))
+
+    assert calls == [(0, 3), (1, 3), (2, 3), (3, 3)]
+
+
+def test_the_pull_keeps_styles_near_the_encoder(network, images):
+    free, pulled = (inversion(network, steps=15, encoder_weight=weight)(images) for weight in (0.0, 100.0))
+
+    distances = [(result.w_plus - result.encoder_w_plus).square().mean() for result in (free, pulled)]
+    assert distances[1] < 0.5 * distances[0]
+
+
+@pytest.mark.parametrize("has_gradient", [False, True])
+def test_the_cycle_term_counts_the_distance_to_the_encoding_of_the_rendered_image(network, images, has_gradient):
+    weights = {"image_weight": 0.0, "perceptual_weight": 0.0, "encoder_weight": 0.0}
+
+    result = inversion(network, steps=0, cycle_weight=2.0, cycle_gradient=has_gradient, **weights)(images)
+
+    with torch.no_grad():
+        start = network.encoder(images)
+        encoded = network.encoder(network.generator.synthesis.image(start))
+    torch.testing.assert_close(result.trace[:, 0], 2 * (start - encoded).square().mean(dim=(1, 2)))
+
+
+def test_the_gradient_through_the_encoder_changes_the_path(network, images):
+    results = [inversion(network, cycle_weight=1.0, cycle_gradient=on)(images).w_plus for on in (False, True)]
+
+    assert not torch.allclose(*results)
+
+
+def test_the_rate_rises_and_falls_to_almost_zero(network):
+    invert = inversion(network, steps=100, learning_rate=0.1, ramp_up=0.1, ramp_down=0.5)
+    rates = [invert._rate(step) for step in range(100)]
+
+    assert rates[0] == pytest.approx(0.1 * 0.05)
+    assert rates[30] == pytest.approx(0.1)
+    assert 0 < rates[-1] < 1e-4
+    assert rates[10:50] == [pytest.approx(0.1)] * 40
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"steps": -1}, "`steps` and `patience` must be >= 0, got -1 and 10"),
+        ({"patience": -2}, "got 50 and -2"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be > 0, got 0.0"),
+    ],
+)
+def test_settings_are_checked(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        InversionSettings(**settings)
+
+
+def test_an_image_of_another_size_is_refused(network):
+    with pytest.raises(ShapeError, match=r"`image` must have shape \(N, 1, 32, 32\), got \(1, 1, 64, 64\)"):
+        inversion(network)(torch.zeros(1, 1, 64, 64))
