@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One iteration of the encoder: generated, unlabelled and labelled images, one loss, one optimizer.
+
+SemanticGAN (Li et al. 2021, equations 6 and 7) trains on real images alone. Generated images come with their styles and
+label for free; they are used as well, as in EditGAN (Ling et al. 2021). The generator stays as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from monai_semigan.latent.sampling import sample_w_plus
+from monai_semigan.losses.perceptual import FeatureDistance, PerceptualDistance
+from monai_semigan.losses.segmentation import dice_cross_entropy
+from monai_semigan.networks.encoder import Encoder
+from monai_semigan.networks.freezing import frozen
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.training.augment import Augmentation, AugmentSettings, draw_augmentation
+from monai_semigan.training.disturb import DisturbSettings, disturb
+from monai_semigan.training.ema import update_ema
+
+__all__ = ["EncoderSettings", "EncoderStep"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSettings:
+    """Numbers of the encoder's training.
+
+    Attributes:
+        learning_rate: Of Adam, at its highest.
+        warm_up: Share of the training over which the rate rises linearly.
+        cool_down: Share of the training over which it falls to zero along a cosine.
+        image_weight: Weight of the mean squared error of the image.
+        perceptual_weight: Weight of the perceptual distance.
+        label_weight: Weight of Dice and cross-entropy on labelled images.
+        generated_label_weight: The same on generated images.
+        latent_weight: Weight of the mean squared error of the styles of generated images.
+        average_weight: Weight of the mean squared distance of all styles to their mean.
+        mixing_probability: Chance of style mixing per generated sample.
+        truncation_psi: Truncation of generated samples.
+        max_gradient: Gradients are clipped to this norm.
+        ema_half_life_kimg: Half-life of the averaged encoder, thousands of images.
+        warp: Geometry applied to real images and their labels, always.
+        disturb: Intensity changes of the inputs.
+    """
+
+    learning_rate: float = 1e-3
+    warm_up: float = 0.02
+    cool_down: float = 0.6
+    image_weight: float = 2.0
+    perceptual_weight: float = 1.0
+    label_weight: float = 2.0
+    generated_label_weight: float = 0.5
+    latent_weight: float = 1.0
+    average_weight: float = 0.02
+    mixing_probability: float = 0.5
+    truncation_psi: float = 0.9
+    max_gradient: float = 5.0
+    ema_half_life_kimg: float = 2.0
+    warp: AugmentSettings = field(
+        default_factory=lambda: AugmentSettings(
+            probability=0.8, max_probability=1.0, target_sign=None, brightness=0.0, contrast=0.0
+        )
+    )
+    disturb: DisturbSettings = field(default_factory=DisturbSettings)
+
+
+class EncoderStep:
+    """Encoder, its average, its optimizer.
+
+    Args:
+        segmenter: The networks; its generator and critic are trained and stay as they are, its encoder learns.
+        settings: Loss and optimizer settings.
+        distance: Compares images; None for the critic's features.
+    """
+
+    def __init__(
+        self, segmenter: SemiGanSegmenter, settings: EncoderSettings, *, distance: PerceptualDistance | None = None
+    ) -> None:
+        self.segmenter, self.settings = segmenter, settings
+        self.generator, self.encoder = segmenter.generator.eval(), segmenter.encoder
+        self.encoder.latent_avg.copy_(self.generator.mapping.latent_avg)
+        self.encoder_ema: Encoder = copy.deepcopy(self.encoder).requires_grad_(False)
+        self.distance = distance or FeatureDistance(segmenter.d_image.features)
+        self.optimizer = torch.optim.Adam(
+            self.encoder.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), foreach=True
+        )
+
+    def __call__(
+        self, unlabelled: Tensor, labelled: Tensor, target: Tensor, *, images_seen: int, total_images: int
+    ) -> dict[str, Tensor]:
+        """Run one iteration.
+
+        Args:
+            unlabelled: Real images, ``(N, C, S, S)`` in [-1, 1].
+            labelled: Real images with labels, the same shape.
+            target: Their soft one-hot labels, ``(N, K, S, S)`` in [0, 1].
+            images_seen: Images of each kind seen before this iteration.
+            total_images: Images of each kind of the whole training.
+
+        Returns:
+            Scalars by name, on the device, without graph.
+        """
+        settings, n = self.settings, len(unlabelled)
+        for group in self.optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _schedule(images_seen / total_images, settings)
+        w_true, generated, generated_label = self._generate(n)
+        real, target = self._warp(torch.cat([unlabelled, labelled]), target)
+        clean = torch.cat([generated, real])  # generated, unlabelled, labelled: (3 N, C, S, S)
+        with frozen(self.generator, self.segmenter.d_image):
+            w_plus = self.encoder(disturb(clean, settings.disturb))
+            image, label_logits = self.generator.synthesis(w_plus)
+            with torch.no_grad():
+                prepared = self.distance.prepare(clean)
+            stats = {
+                "loss_image": (image - clean).square().mean(),
+                "loss_perceptual": self.distance(image, prepared).mean(),
+                "loss_label": dice_cross_entropy(label_logits[-n:], target).mean(),
+                "loss_label_generated": dice_cross_entropy(label_logits[:n], generated_label).mean(),
+                "loss_latent": (w_plus[:n] - w_true).square().mean(),
+                "loss_average": (w_plus - self.encoder.latent_avg).square().mean(),
+            }
+            loss = (
+                settings.image_weight * stats["loss_image"]
+                + settings.perceptual_weight * stats["loss_perceptual"]
+                + settings.label_weight * stats["loss_label"]
+                + settings.generated_label_weight * stats["loss_label_generated"]
+                + settings.latent_weight * stats["loss_latent"]
+                + settings.average_weight * stats["loss_average"]
+            )
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+        stats["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), settings.max_gradient)
+        self.optimizer.step()
+        update_ema(
+            self.encoder_ema,
+            self.encoder,
+            batch_size=n,
+            half_life=settings.ema_half_life_kimg * 1000,
+            images_seen=images_seen + n,
+        )
+        return {name: value.detach() for name, value in stats.items()}
+
+    @torch.no_grad()
+    def _generate(self, num_samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        settings = self.settings
+        w_plus = sample_w_plus(
+            self.generator.mapping,
+            num_samples,
+            mixing_probability=settings.mixing_probability,
+            truncation_psi=settings.truncation_psi,
+        )
+        image, label_logits = self.generator.synthesis(w_plus, noise="random")
+        return w_plus, image, label_logits.softmax(dim=1)
+
+    def _warp(self, real: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        warp = self.settings.warp
+        drawn = draw_augmentation(warp, len(real), warp.probability, device=real.device)
+        n = len(target)
+        return drawn.image(real), Augmentation(drawn.matrix[-n:], drawn.gain[-n:], drawn.offset[-n:]).label(target)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next iteration depends on, except the random state: tensors and numbers only."""
+        return {
+            "encoder": self.encoder.state_dict(),
+            "encoder_ema": self.encoder_ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.encoder.load_state_dict(state["encoder"])
+        self.encoder_ema.load_state_dict(state["encoder_ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _schedule(done: float, settings: EncoderSettings) -> float:
+    rise = min(1.0, (done + 1e-3) / settings.warm_up) if settings.warm_up else 1.0
+    fall = min(1.0, (1 - done) / settings.cool_down) if settings.cool_down else 1.0
+    return rise * (0.5 - 0.5 * math.cos(max(fall, 0.0) * math.pi))

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One iteration of the joint GAN: critic on images, critic on pairs, generator.
+
+Where gradients go (SemanticGAN, Li et al. 2021, section 3.2):
+
+- D_r sees unlabelled real images and generated ones; D_m sees labelled real pairs and generated ones. One generated
+  batch serves both critics and the generator.
+- The generator's image loss reaches all of it. The generated image is detached before D_m: what D_m asks for changes
+  the label branch and the trunk that it shares, never the image heads.
+- D_m sees label maps as probabilities scaled to [-1, 1], real ones softened at the borders by area averaging and by the
+  augmentation's interpolation, so that it cannot tell a generated label by its softness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_semigan.errors import ConfigError
+from monai_semigan.latent.sampling import sample_w_plus
+from monai_semigan.losses.adversarial import (
+    hinge_critic_loss,
+    hinge_generator_loss,
+    logistic_critic_loss,
+    logistic_generator_loss,
+    mean_logit,
+)
+from monai_semigan.losses.gradient_penalty import r1_penalty
+from monai_semigan.losses.path_length import path_lengths
+from monai_semigan.networks.discriminator import ImageDiscriminator
+from monai_semigan.networks.freezing import frozen
+from monai_semigan.networks.generator import Generator
+from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
+from monai_semigan.training.augment import AdaptiveProbability, AugmentSettings, draw_augmentation
+from monai_semigan.training.ema import update_ema
+
+__all__ = ["GanNetworks", "GanSettings", "GanStep", "label_to_critic"]
+
+CRITIC_LOSSES = {"logistic": logistic_critic_loss, "hinge": hinge_critic_loss}
+GENERATOR_LOSSES = {"logistic": logistic_generator_loss, "hinge": hinge_generator_loss}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GanSettings:
+    """Numbers of the GAN's training.
+
+    Attributes:
+        learning_rate: Of Adam (betas 0 and 0.99) for all networks, before the correction for lazy regularization.
+        image_loss: ``logistic`` or ``hinge``, of D_r.
+        pair_loss: ``logistic`` or ``hinge``, of D_m.
+        pair_weight: Weight of D_m's loss for the generator.
+        r1_gamma: Weight of D_r's R1 penalty (half of it multiplies the squared gradient).
+        r1_gamma_pair: The same for D_m.
+        r1_interval: Iterations between R1 steps; the weight grows with it.
+        path_length_weight: Weight of the path length penalty; 0 turns it off.
+        path_length_interval: Iterations between path length steps; the weight grows with it.
+        path_length_decay: Share of a new batch in the tracked mean length.
+        mixing_probability: Chance of style mixing per generated sample.
+        ema_half_life_kimg: Half-life of the averaged generator, thousands of images.
+    """
+
+    learning_rate: float = 2e-3
+    image_loss: str = "logistic"
+    pair_loss: str = "hinge"
+    pair_weight: float = 1.0
+    r1_gamma: float = 1.0
+    r1_gamma_pair: float = 1.0
+    r1_interval: int = 16
+    path_length_weight: float = 2.0
+    path_length_interval: int = 8
+    path_length_decay: float = 0.01
+    mixing_probability: float = 0.9
+    ema_half_life_kimg: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("image_loss", "pair_loss"):
+            if getattr(self, name) not in CRITIC_LOSSES:
+                raise ConfigError(f"`{name}` must be one of {', '.join(CRITIC_LOSSES)}, got {getattr(self, name)!r}.")
+        for name in ("r1_interval", "path_length_interval"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"`{name}` must be >= 1 iteration, got {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class GanNetworks:
+    """The four networks of the GAN's training."""
+
+    generator: Generator
+    generator_ema: Generator
+    d_image: ImageDiscriminator
+    d_pair: MultiscaleDiscriminator
+
+    def named(self) -> dict[str, nn.Module]:
+        """Return the networks by name."""
+        return dict(vars(self))
+
+
+def label_to_critic(label_logits: Tensor) -> Tensor:
+    """Turn label logits ``(N, K, H, W)`` into what D_m sees: probabilities scaled to [-1, 1]."""
+    return label_logits.softmax(dim=1) * 2 - 1
+
+
+class GanStep:
+    """Networks, optimizers and the state between iterations.
+
+    Args:
+        networks: The four networks, on their device.
+        settings: Loss and optimizer settings.
+        augment_image: Augmentation of D_r's inputs.
+        augment_pair: Augmentation of D_m's inputs.
+    """
+
+    def __init__(
+        self,
+        networks: GanNetworks,
+        settings: GanSettings,
+        *,
+        augment_image: AugmentSettings,
+        augment_pair: AugmentSettings,
+    ) -> None:
+        self.networks, self.settings = networks, settings
+        self.adaptive_image = AdaptiveProbability(augment_image)
+        self.adaptive_pair = AdaptiveProbability(augment_pair)
+        self.path_length_mean = torch.zeros((), device=networks.generator.mapping.latent_avg.device)
+        self.iteration = 0
+        has_path_length = settings.path_length_weight > 0
+        self.optimizers = {
+            "generator": _lazy_adam(
+                networks.generator, settings.learning_rate, settings.path_length_interval if has_path_length else None
+            ),
+            "d_image": _lazy_adam(networks.d_image, settings.learning_rate, settings.r1_interval),
+            "d_pair": _lazy_adam(networks.d_pair, settings.learning_rate, settings.r1_interval),
+        }
+
+    def __call__(self, unlabelled: Tensor, labelled: Tensor, target: Tensor, *, images_seen: int) -> dict[str, Tensor]:
+        """Run one iteration.
+
+        Args:
+            unlabelled: Real images for D_r, ``(N, C, S, S)`` in [-1, 1].
+            labelled: Real images with labels for D_m, the same shape.
+            target: Their soft one-hot labels, ``(N, K, S, S)`` in [0, 1].
+            images_seen: Unlabelled images seen before this iteration.
+
+        Returns:
+            Scalars by name, on the device, without graph.
+        """
+        networks, settings = self.networks, self.settings
+        stats: dict[str, Tensor] = {}
+        w_plus = sample_w_plus(
+            networks.generator.mapping, len(unlabelled), mixing_probability=settings.mixing_probability
+        )
+        image, label_logits = networks.generator.synthesis(w_plus, noise="random")
+        label = label_to_critic(label_logits)
+
+        self._step_d_image(unlabelled, image.detach(), stats)
+        self._step_d_pair(labelled, target * 2 - 1, image.detach(), label.detach(), stats)
+        self._step_generator(image, label, stats)
+        if settings.path_length_weight > 0 and self.iteration % settings.path_length_interval == 0:
+            self._step_path_length(max(len(unlabelled) // 2, 1), stats)
+        update_ema(
+            networks.generator_ema,
+            networks.generator,
+            batch_size=len(unlabelled),
+            half_life=settings.ema_half_life_kimg * 1000,
+            images_seen=images_seen + len(unlabelled),
+        )
+        self.iteration += 1
+        return {name: value.detach() for name, value in stats.items()}
+
+    def _step_d_image(self, real: Tensor, fake: Tensor, stats: dict[str, Tensor]) -> None:
+        settings, critic = self.settings, self.networks.d_image
+        with_r1 = self.iteration % settings.r1_interval == 0
+        real = real.detach().requires_grad_(with_r1)
+        real_logits = critic(self._augment_image(real))
+        fake_logits = critic(self._augment_image(fake))
+        loss = CRITIC_LOSSES[settings.image_loss](real_logits, fake_logits).mean()
+        stats |= {"loss_d_image": loss, "real_sign": real_logits.sign().mean(), "fake_sign": fake_logits.sign().mean()}
+        if with_r1:
+            stats["r1_image"] = r1_penalty(real_logits, real).mean()
+            loss = loss + stats["r1_image"] * (settings.r1_gamma / 2 * settings.r1_interval)
+        self._update("d_image", loss)
+
+    def _step_d_pair(
+        self, real: Tensor, real_label: Tensor, fake: Tensor, fake_label: Tensor, stats: dict[str, Tensor]
+    ) -> None:
+        settings, critic = self.settings, self.networks.d_pair
+        with_r1 = self.iteration % settings.r1_interval == 0
+        real = real.detach().requires_grad_(with_r1)
+        real_label = real_label.detach().requires_grad_(with_r1)
+        real_logits = critic(*self._augment_pair(real, real_label))
+        fake_logits = critic(*self._augment_pair(fake, fake_label))
+        loss = CRITIC_LOSSES[settings.pair_loss](real_logits, fake_logits).mean()
+        stats |= {
+            "loss_d_pair": loss,
+            "real_sign_pair": mean_logit(real_logits).sign().mean(),
+            "fake_sign_pair": mean_logit(fake_logits).sign().mean(),
+        }
+        if with_r1:
+            stats["r1_pair"] = r1_penalty(mean_logit(real_logits), real, real_label).mean()
+            loss = loss + stats["r1_pair"] * (settings.r1_gamma_pair / 2 * settings.r1_interval)
+        self._update("d_pair", loss)
+
+    def _step_generator(self, image: Tensor, label: Tensor, stats: dict[str, Tensor]) -> None:
+        settings, networks = self.settings, self.networks
+        with frozen(networks.d_image, networks.d_pair):
+            image_logits = networks.d_image(self._augment_image(image))
+            pair_logits = networks.d_pair(*self._augment_pair(image.detach(), label))
+            stats["loss_g_image"] = GENERATOR_LOSSES[settings.image_loss](image_logits).mean()
+            stats["loss_g_pair"] = GENERATOR_LOSSES[settings.pair_loss](pair_logits).mean()
+            self._update("generator", stats["loss_g_image"] + settings.pair_weight * stats["loss_g_pair"])
+
+    def _step_path_length(self, num_samples: int, stats: dict[str, Tensor]) -> None:
+        settings, generator = self.settings, self.networks.generator
+        w_plus = sample_w_plus(generator.mapping, num_samples, mixing_probability=settings.mixing_probability)
+        lengths = path_lengths(generator.synthesis.image(w_plus, noise="random"), w_plus)
+        self.path_length_mean.lerp_(lengths.detach().mean(), settings.path_length_decay)
+        penalty = (lengths - self.path_length_mean).square().mean()
+        stats |= {"path_length": lengths.mean(), "path_length_penalty": penalty}
+        self._update("generator", penalty * (settings.path_length_weight * settings.path_length_interval))
+
+    def _augment_image(self, image: Tensor) -> Tensor:
+        adaptive = self.adaptive_image
+        return draw_augmentation(adaptive.settings, len(image), adaptive.value, device=image.device).image(image)
+
+    def _augment_pair(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        adaptive = self.adaptive_pair
+        drawn = draw_augmentation(adaptive.settings, len(image), adaptive.value, device=image.device)
+        return drawn.image(image), drawn.label(label)
+
+    def _update(self, name: str, loss: Tensor) -> None:
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that the next iteration depends on, except the random state: tensors and numbers only."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self.networks.named().items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "augment": {"image": self.adaptive_image.value, "pair": self.adaptive_pair.value},
+            "path_length_mean": self.path_length_mean,
+            "iteration": self.iteration,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        for name, network in self.networks.named().items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.adaptive_image.value = state["augment"]["image"]
+        self.adaptive_pair.value = state["augment"]["pair"]
+        self.path_length_mean.copy_(state["path_length_mean"])
+        self.iteration = state["iteration"]
+
+
+def _lazy_adam(network: nn.Module, learning_rate: float, interval: int | None) -> torch.optim.Adam:
+    """Adam whose rate and decay account for the extra regularization steps (StyleGAN2, appendix B)."""
+    ratio = 1.0 if interval is None else interval / (interval + 1)
+    return torch.optim.Adam(
+        network.parameters(), lr=learning_rate * ratio, betas=(0.0, 0.99**ratio), eps=1e-8, foreach=True
+    )

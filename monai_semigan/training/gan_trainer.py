@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train the joint GAN: both streams of real images, adaptive augmentation, sample sheets."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_semigan.latent.sampling import sample_w_plus
+from monai_semigan.training.gan_step import GanStep
+from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
+from monai_semigan.training.sample_sheet import sample_sheet, save_image
+from monai_semigan.training.trainer import RunSettings, Trainer
+from monai_semigan.types import PathLike, Progress
+
+__all__ = ["GanTrainer"]
+
+ADAPT_INTERVAL = 4
+"""Iterations between changes of the augmentation's strength (ADA, section 3.1)."""
+
+SHEET_TRUNCATION = 0.9
+"""Sample sheets are truncated a little: one odd sample says less than the typical ones."""
+
+
+class GanTrainer(Trainer):
+    """Run `GanStep` until enough unlabelled images are seen.
+
+    Args:
+        step: Networks, losses and optimizers.
+        unlabelled: What D_r sees.
+        labelled: What D_m sees.
+        run_dir: The run folder.
+        settings: Length and intervals.
+        config: Further facts for ``resolved_config.json``, such as the data's digest.
+        resume: Continue the run in ``run_dir``.
+        progress: Called with the images seen and their total.
+    """
+
+    def __init__(
+        self,
+        step: GanStep,
+        *,
+        unlabelled: ImagePool,
+        labelled: LabelledPool,
+        run_dir: PathLike,
+        settings: RunSettings,
+        config: dict[str, Any] | None = None,
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        self.step, self.unlabelled, self.labelled = step, unlabelled, labelled
+        self._real_order = EndlessOrder(len(unlabelled), seed=2 * settings.seed)
+        self._pair_order = EndlessOrder(len(labelled), seed=2 * settings.seed + 1)
+        super().__init__(
+            run_dir=run_dir,
+            settings=settings,
+            config={**(config or {}), "gan": asdict(step.settings)},
+            device=step.path_length_mean.device,
+            resume=resume,
+            progress=progress,
+        )
+
+    def iterate(self) -> dict[str, Tensor]:
+        batch_size, at = self.settings.batch_size, self.images_seen
+        pairs = self._pair_order.batch(at, batch_size)
+        stats = self.step(
+            self.unlabelled.take(self._real_order.batch(at, batch_size), self.device),
+            self.labelled.take(pairs, self.device),
+            self.labelled.take_targets(pairs, self.device),
+            images_seen=at,
+        )
+        if self.step.iteration % ADAPT_INTERVAL == 0:
+            num_images = ADAPT_INTERVAL * batch_size
+            self.step.adaptive_image.update(float(stats["real_sign"]), num_images)
+            self.step.adaptive_pair.update(float(stats["real_sign_pair"]), num_images)
+        return stats
+
+    def networks(self) -> dict[str, nn.Module]:
+        return self.step.networks.named()
+
+    def state(self) -> dict[str, Any]:
+        return self.step.state_dict()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.step.load_state_dict(state)
+
+    @torch.no_grad()
+    def report(self) -> dict[str, float]:
+        generator = self.step.networks.generator_ema.eval()
+        rng = torch.Generator(self.device).manual_seed(self.settings.seed)
+        w_plus = sample_w_plus(generator.mapping, self.settings.num_samples, truncation_psi=SHEET_TRUNCATION, rng=rng)
+        image, label_logits = generator.synthesis(w_plus)
+        sheet = sample_sheet(image.cpu(), label_logits.softmax(dim=1).cpu())
+        save_image(self.folder.path / f"samples-{self.images_seen:08d}.png", sheet)
+        return {"augment_image": self.step.adaptive_image.value, "augment_pair": self.step.adaptive_pair.value}

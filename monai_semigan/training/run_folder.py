@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run leaves behind: its configuration, versions, statistics, TensorBoard scalars and sample sheets."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from monai_semigan.atomic import replacing
+from monai_semigan.errors import ConfigError, OutputError
+from monai_semigan.types import PathLike
+from monai_semigan.versions import environment
+
+__all__ = ["RunFolder"]
+
+CONFIG_NAME = "resolved_config.json"
+STATS_NAME = "stats.jsonl"
+
+
+class RunFolder:
+    """A training run's folder.
+
+    Args:
+        path: The folder; created with its parents.
+        config: Everything that the run was asked for, as JSON types.
+        resume: Continue a run that lies there; without it the folder must hold none.
+
+    Raises:
+        ConfigError: A run lies there and ``resume`` is off, or it was made with another configuration.
+        OutputError: The folder cannot be written.
+    """
+
+    def __init__(self, path: PathLike, config: dict[str, Any], *, resume: bool) -> None:
+        self.path = Path(path)
+        config_file = self.path / CONFIG_NAME
+        if config_file.exists():
+            if not resume:
+                raise ConfigError(
+                    f"`{self.path}` already holds a run. Pass --resume to continue it, or another folder."
+                )
+            _check_same(_read_config(config_file), config, self.path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            record = {"config": config, "versions": environment(), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+            if not config_file.exists():
+                _replace(config_file, json.dumps(record, indent=2) + "\n")
+            for leftover in self.path.glob(".*.tmp"):  # of a write that was killed
+                leftover.unlink()
+        except OSError as error:
+            raise OutputError(f"`{self.path}` must be a folder that can be written: {error}.") from error
+        self._writer: Any = None
+
+    def drop_stats_after(self, images_seen: int) -> None:
+        """Forget statistics that are newer than the snapshot that a run resumes from."""
+        stats_file = self.path / STATS_NAME
+        if stats_file.exists():
+            lines = stats_file.read_text().splitlines(keepends=True)
+            _replace(stats_file, "".join(line for line in lines if _images_of(line) <= images_seen))
+
+    def log(self, images_seen: int, stats: dict[str, float]) -> None:
+        """Append one line to ``stats.jsonl`` and the same scalars to TensorBoard (x axis: thousands of images)."""
+        line = {"kimg": images_seen / 1000, **stats}
+        with (self.path / STATS_NAME).open("a") as stream:
+            stream.write(json.dumps(line) + "\n")
+        if self._writer is None:
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (1 s to import, needed by runs only)
+
+            self._writer = SummaryWriter(str(self.path / "tensorboard"))
+        for name, value in stats.items():
+            self._writer.add_scalar(name, value, global_step=round(images_seen / 1000))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Close the TensorBoard file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def _replace(path: Path, text: str) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())["config"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"`{path}` must be a run's configuration, but is damaged. Start anew in another folder."
+        ) from error
+    return config
+
+
+def _images_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["kimg"]) * 1000
+    except (ValueError, KeyError):  # a line cut short by a kill
+        return float("inf")
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != json.loads(json.dumps(new.get(key))))
+    if changed:
+        raise ConfigError(
+            f"`{path}` was started with another {', '.join(changed)}. Resume with the same settings, "
+            "or start anew in another folder."
+        )
