@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read single images: PNG, JPEG, TIFF, and single-frame DICOM through `dicom_image`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from monai_semigan.errors import InputError
+from monai_semigan.io.limits import MAX_PIXELS, check_pixel_count
+from monai_semigan.types import PathLike
+
+__all__ = ["SourceImage", "find_images", "read_image", "require_grey"]
+
+MIN_SIDE = 16
+"""Smaller images show no anatomy."""
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"})
+
+GREY_TOLERANCE = 12
+"""An RGB image is grey when its channels differ by no more than this (JPEG rounding), of 255."""
+
+DICOM_PREFIX = 128
+"""Bytes before the letters DICM (DICOM PS3.10, section 7.1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceImage:
+    """An image as its file holds it.
+
+    Attributes:
+        path: Where it came from.
+        pixels: ``(H, W)`` grey or ``(H, W, 3)`` RGB, in the file's own number type and range.
+        spacing_mm: Distance of pixel centres, ``(row, column)``; None if unknown.
+        photometric: ``MONOCHROME1`` (lowest value is white), ``MONOCHROME2`` or ``RGB``.
+        voi_window: ``(center, width)`` that the file asks to be displayed with, in grey values; None if none.
+        warnings: What a reader of the result should know.
+    """
+
+    path: Path
+    pixels: np.ndarray
+    spacing_mm: tuple[float, float] | None = None
+    photometric: str = "MONOCHROME2"
+    voi_window: tuple[float, float] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def find_images(inputs: Iterable[PathLike]) -> list[Path]:
+    """List the images among files and, recursively, folders; in order, without doubles.
+
+    In folders, files are taken by their ending, and files without one if they are DICOM; hidden files are left out.
+
+    Raises:
+        InputError: A path does not exist, or a folder holds no image.
+    """
+    found: dict[Path, None] = {}
+    for item in map(Path, inputs):
+        if item.is_dir():
+            inside = [path for path in sorted(item.rglob("*")) if _is_candidate(path, item)]
+            if not inside:
+                raise InputError(f"`{item}` must hold images ({', '.join(sorted(SUFFIXES))}), but holds none.")
+            found |= dict.fromkeys(inside)
+        elif item.exists():
+            found[item] = None
+        else:
+            raise InputError(f"`{item}` must be an image file or a folder of them, but does not exist.")
+    return list(found)
+
+
+def read_image(path: PathLike) -> SourceImage:
+    """Read one image.
+
+    Raises:
+        InputError: The file cannot be read as a single image, with the reason.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"`{path}` must be an image file, got a folder.")
+    if not path.exists():
+        raise InputError(f"`{path}` must be an image file, but does not exist.")
+    if _is_dicom(path):
+        from monai_semigan.io.dicom_image import read_dicom_image  # noqa: PLC0415  (pydicom takes 0.3 s to import)
+
+        source = SourceImage(path=path, **read_dicom_image(path))
+    else:
+        source = SourceImage(path=path, **_read_with_pillow(path))
+    if min(source.pixels.shape[:2]) < MIN_SIDE:
+        height, width = source.pixels.shape[:2]
+        raise InputError(f"`{path.name}` must be at least {MIN_SIDE} pixels wide and high, got {width} x {height}.")
+    return source
+
+
+def require_grey(source: SourceImage) -> SourceImage:
+    """Return the image with ``(H, W)`` grey pixels; an RGB image must have equal channels.
+
+    Raises:
+        InputError: The image is in color.
+    """
+    pixels = source.pixels
+    if pixels.ndim == 2:
+        return source
+    spread = pixels.max(axis=2).astype(np.int32) - pixels.min(axis=2)
+    if np.percentile(spread, 99.9) > GREY_TOLERANCE * (257 if pixels.dtype == np.uint16 else 1):
+        raise InputError(f"`{source.path.name}` must be a grey image for this bundle, got a color photograph.")
+    return SourceImage(
+        path=source.path,
+        pixels=np.ascontiguousarray(pixels[:, :, 1]),
+        spacing_mm=source.spacing_mm,
+        photometric="MONOCHROME2",
+        voi_window=source.voi_window,
+        warnings=source.warnings,
+    )
+
+
+def _read_with_pillow(path: Path) -> dict[str, Any]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
+            with Image.open(path) as picture:
+                check_pixel_count(path.name, *picture.size)
+                if getattr(picture, "n_frames", 1) > 1:
+                    raise InputError(f"`{path.name}` must hold one image, got {picture.n_frames} frames.")  # type: ignore[attr-defined]
+                return _pixels_of(picture)
+    except Image.DecompressionBombError:
+        raise InputError(f"`{path.name}` must have at most {MAX_PIXELS // 1_000_000} megapixels.") from None
+    except UnidentifiedImageError:
+        raise InputError(f"`{path.name}` must be a PNG, JPEG, TIFF or DICOM image, but its content is none.") from None
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"`{path.name}` must be a complete image, but is damaged or cut short ({error}). Copy it again."
+        ) from error
+
+
+def _pixels_of(picture: Image.Image) -> dict[str, Any]:
+    mode = picture.mode
+    if mode == "1":
+        return {"pixels": np.asarray(picture.convert("L"))}
+    if mode in ("L", "F") or mode.startswith("I;16"):
+        pixels = np.asarray(picture)
+        return {"pixels": pixels.astype(pixels.dtype.newbyteorder("="))}
+    if mode == "I":  # Pillow widens some 16-bit files
+        return {"pixels": np.asarray(picture)}
+    if mode == "LA":
+        return {"pixels": np.asarray(picture.convert("L"))}
+    return {"pixels": np.asarray(picture.convert("RGB")), "photometric": "RGB"}
+
+
+def _is_candidate(path: Path, folder: Path) -> bool:
+    if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
+        return False
+    return path.suffix.lower() in SUFFIXES or (not path.suffix and _is_dicom(path))
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            stream.seek(DICOM_PREFIX)
+            return stream.read(4) == b"DICM"
+    except OSError as error:
+        raise InputError(f"`{path.name}` must be readable: {error.strerror}.") from error
