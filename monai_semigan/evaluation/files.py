@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The files of an evaluation: label maps by case, the records of `segment` beside them, the table of patients."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai_semigan.errors import InputError
+from monai_semigan.types import PathLike
+
+__all__ = ["Prediction", "find_labels", "find_predictions", "read_patients"]
+
+LABEL_SUFFIXES = (".png", ".tif", ".tiff")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """One predicted label map, and what its ``case.json`` says of it.
+
+    Attributes:
+        label: The file.
+        spacing_mm: Row and column distance as found, unchecked; None if unknown.
+        class_names: Name per class; None if unknown.
+        problem: Why ``case.json`` cannot be used; None if it can, or is not there.
+    """
+
+    label: Path
+    spacing_mm: Any = None
+    class_names: tuple[str, ...] | None = None
+    problem: str | None = None
+
+    def checked_spacing_mm(self) -> tuple[float, float] | None:
+        """Return row and column distance.
+
+        Raises:
+            InputError: They are not two positive numbers, or ``case.json`` cannot be read.
+        """
+        if self.problem is not None:
+            raise InputError(self.problem)
+        spacing = self.spacing_mm
+        if spacing is None:
+            return None
+        is_pair = isinstance(spacing, list) and len(spacing) == 2
+        if not is_pair or not all(isinstance(step, int | float) and 0 < step < math.inf for step in spacing):
+            raise InputError(f"`spacing_mm` in case.json must be two positive numbers or null, got {spacing}.")
+        return float(spacing[0]), float(spacing[1])
+
+
+def find_predictions(folder: PathLike) -> dict[str, Prediction]:
+    """Find ``<case>.png`` and ``<case>/label.png`` in a folder.
+
+    Raises:
+        InputError: There is none, or a case is there twice.
+    """
+    folder = Path(folder)
+    found = {case: Prediction(label=path) for case, path in _labels(folder).items()}
+    for path in sorted(folder.glob("*/label.png")) if folder.is_dir() else ():
+        case = path.parent.name
+        if case.startswith("."):  # unfinished
+            continue
+        if case in found:
+            raise InputError(f"`{folder}` must name every case once, got {found[case].label.name} and {case}/.")
+        found[case] = _with_record(path)
+    if not found:
+        raise InputError(_no_labels("predictions", folder))
+    return found
+
+
+def find_labels(folder: PathLike, name: str) -> dict[str, Path]:
+    """Find ``<case>.png`` in a folder that the error message calls ``name``.
+
+    Raises:
+        InputError: There is none, or a case is there twice.
+    """
+    found = _labels(Path(folder))
+    if not found:
+        raise InputError(_no_labels(name, Path(folder)))
+    return found
+
+
+def read_patients(path: PathLike, references: Collection[str], predictions: Collection[str]) -> dict[str, str]:
+    """Read a CSV file with the columns ``case`` and ``patient``.
+
+    Returns:
+        The patient of every case.
+
+    Raises:
+        InputError: The file cannot be read, repeats a case, names one that does not exist, or leaves out a reference.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            if not {"case", "patient"} <= set(reader.fieldnames or ()):
+                raise InputError(f"`{path.name}` must have the columns case and patient, got {reader.fieldnames}.")
+            rows = [((row["case"] or "").strip(), (row["patient"] or "").strip()) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"`{path}` must be a CSV file that can be read: {error}.") from error
+    owners = dict(rows)
+    twice = sorted(case for case, times in Counter(case for case, _ in rows).items() if times > 1)
+    _refuse(path, "name every case once", "named twice", twice)
+    _refuse(path, "name a patient for every case", "without one", [case for case, patient in rows if not patient])
+    unknown = sorted(owners.keys() - set(references) - set(predictions))
+    _refuse(path, "name cases of the two folders alone", "in neither", unknown)
+    _refuse(path, "name every reference", "missing", sorted(set(references) - owners.keys()))
+    return owners
+
+
+def _refuse(path: Path, expected: str, problem: str, cases: list[str]) -> None:
+    if cases:
+        examples = ", ".join(cases[:3]) + (", ..." if len(cases) > 3 else "")
+        raise InputError(
+            f"`{path.name}` must {expected}, but {len(cases)} are {problem}: {examples}. Correct the file."
+        )
+
+
+def _labels(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.suffix.lower() in LABEL_SUFFIXES and not path.name.startswith(".") and path.is_file():
+            if path.stem in found:
+                raise InputError(f"`{folder}` must name every case once, got {found[path.stem].name} and {path.name}.")
+            found[path.stem] = path
+    return found
+
+
+def _no_labels(name: str, folder: Path) -> str:
+    cause = "holds none" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
+    return f"`{name}` must be a folder with label maps (PNG or TIFF), but {folder} {cause}."
+
+
+def _with_record(label: Path) -> Prediction:
+    path = label.with_name("case.json")
+    if not path.is_file():
+        return Prediction(label=label)
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        names = record.get("class_names")
+    except (OSError, ValueError, AttributeError) as error:
+        return Prediction(label=label, problem=f"`case.json` must be a JSON object: {error}. Segment the case again.")
+    is_named = isinstance(names, list) and bool(names)
+    return Prediction(
+        label=label, spacing_mm=record.get("spacing_mm"), class_names=tuple(map(str, names)) if is_named else None
+    )

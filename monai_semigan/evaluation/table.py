@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cases to patients to a summary.
+
+A patient's cases are averaged first, then the patients: a patient with many images counts no more than another. The
+confidence interval is a bootstrap over patients. Millimetres and pixels are different metrics, and never averaged
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+__all__ = [
+    "CONFIDENCE",
+    "METRICS",
+    "NUM_RESAMPLES",
+    "OVERALL",
+    "CaseScore",
+    "ClassCount",
+    "PatientScore",
+    "Summary",
+    "count_classes",
+    "per_patient",
+    "summarize",
+]
+
+METRICS = ("dice", "iou", "hd95_px", "assd_px", "hd95_mm", "assd_mm")
+"""Metrics in the order of the tables: fields of `CaseScore` and `PatientScore`."""
+
+NUM_RESAMPLES = 2000
+"""Bootstrap resamples; more would move the interval's ends by a few percent of its width."""
+
+CONFIDENCE = 0.95
+
+MAX_DRAWS = 1_000_000
+"""Draws held in memory at once, 16 MB; the result does not depend on it."""
+
+OVERALL = "mean of classes"
+"""Class name of the overall rows, where there is more than one foreground class."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseScore:
+    """One class of one case.
+
+    Attributes:
+        case: Name.
+        patient: Whose it is.
+        class_name: The class.
+        dice: In [0, 1]; for empty masks see `evaluation.empty`.
+        iou: As ``dice``.
+        hd95_px: Pixels; None if there is no surface in one of the maps.
+        assd_px: As ``hd95_px``.
+        hd95_mm: Millimetres; None also where the spacing is unknown.
+        assd_mm: As ``hd95_mm``.
+        is_reference_empty: The class is absent from the reference.
+        is_prediction_empty: The class is absent from the prediction.
+    """
+
+    case: str
+    patient: str
+    class_name: str
+    dice: float
+    iou: float
+    hd95_px: float | None
+    assd_px: float | None
+    hd95_mm: float | None
+    assd_mm: float | None
+    is_reference_empty: bool
+    is_prediction_empty: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientScore:
+    """Mean over a patient's cases, per class; a distance that no case has is None.
+
+    Attributes:
+        patient: Id, as the user gave it.
+        class_name: The class.
+        num_cases: Cases behind ``dice`` and ``iou``.
+        num_undefined_surface: Cases without a surface distance, left out of the four distances alone.
+    """
+
+    patient: str
+    class_name: str
+    num_cases: int
+    num_undefined_surface: int
+    dice: float
+    iou: float
+    hd95_px: float | None
+    assd_px: float | None
+    hd95_mm: float | None
+    assd_mm: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCount:
+    """How often a class was there, over cases.
+
+    Attributes:
+        num_both_empty: Cases in which neither map has the class.
+        num_reference_empty: Cases in which only the prediction has it.
+        num_prediction_empty: Cases in which only the reference has it.
+        num_undefined_surface: Cases without a surface distance.
+    """
+
+    class_name: str
+    num_cases: int
+    num_both_empty: int
+    num_reference_empty: int
+    num_prediction_empty: int
+    num_undefined_surface: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """One metric of one class over patients.
+
+    Attributes:
+        num_patients: Patients with a value.
+        mean: Mean over patients; None if all are undefined.
+        standard_deviation: Between patients, of the sample; None with fewer than two.
+        low: Lower end of the 95 % confidence interval of the mean; None with fewer than two patients.
+        high: Upper end.
+    """
+
+    class_name: str
+    metric: str
+    num_patients: int
+    mean: float | None
+    standard_deviation: float | None
+    median: float | None
+    low: float | None
+    high: float | None
+
+    def as_dict(self) -> dict[str, object]:
+        """Return JSON types."""
+        return asdict(self)
+
+
+def per_patient(cases: Iterable[CaseScore]) -> list[PatientScore]:
+    """Average the cases of each patient and class, in the order of their first appearance."""
+    groups: dict[tuple[str, str], list[CaseScore]] = {}
+    for case in cases:
+        groups.setdefault((case.patient, case.class_name), []).append(case)
+    return [
+        PatientScore(
+            patient=patient,
+            class_name=class_name,
+            num_cases=len(group),
+            num_undefined_surface=sum(case.hd95_px is None for case in group),
+            dice=float(np.mean([case.dice for case in group])),
+            iou=float(np.mean([case.iou for case in group])),
+            hd95_px=_mean([case.hd95_px for case in group]),
+            assd_px=_mean([case.assd_px for case in group]),
+            hd95_mm=_mean([case.hd95_mm for case in group]),
+            assd_mm=_mean([case.assd_mm for case in group]),
+        )
+        for (patient, class_name), group in groups.items()
+    ]
+
+
+def count_classes(cases: Iterable[CaseScore]) -> list[ClassCount]:
+    """Count per class in how many cases it is absent, and how many have no surface distance."""
+    groups: dict[str, list[CaseScore]] = {}
+    for case in cases:
+        groups.setdefault(case.class_name, []).append(case)
+    return [
+        ClassCount(
+            class_name=class_name,
+            num_cases=len(group),
+            num_both_empty=sum(case.is_reference_empty and case.is_prediction_empty for case in group),
+            num_reference_empty=sum(case.is_reference_empty and not case.is_prediction_empty for case in group),
+            num_prediction_empty=sum(case.is_prediction_empty and not case.is_reference_empty for case in group),
+            num_undefined_surface=sum(case.hd95_px is None for case in group),
+        )
+        for class_name, group in groups.items()
+    ]
+
+
+def summarize(patients: Sequence[PatientScore], *, seed: int = 0) -> list[Summary]:
+    """Summarize every class and metric over patients, with a percentile bootstrap (Efron and Tibshirani 1993, 13.3).
+
+    With more than one class, rows of the class `OVERALL` follow: a patient's classes are averaged first. There are
+    rows in millimetres where a patient has any.
+    """
+    rows = []
+    class_names = list(dict.fromkeys(patient.class_name for patient in patients))
+    for class_name in class_names:
+        members = [patient for patient in patients if patient.class_name == class_name]
+        rows += [(class_name, metric, _known([getattr(member, metric) for member in members])) for metric in METRICS]
+    if len(class_names) > 1:
+        groups: dict[str, list[PatientScore]] = {}
+        for patient in patients:
+            groups.setdefault(patient.patient, []).append(patient)
+        for metric in METRICS:
+            means = [_mean([getattr(member, metric) for member in group]) for group in groups.values()]
+            rows.append((OVERALL, metric, _known(means)))
+    return [
+        _summary(class_name, metric, values, seed)
+        for class_name, metric, values in rows
+        if len(values) or not metric.endswith("_mm")
+    ]
+
+
+def _summary(class_name: str, metric: str, values: np.ndarray, seed: int) -> Summary:
+    low = high = None
+    if len(values) > 1:
+        ends = np.quantile(_resampled_means(values, seed), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+        low, high = float(ends[0]), float(ends[1])
+    return Summary(
+        class_name=class_name,
+        metric=metric,
+        num_patients=len(values),
+        mean=float(values.mean()) if len(values) else None,
+        standard_deviation=float(values.std(ddof=1)) if len(values) > 1 else None,
+        median=float(np.median(values)) if len(values) else None,
+        low=low,
+        high=high,
+    )
+
+
+def _resampled_means(values: np.ndarray, seed: int) -> np.ndarray:
+    """Draw as many patients as there are, with repetition, `NUM_RESAMPLES` times; return their means."""
+    rng = np.random.default_rng(seed)
+    rows = max(1, MAX_DRAWS // len(values))
+    counts = [min(rows, NUM_RESAMPLES - done) for done in range(0, NUM_RESAMPLES, rows)]
+    return np.concatenate([values[rng.integers(len(values), size=(n, len(values)))].mean(axis=1) for n in counts])
+
+
+def _known(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([value for value in values if value is not None], dtype=np.float64)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = _known(values)
+    return float(known.mean()) if len(known) else None

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of a result at screen size: the label on its image, and the reconstruction beside the network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+__all__ = ["AGREEMENT_COLORS", "disagreement", "encode_jpeg", "encode_png", "overlay", "reconstruction_panel"]
+
+MAX_SIDE = 1024
+"""Longest side of an overlay, pixels: fills a screen, and one case stays near 100 kB in a report."""
+
+FILL = 0.25
+"""Opacity of the label's area; its contour is opaque."""
+
+AGREEMENT_COLORS = {
+    "neither": (250, 250, 250),
+    "both": (198, 204, 210),
+    "reference only": (0, 90, 181),
+    "prediction only": (230, 97, 1),
+    "another class": (136, 46, 114),
+    "ignored": (110, 110, 110),
+}
+"""Colors of `disagreement`: blue and orange differ for color-blind readers too."""
+
+PANEL_SIDE = 256
+CAPTION_HEIGHT = 30
+CAPTION_SIZE = 20
+"""Pixels: the panel is shown at about half its size."""
+
+Color = Sequence[int]
+
+
+def overlay(pixels: np.ndarray, label: np.ndarray, colors: Sequence[Color], *, max_side: int = MAX_SIDE) -> Image.Image:
+    """Tint each class of ``label`` and draw its contour on the image.
+
+    Args:
+        pixels: ``(H, W)`` grey or ``(H, W, 3)`` RGB of any range; grey is shown between its 0.5 and 99.5 percentiles.
+        label: Class ids, ``(H, W)``.
+        colors: RGB per class, 0 to 255; class 0 is not drawn.
+        max_side: Longest side of the picture.
+    """
+    step = max(1, -(-max(label.shape) // (2 * max_side)))  # thin out first: the rest costs by the pixel
+    height, width = label.shape
+    scale = min(1.0, max_side / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    canvas = np.array(_display(pixels[::step, ::step]).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+    small = np.asarray(Image.fromarray(label[::step, ::step].astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
+    for index in range(1, len(colors)):
+        mask = small == index
+        if mask.any():
+            color = np.asarray(colors[index], dtype=np.float32)
+            canvas[mask] += FILL * (color - canvas[mask])
+            canvas[mask & ~ndimage.binary_erosion(mask, iterations=2)] = color
+    return Image.fromarray(canvas.round().astype(np.uint8))
+
+
+def reconstruction_panel(
+    image: np.ndarray, reconstruction: np.ndarray, label: np.ndarray, colors: Sequence[Color]
+) -> Image.Image:
+    """Draw what the network saw, what it made of it, its label, and the difference, side by side.
+
+    Args:
+        image: ``(C, S, S)`` in [-1, 1], C 1 or 3.
+        reconstruction: The same.
+        label: Class ids, ``(S, S)``.
+        colors: RGB per class.
+    """
+    seen, made = (_to_bytes(picture) for picture in (image, reconstruction))
+    difference = np.abs(image - reconstruction).mean(axis=0) / 2
+    heat = np.stack([difference, difference**2, difference**4], axis=-1) ** 0.5
+    enlarged = [_enlarge(Image.fromarray(picture)) for picture in (seen, made)]
+    big_label = np.asarray(
+        Image.fromarray(label.astype(np.uint8)).resize((PANEL_SIDE, PANEL_SIDE), Image.Resampling.NEAREST)
+    )
+    tiles = {
+        "network input": enlarged[0],
+        "reconstruction": enlarged[1],
+        "its label": overlay(np.asarray(enlarged[1]), big_label, colors, max_side=PANEL_SIDE),
+        "difference": _enlarge(Image.fromarray((heat * 255).round().astype(np.uint8))),
+    }
+    panel = Image.new("RGB", (PANEL_SIDE * len(tiles), PANEL_SIDE + CAPTION_HEIGHT), "white")
+    draw, font = ImageDraw.Draw(panel), ImageFont.load_default(CAPTION_SIZE)
+    for at, (caption, tile) in enumerate(tiles.items()):
+        panel.paste(tile, (at * PANEL_SIDE, CAPTION_HEIGHT))
+        draw.text((at * PANEL_SIDE + 4, 2), caption, fill=(60, 60, 60), font=font)
+    return panel
+
+
+def disagreement(
+    predicted: np.ndarray, reference: np.ndarray, *, ignore: np.ndarray | None = None, max_side: int = PANEL_SIDE
+) -> Image.Image:
+    """Draw where two label maps differ, in `AGREEMENT_COLORS`.
+
+    Args:
+        predicted: Class ids, ``(H, W)``.
+        reference: The same.
+        ignore: Pixels that were left out, bool.
+        max_side: Longest side of the picture.
+    """
+    kinds = np.zeros(reference.shape, dtype=np.uint8)  # indices into AGREEMENT_COLORS
+    kinds[(predicted == reference) & (reference > 0)] = 1
+    kinds[(predicted == 0) & (reference > 0)] = 2
+    kinds[(predicted > 0) & (reference == 0)] = 3
+    kinds[(predicted != reference) & (predicted > 0) & (reference > 0)] = 4
+    if ignore is not None:
+        kinds[ignore] = 5
+    step = max(1, -(-max(kinds.shape) // (4 * max_side)))
+    thin = kinds[::step, ::step]
+    scale = min(1.0, max_side / max(thin.shape))
+    size = max(1, round(thin.shape[1] * scale)), max(1, round(thin.shape[0] * scale))
+    palette = np.asarray(list(AGREEMENT_COLORS.values()), dtype=np.uint8)
+    return Image.fromarray(palette[thin]).resize(size, Image.Resampling.BOX)
+
+
+def encode_png(picture: Image.Image) -> bytes:
+    """Return the picture as PNG."""
+    stream = BytesIO()
+    picture.save(stream, format="PNG", compress_level=3)
+    return stream.getvalue()
+
+
+def encode_jpeg(picture: Image.Image, *, quality: int = 82) -> bytes:
+    """Return the picture as JPEG."""
+    stream = BytesIO()
+    picture.save(stream, format="JPEG", quality=quality)
+    return stream.getvalue()
+
+
+def _display(pixels: np.ndarray) -> Image.Image:
+    if pixels.ndim == 3 and pixels.dtype == np.uint8:
+        return Image.fromarray(np.ascontiguousarray(pixels))
+    values = pixels.astype(np.float32)
+    low, high = np.percentile(values, (0.5, 99.5))
+    shown = ((values - low) / max(high - low, 1e-6) * 255).clip(0, 255).round().astype(np.uint8)
+    return Image.fromarray(shown).convert("RGB")
+
+
+def _to_bytes(picture: np.ndarray) -> np.ndarray:
+    shown = ((picture.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
+    return np.repeat(shown[0][:, :, None], 3, axis=2) if len(shown) == 1 else shown.transpose(1, 2, 0)
+
+
+def _enlarge(picture: Image.Image) -> Image.Image:
+    return picture.resize((PANEL_SIDE, PANEL_SIDE), Image.Resampling.BICUBIC)

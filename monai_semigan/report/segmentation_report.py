@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a segmentation: every case's overlay, reconstruction and numbers, and what failed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from html import escape
+from typing import Any
+
+from monai_semigan.report.page import RESEARCH_NOTICE, facts, failure_list, figure, image_tag, page, sparkline
+
+__all__ = ["CaseReport", "FailureReport", "SegmentationReport", "render_segmentation_report"]
+
+SCHEMA = "semigan-segmentation-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseReport:
+    """One segmented case; ``numbers`` is what ``case.json`` holds."""
+
+    name: str
+    numbers: dict[str, Any]
+    overlay: bytes
+    reconstruction: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailureReport:
+    """One input that could not be segmented."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationReport:
+    """All that a call of ``semigan segment`` did."""
+
+    bundle: dict[str, str]
+    created: str
+    versions: dict[str, str]
+    settings: dict[str, Any]
+    cases: tuple[CaseReport, ...]
+    failures: tuple[FailureReport, ...] = ()
+    skipped: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the pictures as JSON types."""
+        return {
+            "schema": SCHEMA,
+            "bundle": self.bundle,
+            "created": self.created,
+            "versions": self.versions,
+            "settings": self.settings,
+            "cases": [case.numbers for case in self.cases],
+            "skipped": list(self.skipped),
+            "failures": [asdict(failure) for failure in self.failures],
+        }
+
+
+def render_segmentation_report(report: SegmentationReport) -> str:
+    """Return the report as one self-contained HTML page."""
+    warned = sum(1 for case in report.cases if case.numbers["warnings"])
+    body = (
+        f'<header><h1>Segmentation report</h1><p class="soft">{escape(report.bundle["name"])} '
+        f"{escape(report.bundle['version'])} · {escape(report.created)}</p>"
+        f'<p class="notice">{RESEARCH_NOTICE}</p></header><div class="figures">'
+        + figure("cases", str(len(report.cases)))
+        + figure("with warnings", str(warned), is_bad=warned > 0)
+        + figure("failed", str(len(report.failures)), is_bad=bool(report.failures))
+        + "</div>"
+        + failure_list("Failed", [(failure.source, failure.reason) for failure in report.failures])
+        + "<h2>Cases</h2>"
+        + ("\n".join(_case(case) for case in report.cases) or "<p>None.</p>")
+    )
+    versions = ", ".join(f"{name} {value}" for name, value in report.versions.items())
+    settings = ", ".join(f"{name} {value}" for name, value in report.settings.items())
+    footer = escape(f"{versions}; settings: {settings}; bundle digest {report.bundle['digest']}")
+    return page("Segmentation report", body, footer=footer)
+
+
+def _case(case: CaseReport) -> str:
+    numbers = case.numbers
+    areas = numbers["class_areas_mm2"] or {}
+    seconds = numbers["seconds"]
+    rows = [
+        ("size", f"{numbers['size_px'][1]} x {numbers['size_px'][0]} px"),
+        *(
+            (f"{name} area", f"{share:.1%} of the image" + (f", {areas[name] / 100:.1f} cm²" if name in areas else ""))
+            for name, share in numbers["class_shares"].items()
+        ),
+        (
+            "reconstruction error",
+            f"{numbers['image_error']:.4f}; encoder alone {numbers['encoder_image_error']:.4f}",
+        ),
+        ("inversion steps", str(numbers["steps_taken"])),
+        (
+            "time",
+            f"{sum(seconds.values()):.2f} s: " + ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items()),
+        ),
+    ]
+    warnings = "".join(f'<p class="warning">{escape(warning)}</p>' for warning in numbers["warnings"])
+    drawn = sparkline(numbers["trace"], "loss per inversion step")
+    trace = f'<figure class="trace">{drawn}<figcaption>loss per inversion step</figcaption></figure>' if drawn else ""
+    return (
+        f'<section class="case"><div>{image_tag(case.overlay, f"label on {case.name}", kind="overlay")}</div>'
+        f'<div class="text"><h3>{escape(case.name)}</h3>{warnings}'
+        f"{image_tag(case.reconstruction, f'reconstruction of {case.name}')}{facts(rows)}{trace}</div></section>"
+    )
