@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``semigan info``."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from monai_semigan.cli import options
+
+__all__ = ["command"]
+
+
+@click.command(name="info")
+@options.as_json
+def command(as_json: bool) -> None:
+    """Show versions, devices, which op backend runs, and the shipped bundles."""
+    import torch
+
+    from monai_semigan.bundles import list_bundles
+    from monai_semigan.ops.backend import describe_backends
+    from monai_semigan.versions import environment
+
+    facts: dict[str, dict[str, object]] = {
+        "versions": dict(environment()),
+        "devices": {
+            "cpu_threads": torch.get_num_threads(),
+            "cuda": [torch.cuda.get_device_name(at) for at in range(torch.cuda.device_count())],
+        },
+        "op_backends": dict(describe_backends()),
+        "bundles": {name: _describe(name) for name in list_bundles()},
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for title, entries in facts.items():
+        click.echo(title.replace("_", " "))
+        for name, value in entries.items():
+            click.echo(f"  {name.replace('_', ' ') if title == 'devices' else name}: {_text(value)}")
+
+
+def _describe(name: str) -> dict[str, str]:
+    from monai_semigan.errors import SemiGanError
+    from monai_semigan.inference.bundle import open_bundle
+
+    try:
+        bundle = open_bundle(name)
+    except SemiGanError as error:
+        return {"state": f"unusable: {error}"}
+    state = "ready" if bundle.weights_file.is_file() else "without weights: train it first"
+    return {"version": bundle.version, "state": state, "digest": bundle.digest}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {entry[:12]}" if key == "digest" else entry for key, entry in value.items())
+    if isinstance(value, list):
+        return ", ".join(value) or "none"
+    return str(value)

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``semigan``: subcommands loaded on use, errors to one line and an exit code.
+
+Exit codes: 0 done, 1 a known error (one line; the traceback with ``-vv``), 2 wrong usage, 3 some cases failed,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from monai_semigan import __version__
+from monai_semigan.errors import SemiGanError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "segment": "Segment images with a bundle.",
+    "evaluate": "Score label maps against references, per case and per patient.",
+    "train": "Train a generator, then its encoder, on your own images.",
+    "pack": "Put trained weights into a bundle of your own.",
+    "sample": "Draw images with their labels from a generator.",
+    "info": "Show versions, devices, backends and shipped bundles.",
+}
+"""Commands and their one-line help: the list is shown without importing any of them."""
+
+
+class LazyGroup(click.Group):
+    """Import a subcommand's module when it is called: ``semigan --help`` needs none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"monai_semigan.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="semigan")
+@click.option(
+    "-v", "--verbose", count=True, help="Log more; twice: with tracebacks. Before the command: semigan -vv ..."
+)
+@click.option("-q", "--quiet", is_flag=True, help="No progress bar, no warnings.")
+def cli(verbose: int, quiet: bool) -> None:
+    """Segment medical images with a generator that learned images and labels together.
+
+    \b
+    Examples:
+      semigan segment xray.png -b lung_cxr_segmentation -o out
+      semigan evaluate --predictions out --references masks -o scores
+      semigan info
+
+    Research use only. Everything runs on this computer; nothing is sent anywhere.
+    """
+    from monai_semigan.logs import enable_logging
+
+    usual = logging.ERROR if quiet else logging.WARNING
+    enable_logging({0: usual, 1: logging.INFO}.get(verbose, logging.DEBUG))
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Threads that wait by spinning take the processor from the one they wait for when the machine is shared: tens of
+    # times slower. Read when torch is loaded, hence set here.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        result = cli.main(args=arguments, prog_name="semigan", standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except SemiGanError as error:
+        if logging.getLogger("monai_semigan").isEnabledFor(logging.DEBUG):  # -vv
+            raise
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands print: a progress bar on stderr, tables on stdout."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import click
+
+__all__ = ["progress_bar", "text_table"]
+
+BAR_WIDTH = 30
+REFRESH_SECONDS = 0.2
+
+
+@contextmanager
+def progress_bar(label: str, *, unit: str = "", divisor: int = 1) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function ``(done, total)`` that draws a bar with the time left on stderr.
+
+    Silent where no terminal is watching, and after ``semigan --quiet``.
+
+    Args:
+        label: Shown before the bar.
+        unit: Shown behind the counts.
+        divisor: Counts are shown divided by this, such as 1000 for kimg.
+    """
+    context = click.get_current_context(silent=True)
+    is_quiet = context is not None and context.find_root().params.get("quiet", False)
+    is_shown = sys.stderr.isatty() and not is_quiet
+    started, drawn = time.monotonic(), -REFRESH_SECONDS
+    first: int | None = None
+
+    def draw(done: int, total: int) -> None:
+        nonlocal drawn, first
+        now = time.monotonic()
+        first = done if first is None else first
+        if not is_shown or (now - drawn < REFRESH_SECONDS and done < total):
+            return
+        drawn = now
+        share = done / total if total else 1.0
+        filled = round(BAR_WIDTH * share)
+        progressed = done - first
+        left = (now - started) / progressed * (total - done) if progressed > 0 else None
+        shown = f"{done / divisor:.1f}/{total / divisor:.1f}" if divisor > 1 else f"{done}/{total}"
+        remaining = f", {_clock(left)} left" if left is not None and done < total else ""
+        click.echo(
+            f"\r{label} [{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {shown}{unit}{remaining}   ", nl=False, err=True
+        )
+
+    try:
+        yield draw
+    finally:
+        if is_shown and drawn > 0:
+            click.echo(err=True)
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Align columns: text to the left, numbers to the right with three decimals."""
+    cells = [[_text(value) for value in row] for row in [head, *rows]]
+    widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
+    is_number = [
+        bool(rows) and all(isinstance(row[at], (int, float)) or row[at] is None for row in rows)
+        for at in range(len(head))
+    ]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, is_number, strict=True)
+        ).rstrip()
+        for row in cells
+    ]
+    return "\n".join(lines)
+
+
+def _text(value: object) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``semigan train gan`` and ``semigan train encoder``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from monai_semigan.cli import options
+from monai_semigan.cli.output import progress_bar
+
+__all__ = ["command"]
+
+run_dir = click.argument("run_dir", type=click.Path(path_type=Path, file_okay=False))
+data = click.option(
+    "--data",
+    "datalist",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="JSON data list (see docs/quick-start.md).",
+)
+resume = click.option("--resume", is_flag=True, help="Continue the run in RUN_DIR from its latest snapshot.")
+kimg = click.option(
+    "--kimg", type=click.FloatRange(min=0, min_open=True), help="Thousands of images. [default: the bundle's]"
+)
+
+
+@click.group(name="train")
+def command() -> None:
+    """Train on your own images, with a bundle's settings: first the GAN, then the encoder.
+
+    \b
+    Examples:
+      semigan train gan runs/gan -b lung_cxr_segmentation --data data.json
+      semigan train gan runs/gan -b lung_cxr_segmentation --data data.json --resume
+      semigan train encoder runs/encoder -b lung_cxr_segmentation --data data.json --gan runs/gan
+    """
+
+
+@command.command()
+@run_dir
+@options.bundle
+@data
+@resume
+@kimg
+@options.device
+def gan(run_dir: Path, bundle: str, datalist: Path, resume: bool, kimg: float | None, device: str) -> None:
+    """Train generator and critics on unlabelled and labelled images."""
+    from monai_semigan.workflows.train import train_gan
+
+    with progress_bar("train gan", unit=" kimg", divisor=1000) as progress:
+        path = train_gan(
+            run_dir, bundle=bundle, datalist=datalist, resume=resume, device=device, total_kimg=kimg, progress=progress
+        )
+    click.echo(path)
+
+
+@command.command()
+@run_dir
+@options.bundle
+@data
+@click.option(
+    "--gan", "gan_run", required=True, type=click.Path(path_type=Path), help="The GAN's run folder or a snapshot."
+)
+@resume
+@kimg
+@options.device
+def encoder(
+    run_dir: Path, bundle: str, datalist: Path, gan_run: Path, resume: bool, kimg: float | None, device: str
+) -> None:
+    """Train the encoder for a trained GAN; best.pt in RUN_DIR is the weight file."""
+    from monai_semigan.workflows.train import train_encoder
+
+    with progress_bar("train encoder", unit=" kimg", divisor=1000) as progress:
+        path = train_encoder(
+            run_dir,
+            bundle=bundle,
+            datalist=datalist,
+            gan_run=gan_run,
+            resume=resume,
+            device=device,
+            total_kimg=kimg,
+            progress=progress,
+        )
+    click.echo(path)

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open a bundle as data: its metadata, its weights. Nothing in it is executed.
+
+Of a bundle's files only ``configs/metadata.json`` and the weights are used here; the other configs, which MONAI's own
+runner would execute, are checked by `audit` and left alone. The block ``semigan`` of the metadata is typed and
+complete:
+
+.. code-block:: json
+
+    {"format": "semigan-bundle-1", "domain": "chest_xray",
+     "network": {"image_size": 64, "num_classes": 2}, "preprocessing": {"image_size": 64, "max_stretch": 1.5},
+     "class_names": ["background", "lung"], "colors": [[0, 0, 0], [230, 97, 1]],
+     "inversion": {"steps": 50}, "max_image_error": 0.2, "weights": {"file": "models/model.pt", "sha256": "..."}}
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn, TypeVar, get_type_hints
+
+import torch
+
+from monai_semigan.bundles import bundle_root
+from monai_semigan.errors import BundleError, ConfigError
+from monai_semigan.inference.audit import MAX_CONFIG_BYTES, require_clean
+from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.transforms.presets import ChestXrayPreset
+from monai_semigan.types import PathLike
+
+__all__ = ["Bundle", "load_network", "open_bundle"]
+
+FORMAT = "semigan-bundle-1"
+KEYS = frozenset(
+    {"format", "domain", "network", "preprocessing", "class_names", "colors", "inversion", "max_image_error", "weights"}
+)
+PRESETS = {"chest_xray": ChestXrayPreset}
+
+NETWORK_RANGES = {
+    "image_size": (32, 1024),
+    "num_classes": (2, 255),
+    "image_channels": (1, 3),
+    "z_dim": (1, 4096),
+    "w_dim": (1, 4096),
+    "num_mapping_layers": (1, 32),
+    "head_channels": (1, 4096),
+}
+"""Smallest and largest value; the lists of channels beside them have the range of a width."""
+WIDTH_RANGE = (1, 4096)
+LARGEST_SETTING = 1e6
+"""Of any number among the settings; ours, far above what makes sense."""
+NETWORK_LISTS = ("channels", "encoder_channels")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle whose description was read and checked; its weights were not loaded yet.
+
+    Attributes:
+        root: The folder.
+        name: From the metadata.
+        version: From the metadata.
+        class_names: Name of each class, background first.
+        colors: RGB of each class, 0 to 255.
+        network: Arguments of `SemiGanSegmenter`.
+        preset: From a source image to the network's input.
+        inversion: Settings of the test-time optimization.
+        max_image_error: Mean squared error of the encoder's reconstruction above which an image is unlike those that
+            the bundle was made for; chosen on validation images.
+        weights_file: The weights, inside the bundle.
+        weights_sha256: What their digest must be.
+    """
+
+    root: Path
+    name: str
+    version: str
+    class_names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    network: dict[str, Any]
+    preset: ChestXrayPreset
+    inversion: InversionSettings
+    max_image_error: float
+    weights_file: Path
+    weights_sha256: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the description and the weights: names what made a result."""
+        metadata = (self.root / "configs" / "metadata.json").read_bytes()
+        return hashlib.sha256(metadata + self.weights_sha256.encode()).hexdigest()
+
+
+def open_bundle(name_or_path: PathLike) -> Bundle:
+    """Open a shipped bundle by its name, or a bundle folder.
+
+    Raises:
+        BundleError: The bundle is missing, incomplete, wrong, or holds something that must not be trusted.
+    """
+    path = Path(name_or_path)
+    is_folder = path.is_dir() or path.is_absolute() or len(path.parts) != 1
+    root = path if is_folder else bundle_root(str(name_or_path))
+    if not root.is_dir():
+        raise BundleError(f"`bundle` must be a folder or a shipped bundle's name, but `{root}` does not exist.")
+    metadata = _read_metadata(root)
+    require_clean(root)
+    block = metadata["semigan"]
+    network = _check_network(block["network"])
+    preset = _build(PRESETS[block["domain"]], "preprocessing", block["preprocessing"])
+    if preset.image_size != network["image_size"]:
+        raise BundleError(
+            f"`preprocessing` must have the network's image_size {network['image_size']}, got {preset.image_size}."
+        )
+    classes, colors = _classes(block, network["num_classes"])
+    weights_file, sha256 = _weights(root, block["weights"])
+    return Bundle(
+        root=root,
+        name=metadata.get("name", root.name),
+        version=metadata["version"],
+        class_names=classes,
+        colors=colors,
+        network=network,
+        preset=preset,
+        inversion=_build(InversionSettings, "inversion", block["inversion"]),
+        max_image_error=_positive("max_image_error", block["max_image_error"]),
+        weights_file=weights_file,
+        weights_sha256=sha256,
+    )
+
+
+def load_network(bundle: Bundle, *, device: torch.device) -> SemiGanSegmenter:
+    """Build the network and load its weights, in evaluation mode and frozen.
+
+    Raises:
+        BundleError: The weights are missing, or are not those that the bundle was made with.
+        CheckpointError: They carry code or do not fit.
+    """
+    name = f"`{bundle.weights_file.relative_to(bundle.root)}` of the bundle `{bundle.root.name}`"
+    if not bundle.weights_file.is_file():
+        raise BundleError(f"{name} must hold the weights, but is missing. Train them, or copy the complete bundle.")
+    actual = file_digest(bundle.weights_file)
+    if actual != bundle.weights_sha256:
+        raise BundleError(
+            f"{name} must have the SHA-256 {bundle.weights_sha256[:12]}..., got {actual[:12]}...: it is damaged or was "
+            "exchanged. Copy the bundle again."
+        )
+    try:
+        network = SemiGanSegmenter(**bundle.network)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"`network` in the metadata must describe a network, but {error}") from error
+    load_weights(network, read_state_dict(bundle.weights_file), source=bundle.weights_file)
+    network.require_trained()
+    return network.eval().requires_grad_(False).to(device)
+
+
+def _read_metadata(root: Path) -> dict[str, Any]:
+    path = root / "configs" / "metadata.json"
+    try:
+        if path.stat().st_size > MAX_CONFIG_BYTES:
+            raise BundleError(f"`{path}` must be smaller than {MAX_CONFIG_BYTES} bytes.")
+        metadata = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise BundleError(f"`{root}` must be a bundle, but has no readable configs/metadata.json.") from error
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"`{path}` must be JSON, but is not: {error}.") from error
+    if not isinstance(metadata, dict):
+        raise BundleError(f"`{path}` must be an object, got {type(metadata).__name__}.")
+    _check_metadata(metadata, path)
+    return metadata
+
+
+def _check_metadata(metadata: dict[str, Any], path: Path) -> None:
+    block = metadata.get("semigan")
+    if not isinstance(block, dict) or block.get("format") != FORMAT:
+        raise BundleError(f'`{path}` must have a block "semigan" with "format": "{FORMAT}".')
+    if block.keys() != KEYS:
+        raise BundleError(
+            f"`semigan` in `{path}` must have the keys {', '.join(sorted(KEYS))}, but "
+            f"{_differences(block, required=KEYS, known=KEYS)}."
+        )
+    if not isinstance(block["domain"], str) or block["domain"] not in PRESETS:
+        raise BundleError(f"`domain` must be one of {', '.join(PRESETS)}, got {block['domain']!r}.")
+    for key in ("network", "preprocessing", "inversion", "weights"):
+        if not isinstance(block[key], dict):
+            raise BundleError(f"`{key}` in `{path}` must be an object, got {type(block[key]).__name__}.")
+    for value in (metadata.get("version"), metadata.get("name", "a name")):
+        if not isinstance(value, str) or not value.isprintable():
+            raise BundleError(f"`version` and `name` in `{path}` must be texts, got {value!r}.")
+
+
+def _check_network(network: dict[str, Any]) -> dict[str, Any]:
+    """Check names, types and ranges, so that building the network can neither fail obscurely nor fill the memory."""
+    known = NETWORK_RANGES.keys() | NETWORK_LISTS
+    required = {"image_size", "num_classes"}
+    if not required <= network.keys() <= known:
+        raise BundleError(
+            f"`network` must have known keys, but {_differences(network, required=required, known=known)}."
+        )
+    for key, (low, high) in NETWORK_RANGES.items():
+        value = network.get(key, low)
+        if type(value) is not int or not low <= value <= high:
+            raise BundleError(f"`{key}` must be a whole number from {low} to {high}, got {value!r}.")
+    for key in NETWORK_LISTS:
+        widths = network.get(key) or [1]  # null asks for the default table
+        low, high = WIDTH_RANGE
+        if not isinstance(widths, list) or not all(type(width) is int and low <= width <= high for width in widths):
+            raise BundleError(f"`{key}` must be a list of whole numbers from {low} to {high}, got {widths!r}.")
+    return network
+
+
+def _build(kind: type[T], name: str, values: dict[str, Any]) -> T:
+    """Build settings from JSON numbers; their own checks add the ranges."""
+    types = get_type_hints(kind)
+    if not values.keys() <= types.keys():
+        raise BundleError(
+            f"`{name}` must have known keys, but {_differences(values, required=set(), known=set(types))}."
+        )
+    for key, value in values.items():
+        fits = type(value) is types[key] or (types[key] is float and type(value) is int)
+        if not fits or not abs(value) <= LARGEST_SETTING:  # also refuses NaN
+            kept = types[key].__name__
+            raise BundleError(f"`{key}` in `{name}` must be of type {kept} and of usual size, got {value!r:.40}.")
+    try:
+        return kind(**values)
+    except ConfigError as error:
+        raise BundleError(f"`{name}` must hold valid settings, but {error}") from error
+
+
+def _positive(name: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 < value < math.inf:
+        raise BundleError(f"`{name}` must be a number above 0, got {value!r}.")
+    return float(value)
+
+
+def _classes(block: dict[str, Any], count: int) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+    names, colors = block["class_names"], block["colors"]
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
+        raise BundleError("`class_names` must be a list of names, background first.")
+    if len(names) != count or len(set(names)) != count:
+        raise BundleError(f"`class_names` must name the network's {count} classes, each differently, got {len(names)}.")
+    if not isinstance(colors, list) or len(colors) != count or not all(_is_color(color) for color in colors):
+        raise BundleError(f"`colors` must hold one [red, green, blue] of 0 to 255 for each of the {count} classes.")
+    return tuple(names), tuple((red, green, blue) for red, green, blue in colors)
+
+
+def _is_color(color: Any) -> bool:
+    return isinstance(color, list) and len(color) == 3 and all(type(v) is int and 0 <= v <= 255 for v in color)
+
+
+def _weights(root: Path, block: dict[str, Any]) -> tuple[Path, str]:
+    name, sha256 = block.get("file"), block.get("sha256")
+    if not isinstance(name, str) or not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise BundleError('`weights` must have a "file" and its "sha256" of 64 hexadecimal digits.')
+    parts = PurePosixPath(name).parts
+    path = root / name
+    if not name.isprintable() or not parts or ".." in parts or not path.resolve().is_relative_to(root.resolve()):
+        raise BundleError(f"`weights` must lie inside the bundle, got {name!r}.")
+    return path, sha256
+
+
+def _differences(
+    given: dict[str, Any], *, required: set[str] | frozenset[str], known: set[str] | frozenset[str]
+) -> str:
+    missing, unknown = sorted(required - given.keys()), sorted(given.keys() - known)
+    found = (("is missing", missing), ("is unknown", unknown))
+    return " and ".join(f"{', '.join(keys)[:200]} {what}" for what, keys in found if keys)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plain mappings, as they come from JSON, to frozen settings, with the errors that a user can act on."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_type_hints
+
+import torch
+
+from monai_semigan.errors import ConfigError
+
+__all__ = ["choose_device", "from_mapping"]
+
+T = TypeVar("T")
+
+
+def from_mapping(kind: type[T], values: Mapping[str, Any]) -> T:
+    """Build a settings dataclass; nested dataclasses from nested mappings; keys that start with ``_`` are remarks.
+
+    Raises:
+        ConfigError: A key is unknown, or the settings contradict each other.
+    """
+    known = get_type_hints(kind)
+    given = {key: value for key, value in values.items() if not key.startswith("_")}
+    unknown = sorted(given.keys() - known.keys())
+    if unknown:
+        raise ConfigError(
+            f"`{kind.__name__}` must have known keys, got {', '.join(unknown)}. Known are {', '.join(sorted(known))}."
+        )
+    for key, value in given.items():
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(known[key]):
+            given[key] = from_mapping(known[key], value)
+    try:
+        return kind(**given)
+    except TypeError as error:
+        raise ConfigError(f"`{kind.__name__}` could not be built: {error}.") from error
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn ``auto``, ``cpu`` or ``cuda`` into a device.
+
+    Raises:
+        ConfigError: The name is unknown, or CUDA was asked for and is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"`device` must be auto, cpu or cuda, got {name!r}.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("`device` must be available, but no CUDA device is. Use --device cpu.")
+    return device

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Train the joint GAN, then the encoder: data list and plain settings in, run folder out."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_semigan.errors import CheckpointError, ConfigError, InputError
+from monai_semigan.inference.bundle import open_bundle
+from monai_semigan.io.datalist import Datalist, Entry, load_datalist
+from monai_semigan.io.image_file import read_image
+from monai_semigan.io.label_file import read_label
+from monai_semigan.losses.perceptual import MonaiPerceptualDistance
+from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.training.augment import AugmentSettings
+from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
+from monai_semigan.training.encoder_trainer import EncoderTrainer
+from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
+from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.pool import ImagePool, LabelledPool
+from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
+from monai_semigan.training.trainer import RunSettings
+from monai_semigan.transforms.presets import ChestXrayPreset
+from monai_semigan.types import PathLike, Progress
+from monai_semigan.workflows.settings import choose_device, from_mapping
+
+__all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan"]
+
+
+def gan_trainer(
+    *,
+    network: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    datalist: PathLike,
+    run_dir: PathLike,
+    pair_critic: Mapping[str, Any] | None = None,
+    gan: Mapping[str, Any] | None = None,
+    augment_image: Mapping[str, Any] | None = None,
+    augment_pair: Mapping[str, Any] | None = None,
+    run: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    bfloat16: bool = False,
+    progress: Progress | None = None,
+) -> GanTrainer:
+    """Build the GAN's trainer; call ``run()`` on it.
+
+    Args:
+        network: Arguments of `SemiGanSegmenter`.
+        preprocessing: Arguments of `ChestXrayPreset`.
+        datalist: JSON data list; its labelled and unlabelled entries are used.
+        run_dir: The run folder.
+        pair_critic: ``num_scales`` and ``base_channels`` of `MultiscaleDiscriminator`.
+        gan: Fields of `GanSettings`.
+        augment_image: Fields of `AugmentSettings` for D_r.
+        augment_pair: Fields of `AugmentSettings` for D_m.
+        run: Fields of `RunSettings`.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        resume: Continue the run in ``run_dir``.
+        bfloat16: Compute convolutions of generator and image critic in bfloat16; weights stay in float32.
+        progress: Called with the images seen and their total.
+
+    Raises:
+        ConfigError: A setting is unknown or out of range.
+        InputError: The data list or one of its files cannot be used.
+    """
+    chosen, settings = choose_device(device), from_mapping(RunSettings, run or {})
+    data = load_datalist(datalist)
+    preset = from_mapping(ChestXrayPreset, preprocessing)
+    torch.manual_seed(settings.seed)  # the networks' first weights
+    segmenter = SemiGanSegmenter(**_without_remarks(network)).to(chosen)
+    d_pair = MultiscaleDiscriminator(
+        image_channels=segmenter.encoder.image_channels,
+        num_classes=segmenter.generator.synthesis.num_classes,
+        **_without_remarks(pair_critic or {}),
+    ).to(chosen)
+    average = copy.deepcopy(segmenter.generator).requires_grad_(False).eval()
+    if bfloat16:
+        segmenter.generator.synthesis.compute_dtype = segmenter.d_image.compute_dtype = torch.bfloat16
+    settings_image, settings_pair = (
+        from_mapping(AugmentSettings, part or {}) for part in (augment_image, augment_pair)
+    )
+    step = GanStep(
+        GanNetworks(segmenter.generator, average, segmenter.d_image, d_pair),
+        from_mapping(GanSettings, gan or {}),
+        augment_image=settings_image,
+        augment_pair=settings_pair,
+    )
+    return GanTrainer(
+        step,
+        unlabelled=_image_pool(data.unlabelled, preset),
+        labelled=_labelled_pool(data, data.labelled, preset, segmenter.generator.synthesis.num_classes),
+        run_dir=run_dir,
+        settings=settings,
+        config={
+            "network": dict(network),
+            "pair_critic": dict(pair_critic or {}),
+            "preprocessing": asdict(preset),
+            "augment": {"image": asdict(settings_image), "pair": asdict(settings_pair)},
+            "bfloat16": bfloat16,
+            "data_digest": data.digest(),
+        },
+        resume=resume,
+        progress=progress,
+    )
+
+
+def encoder_trainer(
+    *,
+    network: Mapping[str, Any],
+    preprocessing: Mapping[str, Any],
+    datalist: PathLike,
+    gan_run: PathLike,
+    run_dir: PathLike,
+    encoder: Mapping[str, Any] | None = None,
+    perceptual: Mapping[str, Any] | None = None,
+    run: Mapping[str, Any] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> EncoderTrainer:
+    """Build the encoder's trainer; call ``run()`` on it. ``best.pt`` in the run folder is the bundle's weight file.
+
+    Args:
+        network: Arguments of `SemiGanSegmenter`, as in the GAN's run.
+        preprocessing: Arguments of `ChestXrayPreset`.
+        datalist: JSON data list; its labelled, unlabelled and validation entries are used.
+        gan_run: The GAN's run folder or one of its snapshots.
+        run_dir: The run folder.
+        encoder: Fields of `EncoderSettings`.
+        perceptual: ``network_type`` and ``pretrained_path`` of MONAI's perceptual loss; None for the image critic's
+            features.
+        run: Fields of `RunSettings`.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        resume: Continue the run in ``run_dir``.
+        progress: Called with the images seen and their total.
+
+    Raises:
+        CheckpointError: ``gan_run`` holds no snapshot, or one of another network.
+        ConfigError: A setting is unknown or out of range.
+        InputError: The data list or one of its files cannot be used.
+    """
+    chosen, settings = choose_device(device), from_mapping(RunSettings, run or {})
+    data = load_datalist(datalist)
+    preset = from_mapping(ChestXrayPreset, preprocessing)
+    torch.manual_seed(settings.seed)
+    segmenter = SemiGanSegmenter(**_without_remarks(network)).to(chosen)
+    snapshot = Path(gan_run) if Path(gan_run).is_file() else latest_snapshot(gan_run)
+    if snapshot is None:
+        raise CheckpointError(f"`{gan_run}` must hold a snapshot of the GAN. Run `semigan train gan` first.")
+    _load_gan(segmenter, snapshot)
+    num_classes = segmenter.generator.synthesis.num_classes
+    step = EncoderStep(
+        segmenter,
+        from_mapping(EncoderSettings, encoder or {}),
+        distance=MonaiPerceptualDistance(**perceptual) if perceptual else None,
+    )
+    if not data.validation:
+        raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
+    return EncoderTrainer(
+        step,
+        unlabelled=_image_pool(data.unlabelled, preset),
+        labelled=_labelled_pool(data, data.labelled, preset, num_classes),
+        validation=_labelled_pool(data, data.validation, preset, num_classes),
+        run_dir=run_dir,
+        settings=settings,
+        config={
+            "network": dict(network),
+            "preprocessing": asdict(preset),
+            "gan_snapshot": snapshot.name,
+            "data_digest": data.digest(),
+        },
+        resume=resume,
+        progress=progress,
+    )
+
+
+def train_gan(
+    run_dir: PathLike,
+    *,
+    bundle: str,
+    datalist: PathLike,
+    resume: bool = False,
+    device: str = "auto",
+    total_kimg: float | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train the GAN with the settings of a bundle's ``configs/train.json``; return the last snapshot."""
+    settings = _training_config(bundle, "train.json", total_kimg)
+    settings |= {"datalist": datalist, "run_dir": run_dir, "resume": resume, "device": device}
+    return gan_trainer(**settings, progress=progress).run()
+
+
+def train_encoder(
+    run_dir: PathLike,
+    *,
+    bundle: str,
+    datalist: PathLike,
+    gan_run: PathLike,
+    resume: bool = False,
+    device: str = "auto",
+    total_kimg: float | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train the encoder with the settings of ``configs/train_encoder.json``; return the weight file ``best.pt``."""
+    settings = _training_config(bundle, "train_encoder.json", total_kimg)
+    settings |= {"datalist": datalist, "run_dir": run_dir, "gan_run": gan_run, "resume": resume, "device": device}
+    encoder_trainer(**settings, progress=progress).run()
+    return Path(run_dir) / "best.pt"
+
+
+def _training_config(bundle: str, name: str, total_kimg: float | None) -> dict[str, Any]:
+    """Read the trainer's arguments out of a bundle's training file, as data: nothing in it is executed."""
+    root = open_bundle(bundle).root
+    config = json.loads((root / "configs" / name).read_text())
+    settings = {key: value for key, value in config["trainer"].items() if not key.startswith("_")}
+    settings = {key: _follow(value, config) for key, value in settings.items()}
+    if total_kimg is not None:
+        settings["run"] = {**settings.get("run", {}), "total_kimg": total_kimg}
+    return settings
+
+
+def _follow(value: Any, config: Mapping[str, Any]) -> Any:
+    """Replace references ``@name`` to top-level entries of the same file, at any depth."""
+    if isinstance(value, str) and value.startswith("@"):
+        if value[1:] not in config:
+            raise ConfigError(f"`{value}` must name a top-level entry of the training file.")
+        return _follow(config[value[1:]], config)
+    if isinstance(value, Mapping):
+        return {key: _follow(item, config) for key, item in value.items()}
+    return [_follow(item, config) for item in value] if isinstance(value, list) else value
+
+
+def _load_gan(segmenter: SemiGanSegmenter, snapshot: Path) -> None:
+    networks = load_snapshot(snapshot)["step"]["networks"]
+    try:
+        segmenter.generator.load_state_dict(networks["generator_ema"])
+        segmenter.d_image.load_state_dict(networks["d_image"])
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"`{snapshot}` must fit the network's settings: {error}.") from error
+
+
+def _image_pool(entries: tuple[Entry, ...], preset: ChestXrayPreset) -> ImagePool:
+    if not entries:
+        raise ConfigError("The data list must have unlabelled images, got none.")
+    images = np.stack([_prepare(entry, preset)[0] for entry in entries])
+    return ImagePool(torch.from_numpy(images).half())
+
+
+def _labelled_pool(
+    data: Datalist, entries: tuple[Entry, ...], preset: ChestXrayPreset, num_classes: int
+) -> LabelledPool:
+    if not entries:
+        raise ConfigError("The data list must have labelled images, got none.")
+    images, targets = [], []
+    for entry in entries:
+        image, geometry = _prepare(entry, preset)
+        if entry.label is None:
+            raise ConfigError(f"`{entry.image.name}` must have a label.")
+        label = read_label(entry.label, num_classes=num_classes, binary=data.is_binary)
+        if label.shape != geometry.source_shape:
+            raise InputError(
+                f"`{entry.label.name}` must have its image's size {geometry.source_shape}, got {label.shape}."
+            )
+        images.append(image)
+        targets.append(preset.prepare_label(label, geometry, num_classes))
+    return LabelledPool(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets)))
+
+
+def _prepare(entry: Entry, preset: ChestXrayPreset) -> tuple[np.ndarray, Any]:
+    source = read_image(entry.image)
+    return preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)
+
+
+def _without_remarks(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if not key.startswith("_")}

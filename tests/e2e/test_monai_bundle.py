@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The shipped bundle under MONAI's own commands, offline and from another folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from monai_semigan.bundles import bundle_root
+from monai_semigan.errors import CheckpointError
+from monai_semigan.networks.checkpoint import file_digest, read_state_dict
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.workflows import segment
+
+pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]  # MONAI warns of its own parts
+
+NAME = "lung_cxr_segmentation"
+
+
+def run_monai(command: str, *arguments: str, folder: Path, **options: object) -> str:
+    """Run ``python -m monai.bundle`` in a folder and return what it wrote."""
+    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "monai.bundle", command, *arguments, *flags],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the shipped bundle; where it has no weights yet, random ones that count as trained."""
+    root = tmp_path_factory.mktemp("bundles") / NAME
+    shutil.copytree(bundle_root(NAME), root, ignore=shutil.ignore_patterns("samples"))
+    weights, metadata_file = root / "models" / "model.pt", root / "configs" / "metadata.json"
+    if not weights.is_file():
+        metadata = json.loads(metadata_file.read_text())
+        torch.manual_seed(0)
+        network = SemiGanSegmenter(**metadata["semigan"]["network"])
+        network.is_trained.fill_(1)
+        weights.parent.mkdir(exist_ok=True)
+        torch.save(network.state_dict(), weights)
+        metadata["semigan"]["weights"]["sha256"] = file_digest(weights)
+        metadata_file.write_text(json.dumps(metadata))
+    return root
+
+
+@pytest.fixture
+def network(bundle: Path) -> SemiGanSegmenter:
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    return SemiGanSegmenter(**metadata["semigan"]["network"])
+
+
+def test_inference_equals_segment_and_can_be_evaluated(bundle: Path, xray_files: Path, tmp_path: Path) -> None:
+    work = tmp_path / "elsewhere"
+    work.mkdir()
+    for name in ("case2.png", "case3.png"):
+        (xray_files / "images" / name).unlink()
+        (xray_files / "masks" / name).unlink()
+    run_monai(
+        "run",
+        folder=work,
+        config_file=bundle / "configs" / "inference.json",
+        bundle_root=bundle,
+        dataset_dir="../images",
+        output_dir="labels",
+        steps=1,
+    )
+    segment([xray_files / "images"], bundle=bundle, output=work / "segmented", steps=1)
+
+    for name in ("case0", "case1"):
+        label = np.asarray(Image.open(work / "labels" / f"{name}.png"))
+        expected = np.asarray(Image.open(work / "segmented" / name / "label.png"))
+        assert label.shape == np.asarray(Image.open(xray_files / "images" / f"{name}.png")).shape
+        assert np.mean(label != expected) < 1e-3  # batches of another size round differently
+
+    run_monai(
+        "run",
+        folder=work,
+        config_file=bundle / "configs" / "evaluate.json",
+        predictions_dir="labels",
+        references_dir=xray_files / "masks",
+        report_dir="report",
+    )
+    summary = json.loads((work / "report" / "summary.json").read_text())
+    assert summary["schema"] == "semigan-evaluation-1" and not summary["failures"]
+    assert len((work / "report" / "patients.csv").read_text().splitlines()) == 3
+
+
+def test_metadata_are_verified_offline(bundle: Path, tmp_path: Path) -> None:
+    schema = shutil.copy(bundle / "docs" / "meta_schema.json", tmp_path / "schema.json")
+    metadata = bundle / "configs" / "metadata.json"
+
+    assert "verified with no error" in run_monai(
+        "verify_metadata", folder=tmp_path, meta_file=metadata, filepath=schema
+    )
+
+
+@pytest.mark.parametrize("key", ["version", "network_data_format", "semigan"])
+def test_schema_refuses_incomplete_metadata(bundle: Path, key: str) -> None:
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    schema = json.loads((bundle / "docs" / "meta_schema.json").read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+    jsonschema.validate(metadata, schema)
+    del metadata[key]
+
+    with pytest.raises(jsonschema.ValidationError, match=f"'{key}' is a required property"):
+        jsonschema.validate(metadata, schema)
+
+
+def test_metadata_are_consistent(bundle: Path) -> None:
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    inference = json.loads((bundle / "configs" / "inference.json").read_text())
+    network = metadata["semigan"]["network"]
+    image, pred = metadata["network_data_format"]["inputs"]["image"], metadata["network_data_format"]["outputs"]["pred"]
+
+    assert metadata["version"] in metadata["changelog"]
+    assert metadata["name"] == NAME
+    assert image["spatial_shape"] == pred["spatial_shape"] == [network["image_size"]] * 2
+    assert pred["num_channels"] == network["num_classes"]
+    assert list(pred["channel_def"].values()) == metadata["semigan"]["class_names"]
+    assert {"_target_": "monai_semigan.networks.segmenter.SemiGanSegmenter", **network} == inference["network_def"]
+    for name in ("train.json", "train_encoder.json"):
+        training = json.loads((bundle / "configs" / name).read_text())
+        assert training["network"] == network
+        assert training["trainer"]["preprocessing"] == metadata["semigan"]["preprocessing"]
+
+
+def test_network_is_verified_and_exported(bundle: Path, network: SemiGanSegmenter, tmp_path: Path) -> None:
+    common = {
+        "meta_file": bundle / "configs" / "metadata.json",
+        "config_file": bundle / "configs" / "inference.json",
+    }
+    assert "verified with no error" in run_monai("verify_net_in_out", "network_def", folder=tmp_path, **common)
+
+    weights = bundle / "models" / "model.pt"
+    size = f"[1,1,{network.generator.image_size},{network.generator.image_size}]"
+    run_monai(
+        "ckpt_export",
+        "network_def",
+        folder=tmp_path,
+        filepath="model.ts",
+        ckpt_file=weights,
+        use_trace=True,
+        input_shape=size,
+        **common,
+    )
+    network.load_state_dict(read_state_dict(weights))
+    image = torch.rand(json.loads(size), generator=torch.Generator().manual_seed(3)) * 2 - 1
+    with torch.no_grad():
+        exported = torch.jit.load(tmp_path / "model.ts")(image)
+        torch.testing.assert_close(exported, network.eval()(image), rtol=1e-4, atol=1e-4)
+
+
+def test_bundle_loads_by_name(bundle: Path, network: SemiGanSegmenter) -> None:
+    from monai.bundle import load
+
+    loaded = load(name=NAME, bundle_dir=str(bundle.parent), model=network, source="github")
+
+    assert isinstance(loaded, SemiGanSegmenter)
+    loaded.require_trained()
+
+
+@pytest.fixture
+def parser(bundle: Path) -> Any:
+    """The inference config, read as a host reads it, with the encoder alone."""
+    from monai.bundle import ConfigParser
+
+    parser = ConfigParser()
+    parser.read_config(str(bundle / "configs" / "inference.json"))
+    parser["displayable_configs::steps"] = 0
+    return parser
+
+
+def test_host_that_loads_without_checking_is_refused_a_segmentation(bundle: Path, parser: Any) -> None:
+    network, inferer = parser.get_parsed_content("network_def"), parser.get_parsed_content("inferer")
+    image = torch.zeros(1, 1, network.generator.image_size, network.generator.image_size)
+
+    network.load_state_dict({"model.0.conv.weight": torch.ones(3)}, strict=False)
+    with pytest.raises(CheckpointError, match="must have trained weights"):
+        inferer(image, network)
+
+    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True), strict=False)
+    assert inferer(image, network).shape == (1, 2, *image.shape[2:])
+
+
+def test_host_that_reads_and_writes_itself_gets_the_label(
+    bundle: Path, parser: Any, make_xray: Callable[..., tuple[np.ndarray, np.ndarray]]
+) -> None:
+    from monai.data.meta_tensor import MetaTensor
+
+    network, inferer = parser.get_parsed_content("network_def"), parser.get_parsed_content("inferer")
+    network.load_state_dict(read_state_dict(bundle / "models" / "model.pt"))
+    after_reading = parser.get_parsed_content("preprocessing").transforms[2:]
+    before_writing = parser.get_parsed_content("postprocessing").transforms[:-1]
+    data = {"image": MetaTensor(torch.from_numpy(make_xray(90, 110)[0])[None].float())}
+
+    for transform in after_reading:
+        data = transform(data)
+    with torch.no_grad():
+        data["pred"] = inferer(data["image"][None], network)[0]
+    for transform in before_writing:
+        data = transform(data)
+
+    assert data["pred"].shape == (1, 90, 110)
+    assert set(np.unique(data["pred"].numpy())) <= {0, 1}
+
+
+def test_both_trainings_run(tiny_bundle: Path, datalist: Path, tmp_path: Path) -> None:
+    configs: Callable[[str], Path] = (tiny_bundle / "configs").joinpath
+    common = {"datalist": datalist, "device": "cpu"}
+    run_monai("run", folder=tmp_path, config_file=configs("train.json"), run_dir="gan", **common)
+    run_monai("run", folder=tmp_path, config_file=configs("train_encoder.json"), run_dir="enc", gan_run="gan", **common)
+
+    assert list((tmp_path / "gan").glob("snapshot-*.pt"))
+    assert float(read_state_dict(tmp_path / "enc" / "best.pt")["is_trained"]) == 1

@@ -1,0 +1,88 @@
+"""From images to a bundle of one's own: train, resume, encode, pack, sample, segment, evaluate."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from monai_semigan.cli.main import cli
+from monai_semigan.errors import BundleError, CheckpointError, ConfigError, InputError
+
+pytestmark = pytest.mark.e2e
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], standalone_mode=False)
+
+
+def test_the_whole_path(xray_files, datalist, tiny_bundle, tmp_path):
+    gan, encoder, mine = tmp_path / "gan", tmp_path / "encoder", tmp_path / "mine"
+    common = ("-b", tiny_bundle, "--data", datalist, "--device", "cpu")
+
+    assert run("train", "gan", gan, *common).exception is None
+    assert run("train", "gan", gan, *common, "--resume", "--kimg", "0.02").exception is None
+    assert run("train", "encoder", encoder, *common, "--gan", gan).exception is None
+    assert run("pack", mine, "-b", tiny_bundle, "--weights", encoder / "best.pt").exception is None
+    assert run("sample", "-b", mine, "-o", tmp_path / "grid.png", "-n", "5", "--columns", "2").exception is None
+    segmented = run("segment", xray_files / "images", "-b", mine, "-o", tmp_path / "out")
+    evaluated = run(
+        "evaluate",
+        "--predictions",
+        tmp_path / "out",
+        "--references",
+        xray_files / "masks",
+        "--binary",
+        "-o",
+        tmp_path / "scores",
+        "--json",
+    )
+
+    assert segmented.return_value == 0
+    assert evaluated.return_value == 0
+    summary = json.loads(evaluated.stdout)
+    assert summary["counts"]["cases"] == 4 and summary["summary"][0]["class_name"] == "lung"
+    assert len((gan / "stats.jsonl").read_text().splitlines()) == 4
+    with Image.open(tmp_path / "grid.png") as grid:
+        assert grid.size == (2 * 2 * 32 * 2, 3 * 32 * 2)
+    record = json.loads((gan / "resolved_config.json").read_text())
+    assert len(record["config"]["data_digest"]) == 64 and record["config"]["network"]["image_size"] == 32
+
+
+def test_larger_grids_repeat_the_smaller(tiny_bundle, tmp_path):
+    for number in (1, 2):
+        run("sample", "-b", tiny_bundle, "-o", tmp_path / f"{number}.png", "-n", number, "--columns", 2, "--seed", 4)
+
+    with Image.open(tmp_path / "1.png") as small, Image.open(tmp_path / "2.png") as large:
+        assert large.crop((0, 0, small.width, small.height)).tobytes() == small.tobytes()
+
+
+def test_training_refuses_what_cannot_work(datalist, tiny_bundle, tmp_path):
+    common = ("-b", tiny_bundle, "--device", "cpu")
+    result = run("train", "encoder", tmp_path / "e", *common, "--data", datalist, "--gan", tmp_path / "none")
+    assert isinstance(result.exception, CheckpointError) and "train gan" in str(result.exception)
+    result = run("train", "gan", tmp_path / "g", *common, "--data", tmp_path / "no.json")
+    assert isinstance(result.exception, InputError)
+    content = json.loads(datalist.read_text())
+    datalist.write_text(json.dumps(content | {"labelled": []}))
+    result = run("train", "gan", tmp_path / "g", *common, "--data", datalist)
+    assert isinstance(result.exception, ConfigError) and "labelled" in str(result.exception)
+    datalist.write_text(json.dumps(content | {"label_values": "classes"}))
+    result = run("train", "gan", tmp_path / "g", *common, "--data", datalist)
+    assert isinstance(result.exception, InputError) and "class ids 0 to 1" in str(result.exception)
+
+
+def test_labels_of_another_size_are_refused(xray_files, datalist, tiny_bundle, tmp_path):
+    Image.new("L", (20, 20), 255).save(xray_files / "masks" / "case0.png")
+
+    result = run("train", "gan", tmp_path / "g", "-b", tiny_bundle, "--data", datalist)
+
+    assert isinstance(result.exception, InputError) and "case0.png" in str(result.exception)
+
+
+def test_a_bundle_is_not_replaced_by_accident(tiny_bundle, tmp_path):
+    result = run("pack", tiny_bundle, "-b", tiny_bundle, "--weights", tmp_path / "none.pt")
+
+    assert isinstance(result.exception, BundleError) and "--overwrite" in str(result.exception)

@@ -1,0 +1,79 @@
+"""The same bodies on a CUDA device; skipped where there is none."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from monai_semigan.inference.segmenter import segment_batch
+from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.ops.affine_warp import affine_warp
+from monai_semigan.ops.modulated_conv2d import modulated_conv2d
+from monai_semigan.ops.upfirdn2d import upfirdn2d
+from monai_semigan.training.augment import AugmentSettings
+from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
+from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+
+
+@pytest.fixture(autouse=True)
+def exact_convolutions():
+    """TensorFloat-32 rounds inputs to 10 bits: off, so that devices can be compared."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def test_ops_equal_the_cpu():
+    x, weight, style = torch.randn(3, 4, 9, 10), torch.randn(5, 4, 3, 3), torch.randn(3, 4)
+    taps, matrix = torch.tensor([0.125, 0.375, 0.375, 0.125]), torch.eye(2, 3).expand(3, 2, 3) * 0.9
+    cases = [
+        lambda d: upfirdn2d(x.to(d), taps.to(d), up=2, padding=(2, 1), gain=4.0),
+        lambda d: upfirdn2d(x.to(d), taps.to(d), down=2, padding=(1, 1)),
+        lambda d: modulated_conv2d(x.to(d), weight.to(d), style.to(d), up_taps=taps.to(d)),
+        lambda d: affine_warp(x.to(d), matrix.to(d)),
+    ]
+    for case in cases:
+        torch.testing.assert_close(case("cuda").cpu(), case("cpu"), rtol=1e-4, atol=1e-4)
+
+
+def test_inversion_equals_the_cpu(tiny_network):
+    image = torch.rand(2, 1, 32, 32) * 2 - 1
+    settings = InversionSettings(steps=5, patience=0)
+    expected = segment_batch(tiny_network, image, settings)
+
+    actual = segment_batch(copy.deepcopy(tiny_network).cuda(), image.cuda(), settings)
+
+    torch.testing.assert_close(actual.trace.cpu(), expected.trace, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(actual.label_logits.cpu(), expected.label_logits, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+def test_both_training_steps_run(tiny_settings, dtype):
+    network = SemiGanSegmenter(**tiny_settings).cuda()
+    network.generator.synthesis.compute_dtype = network.d_image.compute_dtype = dtype
+    networks = GanNetworks(
+        network.generator,
+        copy.deepcopy(network.generator),
+        network.d_image,
+        MultiscaleDiscriminator(num_scales=1, base_channels=4).cuda(),
+    )
+    step = GanStep(networks, GanSettings(), augment_image=AugmentSettings(), augment_pair=AugmentSettings())
+    image, target = torch.rand(4, 1, 32, 32, device="cuda") * 2 - 1, torch.full((4, 2, 32, 32), 0.5, device="cuda")
+    for at in range(2):
+        stats = step(image, image, target, images_seen=4 * at)
+        assert all(bool(value.isfinite()) and value.device.type == "cuda" for value in stats.values())
+    encoder = EncoderStep(network, EncoderSettings())
+
+    stats = encoder(image, image, target, images_seen=0, total_images=100)
+
+    assert all(bool(value.isfinite()) for value in stats.values())

@@ -1,0 +1,277 @@
+"""`evaluate` from files to files: pairing, every empty case, failures that do not stop the others."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from monai_semigan.errors import ConfigError, InputError
+from monai_semigan.workflows import evaluate
+
+
+def square(rows: slice, columns: slice, *, shape: tuple[int, int] = (20, 30), value: int = 1) -> np.ndarray:
+    label = np.zeros(shape, dtype=np.uint8)
+    label[rows, columns] = value
+    return label
+
+
+EMPTY = np.zeros((20, 30), dtype=np.uint8)
+LUNG = square(slice(4, 14), slice(6, 16))
+SHIFTED = square(slice(4, 14), slice(8, 18))  # two columns to the right: Dice 160 / 200
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    paths = tmp_path / "predictions", tmp_path / "references", tmp_path / "out"
+    for path in paths[:2]:
+        path.mkdir()
+    return paths
+
+
+def save(folder: Path, **labels: np.ndarray) -> None:
+    for name, label in labels.items():
+        Image.fromarray(label).save(folder / f"{name}.png")
+
+
+def save_case(folder: Path, name: str, label: np.ndarray, **record: Any) -> None:
+    (folder / name).mkdir()
+    Image.fromarray(label).save(folder / name / "label.png")
+    (folder / name / "case.json").write_text(json.dumps(record))
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_numbers_of_a_shifted_square_are_those_by_hand(folders) -> None:
+    predictions, references, output = folders
+    save(predictions, a=SHIFTED)
+    save(references, a=LUNG)
+
+    result = evaluate(*folders)
+
+    (row,) = read_table(output / "cases.csv")
+    assert (row["case"], row["patient"], row["class_name"]) == ("a", "a", "class 1")
+    assert float(row["dice"]) == pytest.approx(0.8) and float(row["iou"]) == pytest.approx(80 / 120, abs=1e-6)
+    assert float(row["hd95_px"]) == 2.0 and row["hd95_mm"] == ""
+    (score,) = result.cases
+    assert score.hd95_px == 2.0 and score.assd_px is not None and 0 < score.assd_px < 2
+    assert not result.failures
+
+
+def test_every_file_is_written_and_no_other(folders) -> None:
+    save(folders[0], a=SHIFTED)
+    save(folders[1], a=LUNG)
+
+    result = evaluate(*folders)
+
+    assert sorted(path.name for path in folders[2].iterdir()) == [
+        "cases.csv",
+        "patients.csv",
+        "report.html",
+        "summary.json",
+    ]
+    summary = json.loads((folders[2] / "summary.json").read_text())
+    assert summary["schema"] == "semigan-evaluation-1" and "monai_semigan" in summary["versions"]
+    assert summary | result.to_json() == summary
+    assert str(folders[0].parent) not in "".join(path.read_text() for path in folders[2].iterdir())  # no paths
+
+
+def test_the_output_of_segment_gives_spacing_and_names(folders) -> None:
+    predictions, references, _ = folders
+    names = ["background", "lung"]
+    save_case(predictions, "isotropic", SHIFTED, spacing_mm=[0.5, 0.5], class_names=names)
+    save_case(predictions, "anisotropic", SHIFTED, spacing_mm=[3.0, 0.25], class_names=names)
+    save_case(predictions, "unknown", SHIFTED, spacing_mm=None, class_names=names)
+    save(references, isotropic=LUNG * 255, anisotropic=LUNG * 255, unknown=LUNG * 255)
+
+    result = evaluate(*folders, binary=True)
+
+    by_case = {score.case: score for score in result.cases}
+    assert {score.class_name for score in result.cases} == {"lung"}
+    assert {score.hd95_px for score in result.cases} == {2.0}
+    assert by_case["isotropic"].hd95_mm == pytest.approx(1.0)
+    assert by_case["anisotropic"].hd95_mm == pytest.approx(0.5)  # columns, not rows
+    assert by_case["unknown"].hd95_mm is None
+    assert result.counts["cases_with_spacing"] == 2
+
+
+def test_every_kind_of_empty_mask_is_scored_and_counted(folders) -> None:
+    save(folders[0], both=EMPTY, invented=LUNG, missed=EMPTY, there=LUNG)
+    save(folders[1], both=EMPTY, invented=EMPTY, missed=LUNG, there=LUNG)
+
+    result = evaluate(*folders)
+
+    found = {score.case: (score.dice, score.iou, score.hd95_px, score.assd_px) for score in result.cases}
+    assert found == {
+        "both": (1.0, 1.0, None, None),
+        "invented": (0.0, 0.0, None, None),
+        "missed": (0.0, 0.0, None, None),
+        "there": (1.0, 1.0, 0.0, 0.0),
+    }
+    (count,) = result.classes
+    assert (count.num_both_empty, count.num_reference_empty, count.num_prediction_empty) == (1, 1, 1)
+    assert result.counts["undefined_surfaces"] == count.num_undefined_surface == 3
+    means = {item.metric: (item.mean, item.num_patients) for item in result.summaries}
+    assert means["dice"] == (0.5, 4) and means["hd95_px"] == (0.0, 1)
+    summary = json.loads((folders[2] / "summary.json").read_text())
+    assert summary["classes"][0]["num_both_empty"] == 1 and "absent from both" in summary["empty_rule"]
+
+
+def test_a_class_that_only_other_cases_have_is_absent_not_dropped(folders) -> None:
+    heart = square(slice(15, 18), slice(2, 9), value=2)
+    save(folders[0], a=LUNG + heart, b=LUNG)
+    save(folders[1], a=LUNG, b=LUNG)
+
+    result = evaluate(*folders)
+
+    rows = {(score.case, score.class_name): score.dice for score in result.cases}
+    assert rows == {("a", "class 1"): 1.0, ("a", "class 2"): 0.0, ("b", "class 1"): 1.0, ("b", "class 2"): 1.0}
+    assert next(s.mean for s in result.summaries if (s.class_name, s.metric) == ("class 2", "dice")) == 0.5
+
+
+def test_what_has_no_counterpart_is_listed_and_counted(folders) -> None:
+    save(folders[0], a=LUNG, only_predicted=LUNG)
+    save(folders[1], a=LUNG, only_referenced=LUNG)
+
+    result = evaluate(*folders)
+
+    assert result.failures == (("only_predicted", "no reference"), ("only_referenced", "no prediction"))
+    counts = result.counts
+    assert (counts["missing_references"], counts["missing_predictions"], counts["failed_cases"]) == (1, 1, 2)
+    assert (counts["cases"], counts["unusable_cases"]) == (1, 0)
+    assert "only_referenced" in (folders[2] / "report.html").read_text()
+
+
+def test_nothing_in_common_still_gives_a_report(folders) -> None:
+    save(folders[0], a=LUNG)
+    save(folders[1], b=LUNG)
+
+    result = evaluate(*folders)
+
+    assert result.counts["cases"] == 0 and len(result.failures) == 2 and result.summaries == ()
+    assert (folders[2] / "report.html").exists()
+
+
+def test_a_bad_case_does_not_stop_the_others(folders) -> None:
+    predictions, references, _ = folders
+    save(predictions, good=LUNG, small=LUNG[:18], high=LUNG * 7, broken=LUNG)
+    save_case(predictions, "spaced", LUNG, spacing_mm=[0, 1])
+    save(references, good=LUNG, small=LUNG, high=LUNG, broken=LUNG, spaced=LUNG)
+    (predictions / "broken.png").write_bytes((predictions / "broken.png").read_bytes()[:60])
+
+    result = evaluate(*folders, num_classes=2)
+
+    reasons = dict(result.failures)
+    assert [score.case for score in result.cases] == ["good"]
+    assert "size 30 x 20, got 30 x 18" in reasons["small"]
+    assert "class ids 0 to 1, got values 0 to 7" in reasons["high"]
+    assert "damaged" in reasons["broken"] and "spacing_mm" in reasons["spaced"]
+    assert result.counts["unusable_cases"] == 4
+
+
+def test_undeclared_masks_of_255_are_a_reason_not_256_classes(folders) -> None:
+    save(folders[0], a=LUNG, b=LUNG * 255)
+    save(folders[1], a=LUNG * 255, b=LUNG)
+
+    reasons = dict(evaluate(*folders).failures)
+
+    assert "The reference must hold class ids, got the value 255. Pass --binary" in reasons["a"]
+    assert "The prediction must hold class ids" in reasons["b"]
+    assert not dict(evaluate(*folders, num_classes=256).failures)
+
+
+def test_ignored_pixels_are_left_out(folders, tmp_path: Path) -> None:
+    save(folders[0], a=SHIFTED, b=SHIFTED)
+    save(folders[1], a=LUNG, b=LUNG)
+    (tmp_path / "ignore").mkdir()
+    save(tmp_path / "ignore", a=(LUNG != SHIFTED).astype(np.uint8) * 255)
+
+    result = evaluate(*folders, ignore=tmp_path / "ignore")
+
+    assert [score.dice for score in result.cases] == [1.0, pytest.approx(0.8)]
+    assert result.counts["cases_with_ignore_mask"] == 1
+
+
+def test_ignore_masks_that_match_nothing_are_refused(folders, tmp_path: Path) -> None:
+    save(folders[0], a=LUNG)
+    save(folders[1], a=LUNG)
+    (tmp_path / "ignore").mkdir()
+    save(tmp_path / "ignore", a_ignore=EMPTY)
+
+    with pytest.raises(InputError, match="`ignore` must hold masks named like the cases"):
+        evaluate(*folders, ignore=tmp_path / "ignore")
+    assert not folders[2].exists()
+
+
+def test_patients_are_averaged_before_they_are_summarized(folders, tmp_path: Path) -> None:
+    save(folders[0], a=SHIFTED, b=LUNG, c=LUNG)
+    save(folders[1], a=LUNG, b=EMPTY, c=LUNG)
+    (tmp_path / "patients.csv").write_text("case,patient\na,p1\nb,p1\nc,p2\n")
+
+    result = evaluate(*folders, patients=tmp_path / "patients.csv")
+
+    rows = read_table(folders[2] / "patients.csv")
+    assert [(row["patient"], row["num_cases"], float(row["dice"])) for row in rows] == [
+        ("p1", "2", 0.4),
+        ("p2", "1", 1.0),
+    ]
+    assert result.summaries[0].mean == pytest.approx(0.7)
+    assert [row["num_undefined_surface"] for row in rows] == ["1", "0"]
+
+
+def test_a_wrong_table_of_patients_stops_before_anything_is_written(folders, tmp_path: Path) -> None:
+    save(folders[0], a=LUNG)
+    save(folders[1], a=LUNG)
+    (tmp_path / "patients.csv").write_text("case,patient\nother,p1\n")
+
+    with pytest.raises(InputError, match="in neither: other"):
+        evaluate(*folders, patients=tmp_path / "patients.csv")
+    assert not folders[2].exists()
+
+
+def test_names_and_number_of_classes_must_agree(folders) -> None:
+    save_case(folders[0], "a", LUNG, class_names=["background", "lung"])
+    save_case(folders[0], "b", LUNG, class_names=["background", "liver"])
+    save(folders[1], a=LUNG, b=LUNG)
+
+    with pytest.raises(InputError, match="same class names"):
+        evaluate(*folders)
+    with pytest.raises(ConfigError, match=r"number of class names \(2\), got 3"):
+        evaluate(*folders, class_names=["background", "organ"], num_classes=3)
+    assert {score.class_name for score in evaluate(*folders, class_names=["background", "organ"]).cases} == {"organ"}
+
+
+def test_the_output_is_never_an_input_folder(folders) -> None:
+    """`segment` has a report.html of its own there."""
+    save(folders[0], a=LUNG)
+    save(folders[1], a=LUNG)
+
+    with pytest.raises(ConfigError, match="`output` must be a folder of its own"):
+        evaluate(folders[0], folders[1], folders[0] / ".")
+
+
+def test_progress_counts_every_pair(folders) -> None:
+    save(folders[0], a=LUNG, b=LUNG[:5])
+    save(folders[1], a=LUNG, b=LUNG)
+    calls: list[tuple[int, int]] = []
+
+    evaluate(*folders, progress=lambda done, total: calls.append((done, total)))
+
+    assert calls == [(1, 2), (2, 2)]
+
+
+def test_a_second_call_gives_the_same_numbers(folders) -> None:
+    rng = np.random.default_rng(0)
+    for at in range(5):
+        save(folders[0], **{f"c{at}": np.roll(LUNG, int(rng.integers(0, 4)), axis=1)})
+        save(folders[1], **{f"c{at}": LUNG})
+
+    assert evaluate(*folders) == evaluate(*folders)
