@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measurements that anyone can repeat: accuracy under a protocol, speed and memory."""
