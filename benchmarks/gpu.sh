@@ -52,7 +52,7 @@ go_on() {  # folder, seconds, command: resume when there is a run; ending in tim
     shift 2
     if [ -e "$folder/resolved_config.json" ]; then resume=(--resume); fi
     timeout --signal=INT "$seconds" python3 -P -m monai_semigan.cli.main -v "$@" "${resume[@]}" || [ $? = 124 ] || [ $? = 130 ]
-    tail -n 1 "$folder/stats.jsonl"
+    tail -n 1 "$folder/stats.jsonl" 2>/dev/null || echo "no tick yet in $folder"
 }
 
 case "$stage" in
