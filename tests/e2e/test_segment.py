@@ -125,10 +125,10 @@ def test_one_bad_file_does_not_stop_the_others(xray_files, tiny_bundle, tmp_path
 
 
 def test_known_errors_are_one_line_and_exit_code_1(tiny_bundle, tmp_path):
-    command = [sys.executable, "-P", "-m", "monai_semigan.cli.main", "segment", str(tmp_path / "no.png")]
+    command = [sys.executable, "-m", "monai_semigan.cli.main", "segment", str(tmp_path / "no.png")]
     command += ["-b", str(tiny_bundle), "-o", str(tmp_path / "out")]
 
-    result = subprocess.run(command, check=False, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
 
     assert result.returncode == 1
     assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1
@@ -224,7 +224,8 @@ def test_segmenting_reads_configs_as_data_only(xray_files, tiny_bundle, tmp_path
         f"segment([{str(xray_files / 'images')!r}], bundle={str(tiny_bundle)!r}, output={str(tmp_path / 'out')!r});"
         "print('monai.bundle' in sys.modules)"
     )
-    result = subprocess.run([sys.executable, "-P", "-c", check], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", check]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
 
     assert result.stdout.strip() == "False"
 

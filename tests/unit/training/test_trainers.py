@@ -173,7 +173,7 @@ def test_a_killed_run_resumes_with_the_same_numbers(tmp_path):
         f"module = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(module)\n"
         f"from pathlib import Path\nmodule.gan(Path({str(tmp_path / 'killed')!r}), 100_000).run()\n"
     )
-    child = subprocess.Popen([sys.executable, "-P", str(script)])
+    child = subprocess.Popen([sys.executable, str(script)])
     try:
         deadline = time.monotonic() + 60
         while latest_snapshot(tmp_path / "killed") is None and time.monotonic() < deadline:
