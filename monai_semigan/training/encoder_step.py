@@ -24,6 +24,7 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import Augmentation, AugmentSettings, draw_augmentation
 from monai_semigan.training.disturb import DisturbSettings, disturb
 from monai_semigan.training.ema import update_ema
+from monai_semigan.training.teacher import LabelTeacher
 
 __all__ = ["EncoderSettings", "EncoderStep"]
 
@@ -40,6 +41,7 @@ class EncoderSettings:
         perceptual_weight: Weight of the perceptual distance.
         label_weight: Weight of Dice and cross-entropy on labelled images.
         generated_label_weight: The same on generated images.
+        teacher_weight: The same on unlabelled images, to the teacher's label, if there is a teacher.
         latent_weight: Weight of the mean squared error of the styles of generated images.
         average_weight: Weight of the mean squared distance of all styles to their mean.
         mixing_probability: Chance of style mixing per generated sample.
@@ -57,6 +59,7 @@ class EncoderSettings:
     perceptual_weight: float = 1.0
     label_weight: float = 2.0
     generated_label_weight: float = 0.5
+    teacher_weight: float = 1.0
     latent_weight: float = 1.0
     average_weight: float = 0.02
     mixing_probability: float = 0.5
@@ -78,12 +81,18 @@ class EncoderStep:
         segmenter: The networks; its generator and critic are trained and stay as they are, its encoder learns.
         settings: Loss and optimizer settings.
         distance: Compares images; None for the critic's features.
+        teacher: Labels unlabelled images; None for none.
     """
 
     def __init__(
-        self, segmenter: SemiGanSegmenter, settings: EncoderSettings, *, distance: PerceptualDistance | None = None
+        self,
+        segmenter: SemiGanSegmenter,
+        settings: EncoderSettings,
+        *,
+        distance: PerceptualDistance | None = None,
+        teacher: LabelTeacher | None = None,
     ) -> None:
-        self.segmenter, self.settings = segmenter, settings
+        self.segmenter, self.settings, self.teacher = segmenter, settings, teacher
         self.generator, self.encoder = segmenter.generator.eval(), segmenter.encoder
         self.encoder.latent_avg.copy_(self.generator.mapping.latent_avg)
         self.encoder_ema: Encoder = copy.deepcopy(self.encoder).requires_grad_(False)
@@ -134,6 +143,10 @@ class EncoderStep:
                 + settings.latent_weight * stats["loss_latent"]
                 + settings.average_weight * stats["loss_average"]
             )
+            if self.teacher is not None:
+                taught = self.teacher(clean[n:-n])
+                stats["loss_teacher"] = dice_cross_entropy(label_logits[n:-n], taught).mean()
+                loss = loss + settings.teacher_weight * stats["loss_teacher"]
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
         stats["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), settings.max_gradient)

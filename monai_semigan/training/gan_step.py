@@ -7,6 +7,8 @@ Where gradients go (SemanticGAN, Li et al. 2021, section 3.2):
   batch serves both critics and the generator.
 - The generator's image loss reaches all of it. The generated image is detached before D_m: what D_m asks for changes
   the label branch and the trunk that it shares, never the image heads.
+- D_m's images, real and generated, are disturbed: what it judges is the label, not the scanner.
+- A teacher, if there is one, gives every generated image a soft label; its loss reaches what D_m's reaches.
 - D_m sees label maps as probabilities scaled to [-1, 1], real ones softened at the borders by area averaging and by the
   augmentation's interpolation, so that it cannot tell a generated label by its softness.
 """
@@ -30,12 +32,15 @@ from monai_semigan.losses.adversarial import (
 )
 from monai_semigan.losses.gradient_penalty import r1_penalty
 from monai_semigan.losses.path_length import path_lengths
+from monai_semigan.losses.segmentation import dice_cross_entropy
 from monai_semigan.networks.discriminator import ImageDiscriminator
 from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.training.augment import AdaptiveProbability, AugmentSettings, draw_augmentation
+from monai_semigan.training.disturb import DisturbSettings, disturb
 from monai_semigan.training.ema import update_ema
+from monai_semigan.training.teacher import LabelTeacher
 
 __all__ = ["GanNetworks", "GanSettings", "GanStep", "label_to_critic"]
 
@@ -52,6 +57,7 @@ class GanSettings:
         image_loss: ``logistic`` or ``hinge``, of D_r.
         pair_loss: ``logistic`` or ``hinge``, of D_m.
         pair_weight: Weight of D_m's loss for the generator.
+        teacher_weight: Weight of Dice and cross-entropy to the teacher's label, if there is a teacher.
         r1_gamma: Weight of D_r's R1 penalty (half of it multiplies the squared gradient).
         r1_gamma_pair: The same for D_m.
         r1_interval: Iterations between R1 steps; the weight grows with it.
@@ -66,6 +72,7 @@ class GanSettings:
     image_loss: str = "logistic"
     pair_loss: str = "hinge"
     pair_weight: float = 1.0
+    teacher_weight: float = 1.0
     r1_gamma: float = 1.0
     r1_gamma_pair: float = 1.0
     r1_interval: int = 16
@@ -111,6 +118,8 @@ class GanStep:
         settings: Loss and optimizer settings.
         augment_image: Augmentation of D_r's inputs.
         augment_pair: Augmentation of D_m's inputs.
+        disturb_pair: Intensity changes of D_m's images; None for none.
+        teacher: Labels generated images; None for none.
     """
 
     def __init__(
@@ -120,8 +129,11 @@ class GanStep:
         *,
         augment_image: AugmentSettings,
         augment_pair: AugmentSettings,
+        disturb_pair: DisturbSettings | None = None,
+        teacher: LabelTeacher | None = None,
     ) -> None:
         self.networks, self.settings = networks, settings
+        self.disturb_pair, self.teacher = disturb_pair, teacher
         self.adaptive_image = AdaptiveProbability(augment_image)
         self.adaptive_pair = AdaptiveProbability(augment_pair)
         self.path_length_mean = torch.zeros((), device=networks.generator.mapping.latent_avg.device)
@@ -153,11 +165,10 @@ class GanStep:
             networks.generator.mapping, len(unlabelled), mixing_probability=settings.mixing_probability
         )
         image, label_logits = networks.generator.synthesis(w_plus, noise="random")
-        label = label_to_critic(label_logits)
 
         self._step_d_image(unlabelled, image.detach(), stats)
-        self._step_d_pair(labelled, target * 2 - 1, image.detach(), label.detach(), stats)
-        self._step_generator(image, label, stats)
+        self._step_d_pair(labelled, target * 2 - 1, image.detach(), label_to_critic(label_logits.detach()), stats)
+        self._step_generator(image, label_logits, stats)
         if settings.path_length_weight > 0 and self.iteration % settings.path_length_interval == 0:
             self._step_path_length(max(len(unlabelled) // 2, 1), stats)
         update_ema(
@@ -188,10 +199,10 @@ class GanStep:
     ) -> None:
         settings, critic = self.settings, self.networks.d_pair
         with_r1 = self.iteration % settings.r1_interval == 0
-        real = real.detach().requires_grad_(with_r1)
+        real = self._disturb_pair(real).requires_grad_(with_r1)
         real_label = real_label.detach().requires_grad_(with_r1)
         real_logits = critic(*self._augment_pair(real, real_label))
-        fake_logits = critic(*self._augment_pair(fake, fake_label))
+        fake_logits = critic(*self._augment_pair(self._disturb_pair(fake), fake_label))
         loss = CRITIC_LOSSES[settings.pair_loss](real_logits, fake_logits).mean()
         stats |= {
             "loss_d_pair": loss,
@@ -203,14 +214,19 @@ class GanStep:
             loss = loss + stats["r1_pair"] * (settings.r1_gamma_pair / 2 * settings.r1_interval)
         self._update("d_pair", loss)
 
-    def _step_generator(self, image: Tensor, label: Tensor, stats: dict[str, Tensor]) -> None:
+    def _step_generator(self, image: Tensor, label_logits: Tensor, stats: dict[str, Tensor]) -> None:
         settings, networks = self.settings, self.networks
+        label = label_to_critic(label_logits)
         with frozen(networks.d_image, networks.d_pair):
             image_logits = networks.d_image(self._augment_image(image))
-            pair_logits = networks.d_pair(*self._augment_pair(image.detach(), label))
+            pair_logits = networks.d_pair(*self._augment_pair(self._disturb_pair(image), label))
             stats["loss_g_image"] = GENERATOR_LOSSES[settings.image_loss](image_logits).mean()
             stats["loss_g_pair"] = GENERATOR_LOSSES[settings.pair_loss](pair_logits).mean()
-            self._update("generator", stats["loss_g_image"] + settings.pair_weight * stats["loss_g_pair"])
+            loss = stats["loss_g_image"] + settings.pair_weight * stats["loss_g_pair"]
+            if self.teacher is not None:
+                stats["loss_teacher"] = dice_cross_entropy(label_logits, self.teacher(image)).mean()
+                loss = loss + settings.teacher_weight * stats["loss_teacher"]
+            self._update("generator", loss)
 
     def _step_path_length(self, num_samples: int, stats: dict[str, Tensor]) -> None:
         settings, generator = self.settings, self.networks.generator
@@ -224,6 +240,11 @@ class GanStep:
     def _augment_image(self, image: Tensor) -> Tensor:
         adaptive = self.adaptive_image
         return draw_augmentation(adaptive.settings, len(image), adaptive.value, device=image.device).image(image)
+
+    def _disturb_pair(self, image: Tensor) -> Tensor:
+        """Detached: D_m's loss never reaches the image; R1 is taken at the disturbed image."""
+        image = image.detach()
+        return image if self.disturb_pair is None else disturb(image, self.disturb_pair)
 
     def _augment_pair(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         adaptive = self.adaptive_pair

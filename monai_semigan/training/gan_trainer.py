@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,14 @@ from monai_semigan.latent.sampling import sample_w_plus
 from monai_semigan.training.gan_step import GanStep
 from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
 from monai_semigan.training.sample_sheet import sample_sheet, save_image
+from monai_semigan.training.teacher import (
+    TEACHER_NAME,
+    LabelTeacher,
+    TeacherSettings,
+    load_teacher,
+    save_teacher,
+    train_teacher,
+)
 from monai_semigan.training.trainer import RunSettings, Trainer
 from monai_semigan.types import PathLike, Progress
 
@@ -34,6 +43,7 @@ class GanTrainer(Trainer):
         labelled: What D_m sees.
         run_dir: The run folder.
         settings: Length and intervals.
+        teacher: How to train the teacher before the first iteration; None for no teacher.
         config: Further facts for ``resolved_config.json``, such as the data's digest.
         resume: Continue the run in ``run_dir``.
         progress: Called with the images seen and their total.
@@ -47,21 +57,35 @@ class GanTrainer(Trainer):
         labelled: LabelledPool,
         run_dir: PathLike,
         settings: RunSettings,
+        teacher: TeacherSettings | None = None,
         config: dict[str, Any] | None = None,
         resume: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self.step, self.unlabelled, self.labelled = step, unlabelled, labelled
+        self.teacher_settings = teacher
         self._real_order = EndlessOrder(len(unlabelled), seed=2 * settings.seed)
         self._pair_order = EndlessOrder(len(labelled), seed=2 * settings.seed + 1)
         super().__init__(
             run_dir=run_dir,
             settings=settings,
-            config={**(config or {}), "gan": asdict(step.settings)},
+            config={**(config or {}), "gan": asdict(step.settings), "teacher": asdict(teacher) if teacher else None},
             device=step.path_length_mean.device,
             resume=resume,
             progress=progress,
         )
+
+    def run(self) -> Path:
+        if self.teacher_settings is not None:
+            self.step.teacher = self._teacher(self.teacher_settings)
+        return super().run()
+
+    def _teacher(self, settings: TeacherSettings) -> LabelTeacher:
+        path = self.folder.path / TEACHER_NAME
+        with torch.random.fork_rng():  # a resumed run must go on with its own random numbers
+            if not path.exists():
+                save_teacher(path, train_teacher(self.labelled, settings, device=self.device, seed=self.settings.seed))
+            return load_teacher(path, device=self.device)
 
     def iterate(self) -> dict[str, Tensor]:
         batch_size, at = self.settings.batch_size, self.images_seen

@@ -22,12 +22,14 @@ from monai_semigan.losses.perceptual import MonaiPerceptualDistance
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import AugmentSettings
+from monai_semigan.training.disturb import DisturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_trainer import EncoderTrainer
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_trainer import GanTrainer
 from monai_semigan.training.pool import ImagePool, LabelledPool
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
+from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, load_teacher
 from monai_semigan.training.trainer import RunSettings
 from monai_semigan.transforms.presets import ChestXrayPreset
 from monai_semigan.types import PathLike, Progress
@@ -46,6 +48,8 @@ def gan_trainer(
     gan: Mapping[str, Any] | None = None,
     augment_image: Mapping[str, Any] | None = None,
     augment_pair: Mapping[str, Any] | None = None,
+    disturb_pair: Mapping[str, Any] | None = None,
+    teacher: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -63,6 +67,8 @@ def gan_trainer(
         gan: Fields of `GanSettings`.
         augment_image: Fields of `AugmentSettings` for D_r.
         augment_pair: Fields of `AugmentSettings` for D_m.
+        disturb_pair: Fields of `DisturbSettings` for D_m's images; None for no disturbance.
+        teacher: Fields of `TeacherSettings`; None for no teacher.
         run: Fields of `RunSettings`.
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: Continue the run in ``run_dir``.
@@ -94,6 +100,7 @@ def gan_trainer(
         from_mapping(GanSettings, gan or {}),
         augment_image=settings_image,
         augment_pair=settings_pair,
+        disturb_pair=None if disturb_pair is None else from_mapping(DisturbSettings, disturb_pair),
     )
     return GanTrainer(
         step,
@@ -101,11 +108,13 @@ def gan_trainer(
         labelled=_labelled_pool(data, data.labelled, preset, segmenter.generator.synthesis.num_classes),
         run_dir=run_dir,
         settings=settings,
+        teacher=None if teacher is None else from_mapping(TeacherSettings, teacher),
         config={
             "network": dict(network),
             "pair_critic": dict(pair_critic or {}),
             "preprocessing": asdict(preset),
             "augment": {"image": asdict(settings_image), "pair": asdict(settings_pair)},
+            "disturb_pair": asdict(step.disturb_pair) if step.disturb_pair else None,
             "bfloat16": bfloat16,
             "data_digest": data.digest(),
         },
@@ -134,7 +143,7 @@ def encoder_trainer(
         network: Arguments of `SemiGanSegmenter`, as in the GAN's run.
         preprocessing: Arguments of `ChestXrayPreset`.
         datalist: JSON data list; its labelled, unlabelled and validation entries are used.
-        gan_run: The GAN's run folder or one of its snapshots.
+        gan_run: The GAN's run folder or one of its snapshots; its teacher, if it has one, teaches the encoder too.
         run_dir: The run folder.
         encoder: Fields of `EncoderSettings`.
         perceptual: ``network_type`` and ``pretrained_path`` of MONAI's perceptual loss; None for the image critic's
@@ -159,10 +168,12 @@ def encoder_trainer(
         raise CheckpointError(f"`{gan_run}` must hold a snapshot of the GAN. Run `semigan train gan` first.")
     _load_gan(segmenter, snapshot)
     num_classes = segmenter.generator.synthesis.num_classes
+    teacher = snapshot.parent / TEACHER_NAME
     step = EncoderStep(
         segmenter,
         from_mapping(EncoderSettings, encoder or {}),
         distance=MonaiPerceptualDistance(**perceptual) if perceptual else None,
+        teacher=load_teacher(teacher, device=chosen) if teacher.exists() else None,
     )
     if not data.validation:
         raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
@@ -177,6 +188,7 @@ def encoder_trainer(
             "network": dict(network),
             "preprocessing": asdict(preset),
             "gan_snapshot": snapshot.name,
+            "has_teacher": step.teacher is not None,
             "data_digest": data.digest(),
         },
         resume=resume,

@@ -44,6 +44,7 @@ def make_gan(make_generator, pools) -> Callable[..., GanTrainer]:
             ImageDiscriminator(image_size=32, channels=[4, 4, 4, 4]),
             MultiscaleDiscriminator(num_scales=1, base_channels=2),
         )
+        teacher = run.pop("teacher", None)
         settings = GanSettings(**({"r1_interval": 2, "path_length_interval": 3} | (gan or {})))
         step = GanStep(networks, settings, augment_image=AugmentSettings(ramp_kimg=0.1), augment_pair=AugmentSettings())
         progress = run.pop("progress", None)
@@ -54,6 +55,7 @@ def make_gan(make_generator, pools) -> Callable[..., GanTrainer]:
             run_dir=folder,
             settings=RunSettings(total_kimg=num_images / 1000, **(RUN | run)),
             resume=resume,
+            teacher=teacher,
             progress=progress,
         )
 

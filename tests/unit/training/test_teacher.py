@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The teacher: it learns, it is kept whole, and its gradient goes where the pair critic's goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from monai_semigan.errors import CheckpointError, ConfigError
+from monai_semigan.training.disturb import DisturbSettings
+from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
+from monai_semigan.training.pool import LabelledPool
+from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
+from monai_semigan.training.teacher import (
+    TEACHER_NAME,
+    LabelTeacher,
+    TeacherSettings,
+    load_teacher,
+    save_teacher,
+    train_teacher,
+)
+
+CPU = torch.device("cpu")
+SMALL = TeacherSettings(features=(4, 4, 4, 8, 8, 4), steps=2, batch_size=2)
+
+
+def blobs(n: int = 8) -> LabelledPool:
+    """Bright disks on dark ground, and where they are."""
+    rng = torch.Generator().manual_seed(3)
+    rows, columns = torch.meshgrid(torch.linspace(0, 1, 32), torch.linspace(0, 1, 32), indexing="ij")
+    center = torch.rand(n, 2, 1, 1, generator=rng) * 0.5 + 0.25
+    inside = ((rows - center[:, 0]).square() + (columns - center[:, 1]).square() < 0.04).float()[:, None]
+    return LabelledPool(inside * 1.2 - 0.6, torch.cat([1 - inside, inside], dim=1))
+
+
+def test_it_learns_the_labelled_images() -> None:
+    pool = blobs()
+    teacher = train_teacher(pool, TeacherSettings(features=(8, 8, 8, 8, 8, 8), steps=60, batch_size=8), device=CPU)
+    probability = teacher(pool.images)
+    found = probability[:, 1] > 0.5
+    wanted = pool.targets[:, 1] > 0.5
+    assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.9
+    torch.testing.assert_close(probability.sum(dim=1), torch.ones(8, 32, 32))
+    assert not probability.requires_grad
+    assert not teacher.training
+
+
+def test_the_same_seed_gives_the_same_teacher() -> None:
+    first, again, other = (train_teacher(blobs(), SMALL, device=CPU, seed=seed) for seed in (1, 1, 2))
+    image = blobs().images
+    torch.testing.assert_close(first(image), again(image), rtol=0, atol=0)
+    assert not torch.equal(first(image), other(image))
+
+
+def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
+    teacher = train_teacher(blobs(), SMALL, device=CPU)
+    save_teacher(tmp_path / TEACHER_NAME, teacher)
+    again = load_teacher(tmp_path / TEACHER_NAME, device=CPU)
+    torch.testing.assert_close(again(blobs().images), teacher(blobs().images), rtol=0, atol=0)
+    assert not any(parameter.requires_grad for parameter in again.parameters())
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / TEACHER_NAME).write_bytes(content)
+    with pytest.raises(CheckpointError, match="teacher"):
+        load_teacher(tmp_path / TEACHER_NAME, device=CPU)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    torch.save({"format": "other"}, tmp_path / TEACHER_NAME)
+    with pytest.raises(CheckpointError, match="format"):
+        load_teacher(tmp_path / TEACHER_NAME, device=CPU)
+
+
+def test_wrong_settings() -> None:
+    with pytest.raises(ConfigError, match="features"):
+        TeacherSettings(features=(4, 4))
+    with pytest.raises(ConfigError, match="steps"):
+        TeacherSettings(steps=0)
+
+
+def test_its_loss_reaches_label_heads_and_trunk_but_not_image_heads(make_gan, tmp_path: Path) -> None:
+    """With both critics' weight on the generator at zero, what moves is what the teacher moves."""
+    gan = {"pair_weight": 0.0, "path_length_weight": 0.0, "r1_gamma": 0.0, "r1_gamma_pair": 0.0}
+    trainer = make_gan(tmp_path, 2, gan=gan, teacher=SMALL)
+    step = trainer.step
+    step.teacher = train_teacher(trainer.labelled, SMALL, device=CPU)
+    seen: dict[str, torch.Tensor] = {}
+
+    def spied(name: str, loss: torch.Tensor) -> None:
+        if name == "generator":
+            parameters = dict(step.networks.generator.named_parameters())
+            alone = loss - stats["loss_g_image"]
+            grads = torch.autograd.grad(alone, list(parameters.values()), allow_unused=True)
+            seen.update({key: grad for key, grad in zip(parameters, grads, strict=True) if grad is not None})
+
+    step._update = spied
+    stats: dict[str, torch.Tensor] = {}
+    mapping, synthesis = step.networks.generator.mapping, step.networks.generator.synthesis
+    image, label_logits = synthesis(mapping(torch.randn(2, mapping.z_dim)))
+    step._step_generator(image, label_logits, stats)
+    moved = {key for key, grad in seen.items() if grad.abs().sum() > 0}
+    assert any("to_label" in key for key in moved)
+    assert any("conv" in key and "to_" not in key for key in moved), "the trunk"
+    assert not any("to_image" in key for key in moved)
+
+
+def test_a_resumed_run_keeps_its_teacher_and_its_numbers(make_gan, tmp_path: Path) -> None:
+    make_gan(tmp_path / "whole", 12, teacher=SMALL).run()
+    make_gan(tmp_path / "parts", 4, teacher=SMALL).run()
+    before = (tmp_path / "parts" / TEACHER_NAME).read_bytes()
+    make_gan(tmp_path / "parts", 12, teacher=SMALL, resume=True).run()
+    assert (tmp_path / "parts" / TEACHER_NAME).read_bytes() == before
+    whole, parts = (
+        load_snapshot(latest_snapshot(tmp_path / name))["step"]["networks"]["generator"] for name in ("whole", "parts")
+    )
+    for key, value in whole.items():
+        torch.testing.assert_close(parts[key], value, rtol=0, atol=0)
+
+
+def test_a_lost_teacher_is_trained_again_alike(make_gan, tmp_path: Path) -> None:
+    make_gan(tmp_path, 4, teacher=SMALL).run()
+    before = load_teacher(tmp_path / TEACHER_NAME, device=CPU).state_dict()
+    (tmp_path / TEACHER_NAME).unlink()
+    make_gan(tmp_path, 8, teacher=SMALL, resume=True).run()
+    for key, value in load_teacher(tmp_path / TEACHER_NAME, device=CPU).state_dict().items():
+        torch.testing.assert_close(value, before[key], rtol=0, atol=0)
+
+
+def test_the_pair_critic_sees_disturbed_images(make_gan, tmp_path: Path, monkeypatch) -> None:
+    step = make_gan(tmp_path, 2).step
+    assert step._disturb_pair(torch.zeros(2, 1, 32, 32)).abs().sum() == 0
+    step.disturb_pair = DisturbSettings(probability=1.0)
+    image = torch.zeros(2, 1, 32, 32, requires_grad=True)
+    disturbed = step._disturb_pair(image)
+    assert disturbed.abs().sum() > 0
+    assert not disturbed.requires_grad
+
+
+def test_the_encoder_is_taught_on_unlabelled_images(make_segmenter) -> None:
+    class Says(LabelTeacher):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            self.asked = image
+            return torch.cat([torch.zeros_like(image), torch.ones_like(image)], dim=1)  # all foreground
+
+    teacher = Says(image_channels=1, num_classes=2, features=SMALL.features)
+    pool = blobs(2)
+    step = EncoderStep(make_segmenter(), EncoderSettings(), teacher=teacher)
+    unlabelled = torch.full((2, 1, 32, 32), 0.25)
+    torch.manual_seed(0)
+    stats = step(unlabelled, pool.images, pool.targets, images_seen=0, total_images=100)
+    assert stats["loss_teacher"] > 0
+    torch.testing.assert_close(teacher.asked, unlabelled)  # a warped flat image is flat: these are the unlabelled ones
