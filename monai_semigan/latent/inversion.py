@@ -37,6 +37,7 @@ class InversionSettings:
         image_weight: Weight of the mean squared error of the image.
         perceptual_weight: Weight of the perceptual distance.
         encoder_weight: Weight of the mean squared distance of w_plus to the encoder's.
+        neighbor_weight: Weight of the mean squared distance of w_plus to a neighbouring slice's, where there is one.
         cycle_weight: Weight of the mean squared distance of w_plus to the encoding of the rendered image.
         cycle_gradient: Differentiate through that encoding; without it, it is only a target.
         tolerance: An image is finished when its best loss has not fallen by this share within ``patience`` steps.
@@ -50,6 +51,7 @@ class InversionSettings:
     image_weight: float = 2.0
     perceptual_weight: float = 1.0
     encoder_weight: float = 0.02
+    neighbor_weight: float = 0.0
     cycle_weight: float = 0.0
     cycle_gradient: bool = False
     tolerance: float = 0.01
@@ -68,7 +70,7 @@ class InversionResult:
 
     Attributes:
         w_plus: Best styles per image, ``(N, L, w_dim)``.
-        encoder_w_plus: Where it started, ``(N, L, w_dim)``.
+        encoder_w_plus: The encoder's styles, ``(N, L, w_dim)``.
         trace: Loss before each step and after the last, ``(N, steps + 1)``; NaN from where an image had finished.
         steps_taken: Steps per image, ``(N,)``.
         images: Rendered images by step, as asked for, ``(N, C, S, S)`` each; a finished image keeps its best.
@@ -97,7 +99,12 @@ class Inversion:
         self.generator, self.encoder, self.distance, self.settings = generator, encoder, distance, settings
 
     def __call__(
-        self, image: Tensor, *, images_at: Sequence[int] = (), progress: Progress | None = None
+        self,
+        image: Tensor,
+        *,
+        neighbors: Tensor | None = None,
+        images_at: Sequence[int] = (),
+        progress: Progress | None = None,
     ) -> InversionResult:
         """Invert a batch.
 
@@ -105,6 +112,9 @@ class Inversion:
 
         Args:
             image: Targets, ``(N, C, S, S)`` in [-1, 1].
+            neighbors: Styles of M neighbouring slices of each image, ``(N, M, L, w_dim)``, all NaN where there is none.
+                An image starts from the one whose loss is lowest, if that is below its encoder's; their mean is what
+                ``neighbor_weight`` pulls to.
             images_at: Steps at which to keep the rendered images.
             progress: Called with the steps done and their number.
         """
@@ -117,16 +127,25 @@ class Inversion:
         ):
             target = image.detach().clone().float()
             with torch.no_grad():
-                start = self.encoder(target)
-                prepared = self.distance.prepare(target)
+                encoded = self.encoder(target)
+                targets = _Targets(target, list(self.distance.prepare(target)), encoded, _mean_neighbor(neighbors))
+                start = encoded if neighbors is None else self._best_start(targets, neighbors)
             with torch.enable_grad():
-                return self._optimize(_Targets(target, list(prepared), start), images_at, progress)
+                return self._optimize(targets, start, images_at, progress)
 
-    def _optimize(self, targets: _Targets, images_at: Sequence[int], progress: Progress | None) -> InversionResult:
-        settings, total = self.settings, self.settings.steps
-        best = _Best(targets.start, total)
-        active = torch.arange(len(targets.start), device=targets.start.device)  # images that still move
-        w_plus = targets.start.clone()
+    def _best_start(self, targets: _Targets, neighbors: Tensor) -> Tensor:
+        starts = [targets.encoded, *neighbors.unbind(dim=1)]
+        losses = torch.stack([self._loss(start, targets) for start in starts])  # NaN, where there is no neighbour
+        chosen = losses.nan_to_num(math.inf).argmin(dim=0)
+        return torch.stack(starts)[chosen, torch.arange(len(chosen), device=chosen.device)]
+
+    def _optimize(
+        self, targets: _Targets, start: Tensor, images_at: Sequence[int], progress: Progress | None
+    ) -> InversionResult:
+        settings, total, encoded = self.settings, self.settings.steps, targets.encoded
+        best = _Best(start, total)
+        active = torch.arange(len(start), device=start.device)  # images that still move
+        w_plus = start.clone()
         first, second = torch.zeros_like(w_plus), torch.zeros_like(w_plus)  # Adam's moments
         images: dict[int, Tensor] = {}
         for step in range(total + 1):
@@ -149,14 +168,18 @@ class Inversion:
             if len(active) == 0:
                 images |= {at: self._render(best.w_plus, active, w_plus) for at in images_at if step < at <= total}
                 break
-        return InversionResult(best.w_plus, best.start, best.trace, best.steps_taken, images)
+        return InversionResult(best.w_plus, encoded, best.trace, best.steps_taken, images)
 
     def _loss(self, w_plus: Tensor, targets: _Targets) -> Tensor:
         settings = self.settings
         image = self.generator.synthesis.image(w_plus)
         loss = settings.image_weight * (image - targets.image).square().flatten(1).mean(dim=1)
         loss = loss + settings.perceptual_weight * self.distance(image, targets.prepared)
-        loss = loss + settings.encoder_weight * (w_plus - targets.start).square().flatten(1).mean(dim=1)
+        loss = loss + settings.encoder_weight * (w_plus - targets.encoded).square().flatten(1).mean(dim=1)
+        if settings.neighbor_weight > 0 and targets.neighbor is not None:
+            # Without a neighbour the distance is NaN and counts as none.
+            apart = (w_plus - targets.neighbor).nan_to_num(0.0).square().flatten(1).mean(dim=1)
+            loss = loss + settings.neighbor_weight * apart
         if settings.cycle_weight > 0:
             with torch.set_grad_enabled(settings.cycle_gradient):
                 encoded = self.encoder(image)
@@ -181,10 +204,17 @@ class Inversion:
 class _Targets:
     image: Tensor
     prepared: list[Tensor]
-    start: Tensor
+    encoded: Tensor
+    neighbor: Tensor | None = None
 
     def take(self, keep: Tensor) -> _Targets:
-        return _Targets(self.image[keep], [feature[keep] for feature in self.prepared], self.start[keep])
+        neighbor = None if self.neighbor is None else self.neighbor[keep]
+        prepared = [feature[keep] for feature in self.prepared]
+        return _Targets(self.image[keep], prepared, self.encoded[keep], neighbor)
+
+
+def _mean_neighbor(neighbors: Tensor | None) -> Tensor | None:
+    return None if neighbors is None else neighbors.nanmean(dim=1)
 
 
 class _Best:
@@ -192,7 +222,7 @@ class _Best:
 
     def __init__(self, start: Tensor, steps: int) -> None:
         n = len(start)
-        self.start, self.w_plus = start, start.clone()
+        self.w_plus = start.clone()
         self.loss = start.new_full((n,), math.inf)
         self.reference = self.loss.clone()  # loss that has to be undercut by the tolerance
         self.reference_step = torch.zeros(n, dtype=torch.long, device=start.device)

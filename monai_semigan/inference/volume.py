@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A volume to its label: axial slices as radiologists see them, through the network, back onto the volume's own voxels.
+
+Nothing is resampled between slices, and in the plane only label logits are: a voxel's label is decided at the voxel.
+The label map is written slice by slice as it is found, so that beside the volume and its label only one batch of slices
+is in memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy.special import softmax
+
+from monai_semigan.geometry.grid import VoxelGrid
+from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
+from monai_semigan.inference.slicewise import SliceNumbers, SliceSource, SlicewiseSettings, segment_slices
+from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.transforms.square import SquareGeometry
+from monai_semigan.types import Progress
+
+__all__ = ["PROBABILITY_LEVELS", "SlicePreset", "SliceStack", "VolumeResult", "peak_memory_gib", "segment_volume"]
+
+PROBABILITY_LEVELS = 255
+"""Probabilities are kept as whole numbers from 0 to this: a fourth of float32's memory, finer than anyone reads."""
+
+BASE_GIB = 0.6
+"""Interpreter, libraries and a network of usual size, measured."""
+
+SLICE_FLOATS = 40
+"""Float32 values that a slice in work needs at once, per pixel of the network's square and channel of its finest layer:
+activations, and with inversion their gradients; measured on 64 and 128 pixels."""
+
+
+class SliceStack(SliceSource, Protocol):
+    """Prepared slices that know their way back."""
+
+    def geometry(self, index: int) -> SquareGeometry:
+        """Return how a slice ``(rows, columns)`` lies in the network's square."""
+
+
+class SlicePreset(Protocol):
+    """The chain of one modality: from axial slices to the network's input."""
+
+    def stack(self, voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> SliceStack:
+        """Prepare a volume ``(I, J, K)`` whose axes grow to left, posterior and superior."""
+
+
+@dataclass(frozen=True)
+class VolumeResult:
+    """A segmented volume.
+
+    Attributes:
+        label: Class ids, ``(I, J, K)`` uint8, on the source's grid.
+        probability: Of any foreground, ``(I, J, K)`` uint8 from 0 to `PROBABILITY_LEVELS`; None if not asked for.
+        slices: Numbers of the axial slices, from inferior to superior.
+        slice_axis: The source's array axis that the slices lie along.
+    """
+
+    label: np.ndarray
+    probability: np.ndarray | None
+    slices: SliceNumbers
+    slice_axis: int
+
+
+def segment_volume(
+    voxels: np.ndarray,
+    grid: VoxelGrid,
+    network: SemiGanSegmenter,
+    preset: SlicePreset,
+    *,
+    inversion: InversionSettings,
+    slicewise: SlicewiseSettings,
+    with_probability: bool = False,
+    progress: Progress | None = None,
+) -> VolumeResult:
+    """Segment a volume in any orientation.
+
+    Args:
+        voxels: ``(I, J, K)`` in the modality's own unit (CT: HU).
+        grid: Where they lie.
+        network: Trained, on its device.
+        preset: The modality's chain.
+        inversion: Settings of the refinement.
+        slicewise: Batches and the rule for where the organ can be.
+        with_probability: Also return probabilities.
+        progress: See `segment_slices`.
+
+    Raises:
+        InputError: The volume shows nothing that the preset could prepare.
+    """
+    change = reorient_to(grid, DISPLAY_AXCODES)
+    stack = preset.stack(change.apply(voxels), change.target.spacing_mm)
+    label = np.zeros(grid.shape, dtype=np.uint8)
+    probability = np.zeros(grid.shape, dtype=np.uint8) if with_probability else None
+    label_view = change.apply(label)  # a view: writing to it fills the label in the source's own order
+    probability_view = None if probability is None else change.apply(probability)
+
+    def write(index: int, label_logits: np.ndarray) -> None:
+        geometry = stack.geometry(index)
+        label_view[:, :, index] = geometry.scores_to_label(label_logits).T
+        if probability_view is not None:
+            foreground = 1 - softmax(label_logits, axis=0)[:1]
+            scaled = geometry.scores_to_source(foreground)[0] * PROBABILITY_LEVELS
+            probability_view[:, :, index] = np.round(scaled).astype(np.uint8).T
+
+    numbers = segment_slices(network, stack, inversion, slicewise, write=write, progress=progress)
+    return VolumeResult(label, probability, numbers, change.permutation[2])
+
+
+def peak_memory_gib(
+    shape: tuple[int, int, int], itemsize: int, network: SemiGanSegmenter, slicewise: SlicewiseSettings
+) -> float:
+    """Estimate the peak of the process's memory for a volume, GiB: known before anything large is allocated.
+
+    Args:
+        shape: Of the volume.
+        itemsize: Bytes of a voxel as it is held.
+        network: The network.
+        slicewise: Batches.
+    """
+    voxels = float(np.prod(shape, dtype=np.float64))
+    held = voxels * (2 * itemsize + 2)  # the volume, its reader's copy, label and what rules on components need
+    size = network.generator.image_size
+    channels = max(network.generator.synthesis.num_classes, 32)
+    working = slicewise.batch_size * size * size * channels * SLICE_FLOATS * 4.0
+    return BASE_GIB + (held + working) / 2**30
