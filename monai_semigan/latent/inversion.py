@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.losses.perceptual import PerceptualDistance
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.freezing import frozen
@@ -36,6 +37,8 @@ class InversionSettings:
         ramp_down: Share of the steps over which it falls to zero along a cosine (StyleGAN2, appendix D).
         image_weight: Weight of the mean squared error of the image.
         perceptual_weight: Weight of the perceptual distance.
+        correlation_weight: Weight of the squared local correlation, blind to contrast: for images of another modality
+            than the generator's, with ``image_weight`` and ``perceptual_weight`` 0.
         encoder_weight: Weight of the mean squared distance of w_plus to the encoder's.
         neighbor_weight: Weight of the mean squared distance of w_plus to a neighbouring slice's, where there is one.
         cycle_weight: Weight of the mean squared distance of w_plus to the encoding of the rendered image.
@@ -50,6 +53,7 @@ class InversionSettings:
     ramp_down: float = 0.5
     image_weight: float = 2.0
     perceptual_weight: float = 1.0
+    correlation_weight: float = 0.0
     encoder_weight: float = 0.02
     neighbor_weight: float = 0.0
     cycle_weight: float = 0.0
@@ -175,6 +179,8 @@ class Inversion:
         image = self.generator.synthesis.image(w_plus)
         loss = settings.image_weight * (image - targets.image).square().flatten(1).mean(dim=1)
         loss = loss + settings.perceptual_weight * self.distance(image, targets.prepared)
+        if settings.correlation_weight > 0:
+            loss = loss + settings.correlation_weight * local_correlation_loss(image, targets.image)
         loss = loss + settings.encoder_weight * (w_plus - targets.encoded).square().flatten(1).mean(dim=1)
         if settings.neighbor_weight > 0 and targets.neighbor is not None:
             # Without a neighbour the distance is NaN and counts as none.

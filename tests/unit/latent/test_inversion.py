@@ -44,7 +44,13 @@ def test_the_loss_falls(network, images):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"patience": 1, "tolerance": 0.03}, {"cycle_weight": 0.5, "cycle_gradient": True}]
+    "settings",
+    [
+        {},
+        {"patience": 1, "tolerance": 0.03},
+        {"cycle_weight": 0.5, "cycle_gradient": True},
+        {"correlation_weight": 1.0},
+    ],
 )
 def test_each_image_goes_the_way_it_would_go_alone(network, images, settings):
     invert = inversion(network, **settings)
