@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from monai_semigan.errors import InputError, OutputError
+from monai_semigan.errors import InputError
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
 from monai_semigan.inference.segmenter import segment_batch
 from monai_semigan.io.image_file import SourceImage, find_images, read_image, require_grey
@@ -27,22 +25,20 @@ from monai_semigan.io.label_file import write_label
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.report.files import make_folder, write_bytes, write_json, write_text
+from monai_semigan.report.files import make_folder, write_json, write_text
 from monai_semigan.report.overlay import encode_jpeg, encode_png, overlay, reconstruction_panel
 from monai_semigan.report.segmentation_report import (
     CaseReport,
-    FailureReport,
     SegmentationReport,
     render_segmentation_report,
 )
 from monai_semigan.transforms.square import SquareGeometry
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.versions import environment
+from monai_semigan.workflows.cases import CASE_SCHEMA, CaseInput, CaseQueue, write_case
 from monai_semigan.workflows.settings import choose_device
 
 __all__ = ["segment"]
-
-CASE_SCHEMA = "semigan-case-1"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,11 +98,11 @@ def segment(
     settings = opened.inversion if steps is None else replace(opened.inversion, steps=steps)
     folder = make_folder(output)
     torch.manual_seed(seed)
-    queue = _Queue(folder, opened, overwrite=overwrite, progress=progress, total=len(paths))
-    cases = queue.prepare(paths)
+    queue: CaseQueue[_Case] = CaseQueue(folder, len(paths), overwrite=overwrite, progress=progress)
+    cases = queue.cases([_case_input(path, opened) for path in paths])
     while batch := list(islice(cases, batch_size)):
         for case, content in zip(batch, _segment_cases(batch, network, settings, opened, seed), strict=True):
-            _write_case(folder / case.name, content)
+            write_case(folder / case.name, content)
             queue.advance()
     report = SegmentationReport(
         bundle={"name": opened.name, "version": opened.version, "digest": opened.digest},
@@ -122,53 +118,13 @@ def segment(
     return report
 
 
-class _Queue:
-    """The inputs in order: which become cases, under which names, which are done already, which cannot be used."""
-
-    def __init__(self, folder: Path, bundle: Bundle, *, overwrite: bool, progress: Progress | None, total: int) -> None:
-        self.folder, self.bundle, self.overwrite, self.progress, self.total = folder, bundle, overwrite, progress, total
-        self.names: list[str] = []
-        self.skipped: list[str] = []
-        self.failures: list[FailureReport] = []
-        self._done = 0
-
-    def advance(self) -> None:
-        self._done += 1
-        if self.progress is not None:
-            self.progress(self._done, self.total)
-
-    def prepare(self, paths: Sequence[Path]) -> Iterator[_Case]:
-        for path in paths:
-            try:
-                sha256 = _digest(path)
-                name, is_finished = self._name(path, sha256)
-                if is_finished and not self.overwrite:
-                    self.names.append(name)
-                    self.skipped.append(name)
-                    self.advance()
-                    continue
-                case = _prepare(path, name, sha256, self.bundle)
-            except (InputError, MemoryError) as error:
-                reason = str(error) or "The image must fit into memory. Downsample it first."
-                self.failures.append(FailureReport(source=path.name, reason=reason))
-                self.advance()
-                continue
-            self.names.append(name)
-            yield case
-
-    def _name(self, path: Path, sha256: str) -> tuple[str, bool]:
-        """Find the case's name: the stem, or the first ``stem-N`` that is free or holds this very file's result."""
-        stem = path.stem.strip(". ") or "case"
-        for number in range(1, self.total + 10_000):
-            name = stem if number == 1 else f"{stem}-{number}"
-            if name in self.names:
-                continue
-            target = self.folder / name
-            if not target.exists():
-                return name, False
-            if _source_digest(target) == sha256:
-                return name, True
-        raise InputError(f"`{path.name}` must find a free name in the output folder. Choose another folder.")
+def _case_input(path: Path, bundle: Bundle) -> CaseInput[_Case]:
+    return CaseInput(
+        source=path.name,
+        stem=path.stem,
+        digest=lambda: _digest(path),
+        read=lambda name, sha256: _prepare(path, name, sha256, bundle),
+    )
 
 
 def _prepare(path: Path, name: str, sha256: str, bundle: Bundle) -> _Case:
@@ -204,7 +160,7 @@ def _segment_cases(
             "enlarge and draw": time.perf_counter() - started,
         }
         yield {
-            "label.png": label,
+            "label.png": partial(write_label, label=label),
             "overlay.png": encode_png(picture),
             "reconstruction.png": encode_png(panel),
             "case.json": {
@@ -250,31 +206,6 @@ def _warnings(label: np.ndarray, bundle: Bundle, image_error: float) -> list[str
     return warnings
 
 
-def _write_case(target: Path, content: dict[str, Any]) -> None:
-    """Fill a hidden folder, then rename it: a case is there whole or not at all."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir()
-        for name, value in content.items():
-            if name == "label.png":
-                write_label(temporary / name, value)
-            elif name.endswith(".json"):
-                write_json(temporary / name, value)
-            else:
-                write_bytes(temporary / name, value)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(temporary)
-        if isinstance(error, OutputError):
-            raise
-        raise OutputError(
-            f"`{target}` could not be written: {error.strerror}. Free some space or choose another folder."
-        ) from error
-
-
 def _read_case(target: Path) -> CaseReport:
     """Read a finished case back for the report; pictures become JPEG, a tenth of the size."""
     pictures = []
@@ -283,15 +214,6 @@ def _read_case(target: Path) -> CaseReport:
             pictures.append(encode_jpeg(picture.convert("RGB")))
     numbers = json.loads((target / "case.json").read_text())
     return CaseReport(name=target.name, numbers=numbers, overlay=pictures[0], reconstruction=pictures[1])
-
-
-def _source_digest(target: Path) -> str | None:
-    try:
-        numbers = json.loads((target / "case.json").read_text())
-        digest = numbers["source"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(digest)
 
 
 def _digest(path: Path) -> str:

@@ -151,9 +151,8 @@ def test_output_that_cannot_be_written(xray_files, tiny_bundle, tmp_path):
 
 
 def test_full_disk_leaves_no_half_case(xray_files, tiny_bundle, tmp_path, monkeypatch):
-    from monai_semigan.workflows import segment as _  # noqa: F401  (loads the module)
+    from monai_semigan.workflows import cases
 
-    module = sys.modules["monai_semigan.workflows.segmenting"]
     written = []
 
     def fill_up(path, content):
@@ -162,7 +161,7 @@ def test_full_disk_leaves_no_half_case(xray_files, tiny_bundle, tmp_path, monkey
             raise OSError(28, "No space left on device")
         Path(path).write_bytes(content)
 
-    monkeypatch.setattr(module, "write_bytes", fill_up)
+    monkeypatch.setattr(cases, "write_bytes", fill_up)
     with pytest.raises(OutputError, match="No space left"):
         segment([xray_files / "images"], bundle=tiny_bundle, output=tmp_path / "out")
 
