@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,18 @@ from monai_semigan.workflows.settings import choose_device
 
 BATCH_SIZE = 16
 
+Change = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Turns an image and its label into others of one size, for example as another hospital would have taken them."""
+
 
 def score_set(
-    entries: Sequence[Entry], bundle: Bundle, network: SemiGanSegmenter, settings: InversionSettings, *, binary: bool
+    entries: Sequence[Entry],
+    bundle: Bundle,
+    network: SemiGanSegmenter,
+    settings: InversionSettings,
+    *,
+    binary: bool,
+    change: Change | None = None,
 ) -> dict[str, Any]:
     """Segment a set and return Dice per image, its mean over patients with an interval, and the image error."""
     cases: list[CaseScore] = []
@@ -42,14 +51,14 @@ def score_set(
     started = time.perf_counter()
     for start in range(0, len(entries), BATCH_SIZE):
         batch = entries[start : start + BATCH_SIZE]
-        prepared = [bundle.preset.prepare(read_image(entry.image).pixels) for entry in batch]
+        loaded = [_load(entry, binary=binary, change=change) for entry in batch]
+        prepared = [bundle.preset.prepare(pixels) for pixels, _ in loaded]
         images = torch.from_numpy(np.stack([image for image, _ in prepared])).to(network.is_trained.device)
         result = segment_batch(network, images, settings)
         errors += result.image_error.tolist()
-        for entry, (_, geometry), logits in zip(batch, prepared, result.label_logits.cpu().numpy(), strict=True):
+        scores = result.label_logits.cpu().numpy()
+        for entry, (_, reference), (_, geometry), logits in zip(batch, loaded, prepared, scores, strict=True):
             label = geometry.scores_to_label(logits)
-            assert entry.label is not None
-            reference = read_label(entry.label, binary=binary)
             ignore = read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None
             name = entry.image.stem
             cases += score_case(label, reference, case=name, patient=entry.patient_id or name, ignore=ignore)
@@ -64,6 +73,12 @@ def score_set(
         "seconds": time.perf_counter() - started,
         "cases": {case.case: round(case.dice, 4) for case in cases},
     }
+
+
+def _load(entry: Entry, *, binary: bool, change: Change | None) -> tuple[np.ndarray, np.ndarray]:
+    assert entry.label is not None
+    pixels, label = read_image(entry.image).pixels, read_label(entry.label, binary=binary)
+    return (pixels, label) if change is None else change(pixels, label)
 
 
 def main() -> None:
