@@ -21,6 +21,7 @@ __all__ = ["main"]
 
 COMMANDS = {
     "segment": "Segment images with a bundle.",
+    "series": "List DICOM series, and why each is taken or left.",
     "evaluate": "Score label maps against references, per case and per patient.",
     "train": "Train a generator, then its encoder, on your own images.",
     "pack": "Put trained weights into a bundle of your own.",

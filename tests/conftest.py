@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -64,6 +66,16 @@ def xray(height: int = 90, width: int = 110, *, seed: int = 0) -> tuple[np.ndarr
 @pytest.fixture
 def make_xray() -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     return xray
+
+
+@pytest.fixture(scope="session")
+def dicom_files() -> ModuleType:
+    """The module that writes small DICOM series: ``dicom_files.py`` in this folder."""
+    spec = importlib.util.spec_from_file_location("dicom_files", Path(__file__).with_name("dicom_files.py"))
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

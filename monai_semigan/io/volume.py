@@ -23,11 +23,17 @@ class DicomOrigin:
         files: The instances in the order of the volume's last axis; a single one if it is multi-frame. They must stay
             readable as long as results that refer to them are written.
         is_repaired: Slices were filled in or resampled, so the volume's slices are not the series' frames.
+        slice_files: The file that each slice of the volume's last axis was made from, None for one that was filled in.
+            A slice lies in the same plane as its file's frame also when a tilt was resampled: there it is shifted
+            within the plane, by what the frame's position (0020,0032) differs from the grid's.
+        slice_frames: The number of the frame in that file, from 1; None where the file holds a single one.
     """
 
     series_uid: str
     files: tuple[Path, ...]
     is_repaired: bool = False
+    slice_files: tuple[Path | None, ...] = ()
+    slice_frames: tuple[int | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

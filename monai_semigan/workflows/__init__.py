@@ -2,9 +2,9 @@
 """The Python API: one function per task.
 
 ``segment`` images with a bundle, ``evaluate`` label maps against references, ``train_gan`` and ``train_encoder`` on
-your own data, ``pack`` the result into a bundle, ``sample`` a generator. Each is imported on first use, so that this
-package stays quick to import. (Modules have other names than functions: importing a module would otherwise hide the
-function of its name.)
+your own data, ``pack`` the result into a bundle, ``sample`` a generator, ``list_series`` of DICOM. Each is imported on
+first use, so that this package stays quick to import. (Modules have other names than functions: importing a module
+would otherwise hide the function of its name.)
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from monai_semigan.workflows.packing import pack
     from monai_semigan.workflows.sampling import sample
     from monai_semigan.workflows.segmenting import segment
+    from monai_semigan.workflows.series_listing import list_series
     from monai_semigan.workflows.train import train_encoder, train_gan
 
-__all__ = ["evaluate", "pack", "sample", "segment", "train_encoder", "train_gan"]
+__all__ = ["evaluate", "list_series", "pack", "sample", "segment", "train_encoder", "train_gan"]
 
 _MODULES = {
     "evaluate": "evaluating",
+    "list_series": "series_listing",
     "pack": "packing",
     "sample": "sampling",
     "segment": "segmenting",
