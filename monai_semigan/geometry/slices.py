@@ -19,7 +19,7 @@ MAX_GAP_DEVIATION = 0.01
 """Gaps are equal up to this share of them (highdicom's default) ..."""
 
 MAX_GAP_ROUNDING_MM = 0.11
-"""... or, up to a tenth of the gap, this: positions rounded to 0.1 mm."""
+"""... or, up to an eighth of the gap, this: positions rounded to 0.1 mm."""
 
 SAME_POSITION_MM = 1e-3
 """Slices nearer than this lie at one position."""
@@ -56,19 +56,20 @@ class SliceStack:
 
     @property
     def spacing_mm(self) -> float:
-        """Distance of neighbouring slices: the gaps' median, or their smallest if all are multiples of it.
+        """Distance of neighbouring slices, 0 for fewer than two.
 
-        The mean of all gaps that are equal to it is returned, as single ones are rounded. 0 for fewer than two slices.
+        It is the smallest gap if all others are multiples of it, else their median; then, as single gaps are rounded,
+        the mean of those that are near it.
         """
         gaps = self.gaps_mm
         if not len(gaps):
             return 0.0
-        smallest = float(gaps.min())
+        usual, smallest = float(np.median(gaps)), float(gaps.min())
         if smallest >= SAME_POSITION_MM:
             multiples = np.rint(gaps / smallest)
             if np.all(np.abs(gaps - multiples * smallest) <= gap_tolerance_mm(smallest) * multiples):
-                return float(gaps.sum() / multiples.sum())
-        return float(np.median(gaps))
+                usual = smallest
+        return float(gaps[np.abs(gaps - usual) <= usual / 4].mean())
 
     @property
     def missing(self) -> dict[int, int]:
@@ -148,4 +149,4 @@ def orthonormal(row: Sequence[float], column: Sequence[float]) -> np.ndarray:
 
 def gap_tolerance_mm(spacing_mm: float) -> float:
     """By how much a gap may differ from the spacing."""
-    return max(MAX_GAP_DEVIATION * spacing_mm, min(MAX_GAP_ROUNDING_MM, spacing_mm / 10))
+    return max(MAX_GAP_DEVIATION * spacing_mm, min(MAX_GAP_ROUNDING_MM, spacing_mm / 8))

@@ -71,17 +71,17 @@ def write_itk_label(path: PathLike, label: np.ndarray, volume: SourceVolume) -> 
         InputError: Ids are below 0 or above 255.
         OutputError: The ending is another, or the file cannot be written; nothing of it is left.
     """
-    import SimpleITK as sitk  # noqa: N813, PLC0415  (its own short name; 0.3 s to import)
+    import SimpleITK  # noqa: PLC0415  (0.3 s to import)
 
     path = Path(path)
     if path.suffix.lower() not in ITK_FORMATS:
         raise OutputError(f"`{path.name}` must end in .mha or .nrrd.")
-    image = sitk.GetImageFromArray(np.ascontiguousarray(_class_ids(label, volume).transpose(2, 1, 0)))
+    image = SimpleITK.GetImageFromArray(np.ascontiguousarray(_class_ids(label, volume).transpose(2, 1, 0)))
     affine = lps_from_ras(volume.grid.affine)
     image.SetSpacing(volume.grid.spacing_mm)
     image.SetOrigin(affine[:3, 3].tolist())
     image.SetDirection((affine[:3, :3] / volume.grid.spacing_mm).ravel().tolist())
-    writer = sitk.ImageFileWriter()
+    writer = SimpleITK.ImageFileWriter()
     writer.SetImageIO(ITK_FORMATS[path.suffix.lower()])
     writer.SetUseCompression(True)
     with replacing(path) as temporary:

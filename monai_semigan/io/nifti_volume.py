@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import zlib
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,11 @@ MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 SPATIAL_UNIT = 7
 """Bits of xyzt_units that hold the spatial unit."""
+
+MAX_REMAINDER_BYTES = 2**22
+"""Bytes that may follow the voxels."""
+
+CHUNK_BYTES = 2**20
 
 FORMS_AGREE_MM = 0.1
 """Corners of the grids of qform and sform may differ by this much: both are float32, one a quaternion."""
@@ -84,6 +91,7 @@ def read_nifti(path: PathLike, *, is_label: bool = False) -> SourceVolume:
         shape=tuple(image.shape),
     )
     warnings += _remarks(origin, grid, scale)
+    _require_whole(path, image)
     voxels = _values(path.name, image).reshape(shape, order="F")
     if not is_label:
         require_image_values(path.name, voxels)
@@ -145,6 +153,24 @@ def _farthest(grid: VoxelGrid, qform: np.ndarray, scale: float) -> float:
     corners = grid.to_indices(grid.corners_mm())
     other = corners @ qform[:3, :3].T + qform[:3, 3]
     return float(np.linalg.norm(scale * other - grid.corners_mm(), axis=1).max())
+
+
+def _require_whole(path: Path, image: Any) -> None:
+    """Read a compressed file to its checksum, which nibabel, having what it needs, does not."""
+    if not path.name.lower().endswith(".gz"):
+        return
+    count = math.prod(image.shape) * image.get_data_dtype().itemsize
+    left = int(image.dataobj.offset) + count + MAX_REMAINDER_BYTES
+    try:
+        with gzip.open(path) as stream:
+            while left > 0 and (chunk := stream.read(CHUNK_BYTES)):
+                left -= len(chunk)
+    except (EOFError, OSError, zlib.error) as error:
+        raise InputError(f"`{path.name}` must be complete, but is damaged or cut short. Copy it again.") from error
+    if left <= 0:
+        raise InputError(
+            f"`{path.name}` must hold one volume, but holds more than its header says. Correct the header."
+        )
 
 
 def _values(name: str, image: Any) -> np.ndarray:
