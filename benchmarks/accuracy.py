@@ -3,7 +3,8 @@
 
     python -m benchmarks.accuracy BUNDLE DATALIST --sets validation --steps 0 50 --json out.json
 
-Settings of the inversion can be replaced with ``--set name=value``; choose them on the validation set alone.
+Settings of the inversion can be replaced with ``--set name=value``, and the rules for pieces and holes with
+``--components JSON``, where ``{}`` is none; choose them on the validation set alone.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import torch
 from monai_semigan.evaluation.case import score_case
 from monai_semigan.evaluation.table import CaseScore, per_patient, summarize
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
+from monai_semigan.inference.postprocess import ComponentRules
 from monai_semigan.inference.segmenter import segment_batch
 from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.image_file import read_image
@@ -58,7 +60,7 @@ def score_set(
         errors += result.image_error.tolist()
         scores = result.label_logits.cpu().numpy()
         for entry, (_, reference), (_, geometry), logits in zip(batch, loaded, prepared, scores, strict=True):
-            label = geometry.scores_to_label(logits)
+            label = bundle.components.apply(geometry.scores_to_label(logits))
             ignore = read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None
             name = entry.image.stem
             cases += score_case(label, reference, case=name, patient=entry.patient_id or name, ignore=ignore)
@@ -89,10 +91,13 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", default=["validation"])
     parser.add_argument("--steps", nargs="+", type=int, default=[0, 50])
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--components", type=json.loads, metavar="JSON")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     bundle, data = open_bundle(arguments.bundle), load_datalist(arguments.datalist)
+    if arguments.components is not None:
+        bundle = replace(bundle, components=ComponentRules.from_json(arguments.components, bundle.class_names))
     network = load_network(bundle, device=choose_device(arguments.device))
     changes = {name: float(value) for name, value in (change.split("=") for change in arguments.changes)}
     table: dict[str, Any] = {}

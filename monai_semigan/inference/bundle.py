@@ -3,14 +3,15 @@
 
 Of a bundle's files only ``configs/metadata.json`` and the weights are used here; the other configs, which MONAI's own
 runner would execute, are checked by `audit` and left alone. The block ``semigan`` of the metadata is typed and
-complete:
+complete; only ``components``, which cleans the label map, may be left out:
 
 .. code-block:: json
 
     {"format": "semigan-bundle-1", "domain": "chest_xray",
      "network": {"image_size": 64, "num_classes": 2}, "preprocessing": {"image_size": 64, "max_stretch": 1.5},
      "class_names": ["background", "lung"], "colors": [[0, 0, 0], [230, 97, 1]],
-     "inversion": {"steps": 50}, "max_image_error": 0.2, "weights": {"file": "models/model.pt", "sha256": "..."}}
+     "inversion": {"steps": 50}, "max_image_error": 0.2, "components": {"lung": {"keep": 2}},
+     "weights": {"file": "models/model.pt", "sha256": "..."}}
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import torch
 from monai_semigan.bundles import bundle_root
 from monai_semigan.errors import BundleError, ConfigError
 from monai_semigan.inference.audit import MAX_CONFIG_BYTES, require_clean
+from monai_semigan.inference.postprocess import ComponentRules
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -40,6 +42,7 @@ FORMAT = "semigan-bundle-1"
 KEYS = frozenset(
     {"format", "domain", "network", "preprocessing", "class_names", "colors", "inversion", "max_image_error", "weights"}
 )
+OPTIONAL_KEYS = frozenset({"components"})
 PRESETS = {"chest_xray": ChestXrayPreset}
 
 NETWORK_RANGES = {
@@ -73,6 +76,7 @@ class Bundle:
         network: Arguments of `SemiGanSegmenter`.
         preset: From a source image to the network's input.
         inversion: Settings of the test-time optimization.
+        components: Which pieces of a class stay in a label map, and which holes are filled; none if not given.
         max_image_error: Mean squared error of the encoder's reconstruction above which an image is unlike those that
             the bundle was made for; chosen on validation images.
         weights_file: The weights, inside the bundle.
@@ -87,6 +91,7 @@ class Bundle:
     network: dict[str, Any]
     preset: ChestXrayPreset
     inversion: InversionSettings
+    components: ComponentRules
     max_image_error: float
     weights_file: Path
     weights_sha256: str
@@ -129,6 +134,7 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
         network=network,
         preset=preset,
         inversion=_build(InversionSettings, "inversion", block["inversion"]),
+        components=_components(block.get("components", {}), classes),
         max_image_error=_positive("max_image_error", block["max_image_error"]),
         weights_file=weights_file,
         weights_sha256=sha256,
@@ -180,10 +186,10 @@ def _check_metadata(metadata: dict[str, Any], path: Path) -> None:
     block = metadata.get("semigan")
     if not isinstance(block, dict) or block.get("format") != FORMAT:
         raise BundleError(f'`{path}` must have a block "semigan" with "format": "{FORMAT}".')
-    if block.keys() != KEYS:
+    if not KEYS <= block.keys() <= KEYS | OPTIONAL_KEYS:
         raise BundleError(
             f"`semigan` in `{path}` must have the keys {', '.join(sorted(KEYS))}, but "
-            f"{_differences(block, required=KEYS, known=KEYS)}."
+            f"{_differences(block, required=KEYS, known=KEYS | OPTIONAL_KEYS)}."
         )
     if not isinstance(block["domain"], str) or block["domain"] not in PRESETS:
         raise BundleError(f"`domain` must be one of {', '.join(PRESETS)}, got {block['domain']!r}.")
@@ -231,6 +237,13 @@ def _build(kind: type[T], name: str, values: dict[str, Any]) -> T:
         return kind(**values)
     except ConfigError as error:
         raise BundleError(f"`{name}` must hold valid settings, but {error}") from error
+
+
+def _components(block: Any, class_names: tuple[str, ...]) -> ComponentRules:
+    try:
+        return ComponentRules.from_json(block, class_names)
+    except ConfigError as error:
+        raise BundleError(f"`components` must hold valid rules, but {error}") from error
 
 
 def _positive(name: str, value: Any) -> float:

@@ -150,7 +150,8 @@ def _segment_cases(
     scores, reconstruction = result.label_logits.cpu().numpy(), result.reconstruction.cpu().numpy()
     for at, case in enumerate(cases):
         started = time.perf_counter()
-        label = case.geometry.scores_to_label(scores[at])
+        drawn = case.geometry.scores_to_label(scores[at])
+        label = bundle.components.apply(drawn)
         panel = reconstruction_panel(case.image, reconstruction[at], scores[at].argmax(axis=0), bundle.colors)
         picture = overlay(case.source.pixels, label, bundle.colors)
         trace = [round(float(loss), 6) for loss in result.trace[at] if math.isfinite(float(loss))]
@@ -174,6 +175,7 @@ def _segment_cases(
                 "spacing_mm": list(case.source.spacing_mm) if case.source.spacing_mm else None,
                 "class_names": list(bundle.class_names),
                 **_areas(label, bundle, case.source.spacing_mm),
+                "cleaned_px": _cleaned(drawn, label, bundle),
                 "image_error": float(result.image_error[at]),
                 "encoder_image_error": float(result.encoder_image_error[at]),
                 "steps_taken": int(result.steps_taken[at]),
@@ -191,6 +193,15 @@ def _areas(label: np.ndarray, bundle: Bundle, spacing_mm: tuple[float, float] | 
     return {
         "class_shares": {name: count / label.size for name, count in named.items()},
         "class_areas_mm2": {name: count * pixel for name, count in named.items()} if pixel else None,
+    }
+
+
+def _cleaned(drawn: np.ndarray, label: np.ndarray, bundle: Bundle) -> dict[str, dict[str, int]]:
+    """Count what the bundle's rules took from each class and gave to it."""
+    counts = [np.bincount(part.ravel(), minlength=256) for part in (drawn[label == 0], label[drawn == 0])]
+    return {
+        bundle.class_names[index]: {"removed": int(counts[0][index]), "filled": int(counts[1][index])}
+        for index in bundle.components.by_class
     }
 
 

@@ -135,6 +135,9 @@ def test_metadata_are_consistent(bundle: Path) -> None:
     assert pred["num_channels"] == network["num_classes"]
     assert list(pred["channel_def"].values()) == metadata["semigan"]["class_names"]
     assert {"_target_": "monai_semigan.networks.segmenter.SemiGanSegmenter", **network} == inference["network_def"]
+    (clean,) = [step for step in inference["postprocessing"]["transforms"] if step["_target_"].endswith("CleanLabeld")]
+    assert clean["components"] == metadata["semigan"]["components"]
+    assert clean["class_names"] == metadata["semigan"]["class_names"]
     for name in ("train.json", "train_encoder.json"):
         training = json.loads((bundle / "configs" / name).read_text())
         assert training["network"] == network

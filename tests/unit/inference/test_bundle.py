@@ -12,6 +12,7 @@ import torch
 
 from monai_semigan.errors import BundleError, CheckpointError
 from monai_semigan.inference.bundle import load_network, open_bundle
+from monai_semigan.inference.postprocess import ComponentRule, ComponentRules
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -57,6 +58,9 @@ WRONG_BLOCKS = [
     ({"weights": {"file": "models/../../m.pt", "sha256": SHA256}}, "must lie inside the bundle"),
     ({"weights": {"file": "/etc/passwd", "sha256": SHA256}}, "must lie inside the bundle"),
     ({"weights": {"file": "", "sha256": SHA256}}, "must lie inside the bundle"),
+    ({"components": {"liver": {"keep": 1}}}, "`components` must hold valid rules, but .* for lung alone, got 'liver'"),
+    ({"components": {"lung": {"keep": -1}}}, "`components` must hold valid rules, but `keep` must be a whole number"),
+    ({"components": None}, "`components` must hold valid rules, but `components` must be an object"),
     ({"extra": 1}, "`semigan` in .* must have the keys .* but extra is unknown"),
     ({"format": "semigan-bundle-2"}, 'must have a block "semigan" with "format": "semigan-bundle-1"'),
 ]
@@ -78,13 +82,24 @@ def replace_weights(root: Path, content: object, edit_bundle: Callable[..., None
 def test_bundle_is_described_by_its_metadata(tiny_bundle: Path, tiny_settings: dict[str, object]) -> None:
     bundle = open_bundle(tiny_bundle)
 
-    assert (bundle.root, bundle.name, bundle.version) == (tiny_bundle, "lung_cxr_segmentation", "0.1.0")
+    assert (bundle.root, bundle.name, bundle.version) == (tiny_bundle, "lung_cxr_segmentation", "0.2.0")
     assert bundle.class_names == ("background", "lung")
     assert bundle.colors == ((0, 0, 0), (230, 97, 1))
     assert bundle.network == tiny_settings
     assert bundle.preset.image_size == 32 and bundle.preset.max_stretch == 1.5
     assert bundle.inversion == InversionSettings(steps=2)
     assert bundle.weights_file == tiny_bundle / "models" / "model.pt"
+
+
+def test_rules_for_pieces_are_read_and_may_be_left_out(tiny_bundle: Path, edit_bundle: Callable[..., None]) -> None:
+    edit_bundle(tiny_bundle, components={"lung": {"keep": 2, "min_share": 0.25}})
+    assert open_bundle(tiny_bundle).components.by_class == {1: ComponentRule(keep=2, min_share=0.25)}
+
+    path = tiny_bundle / "configs" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    del metadata["semigan"]["components"]
+    path.write_text(json.dumps(metadata))
+    assert open_bundle(tiny_bundle).components == ComponentRules()
 
 
 def test_shipped_bundle_opens_by_its_name() -> None:
