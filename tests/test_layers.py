@@ -17,7 +17,7 @@ from monai_semigan.cli.main import COMMANDS
 LAYERS = (
     {"errors", "logs", "types", "versions"},
     {"atomic", "ops", "geometry", "bundles"},
-    {"networks"},
+    {"networks", "phantoms"},
     {"losses", "transforms", "io"},
     {"latent", "evaluation"},
     {"training", "inference"},

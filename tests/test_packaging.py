@@ -25,7 +25,8 @@ def project() -> dict[str, object]:
 
 def test_every_package_is_listed(project: dict[str, object]) -> None:
     tree = {"monai_semigan", "monai_semigan.cli", "monai_semigan.bundles"}
-    tree |= {f"monai_semigan.{path.parent.name}" for path in (ROOT / "monai_semigan").glob("*/__init__.py")}
+    for path in (ROOT / "monai_semigan").glob("*/**/__init__.py"):
+        tree.add(".".join(path.parent.relative_to(ROOT).parts))
 
     assert set(project["tool"]["setuptools"]["packages"]) == tree
 

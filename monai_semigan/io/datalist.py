@@ -11,6 +11,10 @@
 
 Paths are relative to ``root``, and ``root`` to the file. ``label_values`` is ``classes`` (ids) or ``binary`` (above 0
 is class 1).
+
+Further keys of an entry or of the file are ignored here. ``semigan prepare`` writes ``label_rank`` (from 1, per
+patient, nested), ``has_organ`` and ``spacing_mm`` of slices, and ``volumes``: ``{"train": [...], "validation": [...],
+"test": {"name": [...]}}``, the volumes that slices were cut from, each with ``image``, ``label`` and ``patient_id``.
 """
 
 from __future__ import annotations
