@@ -18,6 +18,9 @@ __all__ = ["read_nifti_volume", "read_slice_files", "write_nifti_volume"]
 EVEN_SHARE = 0.02
 """Gaps between slices may differ by this share of their median: positions are rounded to a few digits."""
 
+SAME_FRAME = 1e-4
+"""Direction cosines and spacings (mm) of two slices may differ by this."""
+
 
 def read_nifti_volume(path: Path) -> tuple[np.ndarray, VoxelGrid]:
     """Read a volume ``(I, J, K)`` with its grid.
@@ -69,7 +72,7 @@ def read_slice_files(files: Sequence[Path]) -> tuple[np.ndarray, VoxelGrid]:
     """
     import pydicom  # noqa: PLC0415  (0.3 s to import)
 
-    planes, positions, geometry = [], [], set()
+    planes, positions, frames = [], [], []
     for file in files:
         try:
             with warnings.catch_warnings():
@@ -78,23 +81,18 @@ def read_slice_files(files: Sequence[Path]) -> tuple[np.ndarray, VoxelGrid]:
                 stored = dataset.pixel_array.astype(np.float32)
             slope, intercept = float(dataset.get("RescaleSlope", 1)), float(dataset.get("RescaleIntercept", 0))
             positions.append([float(value) for value in dataset.ImagePositionPatient])
-            geometry.add(
-                (
-                    stored.shape,
-                    tuple(round(float(value), 4) for value in dataset.ImageOrientationPatient),
-                    tuple(round(float(value), 5) for value in dataset.PixelSpacing),
-                )
-            )
+            frames.append([float(value) for value in (*dataset.ImageOrientationPatient, *dataset.PixelSpacing)])
         except (OSError, ValueError, AttributeError, TypeError, pydicom.errors.InvalidDicomError) as error:
             raise InputError(f"`{file.name}` must be a DICOM slice, but cannot be read: {error}.") from error
         planes.append(stored * slope + intercept)
-    if len(geometry) != 1:
+    is_alike = all(np.allclose(frame, frames[0], atol=SAME_FRAME) for frame in frames)
+    if not is_alike or len({plane.shape for plane in planes}) != 1:
         raise GeometryError(f"`{files[0].parent}` must hold slices of one size, orientation and spacing.")
-    ((_, orientation, spacing),) = geometry
+    orientation, spacing = np.array(frames[0][:6]), frames[0][6:]
     step = _even_step(np.array(positions), files[0].parent)
     affine = np.eye(4)
-    affine[:3, 0] = np.array(orientation[:3]) * spacing[1]
-    affine[:3, 1] = np.array(orientation[3:]) * spacing[0]
+    affine[:3, 0] = orientation[:3] * spacing[1]
+    affine[:3, 1] = orientation[3:] * spacing[0]
     affine[:3, 2], affine[:3, 3] = step, positions[0]
     voxels = np.stack(planes, axis=-1).transpose(1, 0, 2)  # (rows, columns, K) -> (I, J, K)
     is_whole = np.array_equal(voxels, np.rint(voxels)) and np.abs(voxels).max() < 2**15
