@@ -3,7 +3,7 @@
 
 Of a bundle's files only ``configs/metadata.json`` and the weights are used here; the other configs, which MONAI's own
 runner would execute, are checked by `audit` and left alone. The block ``semigan`` of the metadata is typed and
-complete; only ``components``, which cleans the label map, may be left out:
+complete; only ``components``, which cleans the label map, and ``slicewise``, for volumes, may be left out:
 
 .. code-block:: json
 
@@ -12,6 +12,9 @@ complete; only ``components``, which cleans the label map, may be left out:
      "class_names": ["background", "lung"], "colors": [[0, 0, 0], [230, 97, 1]],
      "inversion": {"steps": 50}, "max_image_error": 0.2, "components": {"lung": {"keep": 2}},
      "weights": {"file": "models/model.pt", "sha256": "..."}}
+
+A bundle for volumes has a chain for each modality that it accepts, ``"preprocessing": {"CT": {...}, "MR": {...}}`` and
+``"inversion"`` likewise.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn, TypeVar, get_type_hints
+from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
 
 import torch
 
@@ -30,20 +34,26 @@ from monai_semigan.bundles import bundle_root
 from monai_semigan.errors import BundleError, ConfigError
 from monai_semigan.inference.audit import MAX_CONFIG_BYTES, require_clean
 from monai_semigan.inference.postprocess import ComponentRules
+from monai_semigan.inference.slicewise import SlicewiseSettings
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.transforms.presets import ChestXrayPreset
 from monai_semigan.types import PathLike
 
-__all__ = ["Bundle", "load_network", "open_bundle"]
+__all__ = ["Bundle", "Chain", "load_network", "open_bundle"]
 
 FORMAT = "semigan-bundle-1"
 KEYS = frozenset(
     {"format", "domain", "network", "preprocessing", "class_names", "colors", "inversion", "max_image_error", "weights"}
 )
-OPTIONAL_KEYS = frozenset({"components"})
-PRESETS = {"chest_xray": ChestXrayPreset}
+OPTIONAL_KEYS = frozenset({"components", "slicewise"})
+IMAGE_DOMAINS: dict[str, type] = {"chest_xray": ChestXrayPreset}
+VOLUME_DOMAINS: dict[str, dict[str, type]] = {}
+"""Chains by DICOM Modality (0008,0060)."""
+
+IMAGE_CHAIN = "image"
+"""Key of the only chain of a bundle for single images."""
 
 NETWORK_RANGES = {
     "image_size": (32, 1024),
@@ -64,6 +74,19 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chain:
+    """From a source to the network's input, and how the result is refined.
+
+    Attributes:
+        preset: The preparation.
+        inversion: Settings of the test-time optimization.
+    """
+
+    preset: Any
+    inversion: InversionSettings
+
+
+@dataclass(frozen=True, kw_only=True)
 class Bundle:
     """A bundle whose description was read and checked; its weights were not loaded yet.
 
@@ -74,8 +97,8 @@ class Bundle:
         class_names: Name of each class, background first.
         colors: RGB of each class, 0 to 255.
         network: Arguments of `SemiGanSegmenter`.
-        preset: From a source image to the network's input.
-        inversion: Settings of the test-time optimization.
+        chains: By modality (DICOM), for volumes; one under ``image`` for single images.
+        slicewise: How a stack of slices is worked through.
         components: Which pieces of a class stay in a label map, and which holes are filled; none if not given.
         max_image_error: Mean squared error of the encoder's reconstruction above which an image is unlike those that
             the bundle was made for; chosen on validation images.
@@ -89,12 +112,37 @@ class Bundle:
     class_names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     network: dict[str, Any]
-    preset: ChestXrayPreset
-    inversion: InversionSettings
+    chains: Mapping[str, Chain]
+    slicewise: SlicewiseSettings
     components: ComponentRules
     max_image_error: float
     weights_file: Path
     weights_sha256: str
+
+    @property
+    def takes_volumes(self) -> bool:
+        """Whether the bundle is for volumes; else it is for single images."""
+        return IMAGE_CHAIN not in self.chains
+
+    @property
+    def preset(self) -> Any:
+        """The preparation of single images.
+
+        Raises:
+            BundleError: The bundle is for volumes.
+        """
+        return self._image_chain.preset
+
+    @property
+    def inversion(self) -> InversionSettings:
+        """The test-time optimization of single images; raises as `preset` does."""
+        return self._image_chain.inversion
+
+    @property
+    def _image_chain(self) -> Chain:
+        if self.takes_volumes:
+            raise BundleError(f"`bundle` must be for images, but `{self.name}` is for volumes.")
+        return self.chains[IMAGE_CHAIN]
 
     @property
     def digest(self) -> str:
@@ -118,11 +166,6 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
     require_clean(root)
     block = metadata["semigan"]
     network = _check_network(block["network"])
-    preset = _build(PRESETS[block["domain"]], "preprocessing", block["preprocessing"])
-    if preset.image_size != network["image_size"]:
-        raise BundleError(
-            f"`preprocessing` must have the network's image_size {network['image_size']}, got {preset.image_size}."
-        )
     classes, colors = _classes(block, network["num_classes"])
     weights_file, sha256 = _weights(root, block["weights"])
     return Bundle(
@@ -132,8 +175,8 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
         class_names=classes,
         colors=colors,
         network=network,
-        preset=preset,
-        inversion=_build(InversionSettings, "inversion", block["inversion"]),
+        chains=_chains(block, network["image_size"]),
+        slicewise=_build(SlicewiseSettings, "slicewise", _object(block.get("slicewise", {}), "slicewise")),
         components=_components(block.get("components", {}), classes),
         max_image_error=_positive("max_image_error", block["max_image_error"]),
         weights_file=weights_file,
@@ -191,11 +234,11 @@ def _check_metadata(metadata: dict[str, Any], path: Path) -> None:
             f"`semigan` in `{path}` must have the keys {', '.join(sorted(KEYS))}, but "
             f"{_differences(block, required=KEYS, known=KEYS | OPTIONAL_KEYS)}."
         )
-    if not isinstance(block["domain"], str) or block["domain"] not in PRESETS:
-        raise BundleError(f"`domain` must be one of {', '.join(PRESETS)}, got {block['domain']!r}.")
+    domains = [*IMAGE_DOMAINS, *VOLUME_DOMAINS]
+    if not isinstance(block["domain"], str) or block["domain"] not in domains:
+        raise BundleError(f"`domain` must be one of {', '.join(domains)}, got {block['domain']!r}.")
     for key in ("network", "preprocessing", "inversion", "weights"):
-        if not isinstance(block[key], dict):
-            raise BundleError(f"`{key}` in `{path}` must be an object, got {type(block[key]).__name__}.")
+        _object(block[key], f"{key}` in `{path}")
     for value in (metadata.get("version"), metadata.get("name", "a name")):
         if not isinstance(value, str) or not value.isprintable():
             raise BundleError(f"`version` and `name` in `{path}` must be texts, got {value!r}.")
@@ -222,21 +265,53 @@ def _check_network(network: dict[str, Any]) -> dict[str, Any]:
 
 
 def _build(kind: type[T], name: str, values: dict[str, Any]) -> T:
-    """Build settings from JSON numbers; their own checks add the ranges."""
-    types = get_type_hints(kind)
+    """Build settings from JSON values; their own checks add the ranges."""
+    types: dict[str, Any] = get_type_hints(kind)
     if not values.keys() <= types.keys():
         raise BundleError(
             f"`{name}` must have known keys, but {_differences(values, required=set(), known=set(types))}."
         )
     for key, value in values.items():
-        fits = type(value) is types[key] or (types[key] is float and type(value) is int)
-        if not fits or not abs(value) <= LARGEST_SETTING:  # also refuses NaN
-            kept = types[key].__name__
-            raise BundleError(f"`{key}` in `{name}` must be of type {kept} and of usual size, got {value!r:.40}.")
+        kinds = get_args(types[key]) or (types[key],)  # `float | None` is one of two
+        fits = type(value) in kinds or (float in kinds and type(value) is int)
+        if not fits or not (isinstance(value, (str, type(None))) or abs(value) <= LARGEST_SETTING):  # refuses NaN
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise BundleError(f"`{key}` in `{name}` must be of type {wanted} and of usual size, got {value!r:.40}.")
     try:
         return kind(**values)
     except ConfigError as error:
         raise BundleError(f"`{name}` must hold valid settings, but {error}") from error
+
+
+def _chains(block: dict[str, Any], image_size: int) -> dict[str, Chain]:
+    if block["domain"] in IMAGE_DOMAINS:
+        kinds = {IMAGE_CHAIN: IMAGE_DOMAINS[block["domain"]]}
+        settings = {IMAGE_CHAIN: (block["preprocessing"], block["inversion"])}
+    else:
+        kinds = VOLUME_DOMAINS[block["domain"]]
+        preparations, inversions = block["preprocessing"], block["inversion"]
+        if not preparations or not preparations.keys() <= kinds.keys() or preparations.keys() != inversions.keys():
+            raise BundleError(
+                f"`preprocessing` and `inversion` must have the same modalities among {', '.join(kinds)}, got "
+                f"{', '.join(preparations)} and {', '.join(inversions)}."
+            )
+        settings = {key: (preparations[key], inversions[key]) for key in preparations}
+    chains = {}
+    for key, (preparation, inversion) in settings.items():
+        preset: Any = _build(kinds[key], "preprocessing", _object(preparation, "preprocessing"))
+        if preset.image_size != image_size:
+            raise BundleError(
+                f"`preprocessing` must have the network's image_size {image_size}, got {preset.image_size}."
+            )
+        refinement = _build(InversionSettings, "inversion", _object(inversion, "inversion"))
+        chains[key] = Chain(preset=preset, inversion=refinement)
+    return chains
+
+
+def _object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BundleError(f"`{name}` must be an object, got {type(value).__name__}.")
+    return value
 
 
 def _components(block: Any, class_names: tuple[str, ...]) -> ComponentRules:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
@@ -104,11 +104,18 @@ def segment(
         for case, content in zip(batch, _segment_cases(batch, network, settings, opened, seed), strict=True):
             write_case(folder / case.name, content)
             queue.advance()
+    return finish_report(folder, opened, queue, {**asdict(settings), "seed": seed, "device": device})
+
+
+def finish_report(
+    folder: Path, bundle: Bundle, queue: CaseQueue[Any], settings: Mapping[str, Any]
+) -> SegmentationReport:
+    """Read the finished cases back and write ``report.json`` and ``report.html`` over all inputs of a call."""
     report = SegmentationReport(
-        bundle={"name": opened.name, "version": opened.version, "digest": opened.digest},
+        bundle={"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
         created=time.strftime("%Y-%m-%d %H:%M:%S"),
         versions=environment(),
-        settings={**asdict(settings), "seed": seed, "device": device},
+        settings=dict(settings),
         cases=tuple(_read_case(folder / name) for name in queue.names),
         failures=tuple(queue.failures),
         skipped=tuple(queue.skipped),
