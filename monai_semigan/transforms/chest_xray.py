@@ -8,7 +8,7 @@ which `RestoreLabel` finds the way back to the source's pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -20,9 +20,10 @@ from monai.transforms.transform import MapTransform, Transform
 from monai.utils.enums import TransformBackends
 from torch import Tensor
 
-from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.errors import ConfigError
 from monai_semigan.transforms.border import content_box
 from monai_semigan.transforms.intensity import adjust_gamma, apply_voi_window, equalize, invert_polarity
+from monai_semigan.transforms.mapped import GEOMETRY_KEY, ArrayTransform, DictionaryTransform, Image
 from monai_semigan.transforms.presets import ChestXrayPreset
 from monai_semigan.transforms.square import SquareGeometry
 
@@ -62,41 +63,8 @@ __all__ = [
     "RestoreLabeld",
 ]
 
-GEOMETRY_KEY = "semigan_geometry"
-"""Metadata entry with the fields of `SquareGeometry`."""
 
-Image = np.ndarray | Tensor
-
-
-class _GreyTransform(Transform):
-    """Apply a function of ``(H, W)`` grey values to ``(1, H, W)``, keeping the metadata."""
-
-    backend = [TransformBackends.NUMPY]
-
-    def _apply(self, img: Image, function: Callable[[np.ndarray], np.ndarray], **meta: Any) -> MetaTensor:
-        check_shape("img", img.shape, "1 H W")
-        plain = img.detach().cpu().numpy() if isinstance(img, Tensor) else np.asarray(img)
-        result = function(plain[0])
-        tensor = torch.from_numpy(np.ascontiguousarray(result, dtype=np.float32))[None]
-        known = dict(img.meta) if isinstance(img, MetaTensor) else {}
-        return MetaTensor(tensor, meta={**known, **meta})
-
-
-class _Mapped(MapTransform):
-    """Apply an array transform to the entries of ``keys``."""
-
-    def __init__(self, keys: KeysCollection, transform: Transform, *, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.transform = transform
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        result = dict(data)
-        for key in self.key_iterator(result):
-            result[key] = self.transform(result[key])
-        return result
-
-
-class InvertPolarity(_GreyTransform):
+class InvertPolarity(ArrayTransform):
     """Invert images whose metadata says ``photometric: MONOCHROME1`` (DICOM PS3.3 C.7.6.3.1.2); others pass unchanged.
 
     Args:
@@ -108,11 +76,11 @@ class InvertPolarity(_GreyTransform):
 
     def __call__(self, img: Image) -> MetaTensor:
         """Apply to ``(1, H, W)``; returns float32 of the same shape."""
-        inverts = self.always or (isinstance(img, MetaTensor) and img.meta.get("photometric") == "MONOCHROME1")
+        inverts = self.always or self._known(img, "photometric") == "MONOCHROME1"
         return self._apply(img, invert_polarity if inverts else lambda pixels: pixels, photometric="MONOCHROME2")
 
 
-class ApplyVoiWindow(_GreyTransform):
+class ApplyVoiWindow(ArrayTransform):
     """Scale a window of grey values to [0, 1] and clip outside (DICOM PS3.3 C.11.2.1.2).
 
     Args:
@@ -127,14 +95,14 @@ class ApplyVoiWindow(_GreyTransform):
 
     def __call__(self, img: Image) -> MetaTensor:
         """Apply to ``(1, H, W)``; returns float32 in [0, 1], or unchanged values."""
-        window = self.window or (img.meta.get("voi_window") if isinstance(img, MetaTensor) else None)
+        window = self.window or self._known(img, "voi_window")
         if window is None:
             return self._apply(img, lambda pixels: pixels)
         center, width = window
         return self._apply(img, lambda pixels: apply_voi_window(pixels, center=center, width=width), voi_window=None)
 
 
-class CropBorder(_GreyTransform):
+class CropBorder(ArrayTransform):
     """Crop dark bars, collimator blades and flat frames; the box goes into the metadata as ``crop_box``.
 
     Args:
@@ -152,7 +120,7 @@ class CropBorder(_GreyTransform):
         return self._apply(img, lambda pixels: pixels[top:bottom, left:right], crop_box=box, source_shape=shape)
 
 
-class ResizeToSquare(_GreyTransform):
+class ResizeToSquare(ArrayTransform):
     """Resize into the network's square; the way back goes into the metadata.
 
     After `CropBorder` the way back leads to the uncropped source.
@@ -174,14 +142,14 @@ class ResizeToSquare(_GreyTransform):
             image_size=self.image_size,
             max_stretch=self.max_stretch,
         )
-        meta = img.meta if isinstance(img, MetaTensor) else {}
-        whole = here
-        if meta.get("crop_box") is not None:
-            whole = replace(here, source_shape=tuple(meta["source_shape"]), crop_box=tuple(meta["crop_box"]))
+        whole, box = here, self._known(img, "crop_box")
+        if box is not None:
+            source_shape = tuple(self._known(img, "source_shape"))
+            whole = replace(here, source_shape=source_shape, crop_box=tuple(box))
         return self._apply(img, here.image, **{GEOMETRY_KEY: asdict(whole)})
 
 
-class EqualizeGrey(_GreyTransform):
+class EqualizeGrey(ArrayTransform):
     """Equalize the histogram to [-1, 1]: see `intensity.equalize`."""
 
     def __call__(self, img: Image) -> MetaTensor:
@@ -189,7 +157,7 @@ class EqualizeGrey(_GreyTransform):
         return self._apply(img, equalize)
 
 
-class AdjustGamma(_GreyTransform):
+class AdjustGamma(ArrayTransform):
     """Raise grey values in [-1, 1], seen as [0, 1], to a power.
 
     Args:
@@ -206,7 +174,7 @@ class AdjustGamma(_GreyTransform):
         return self._apply(img, lambda image: adjust_gamma(image, self.gamma))
 
 
-class PrepareChestXray(_GreyTransform):
+class PrepareChestXray(ArrayTransform):
     """The whole chain of `ChestXrayPreset`: from a source image to the network's input.
 
     Args:
@@ -222,16 +190,12 @@ class PrepareChestXray(_GreyTransform):
         Raises:
             InputError: The image is constant or holds NaN.
         """
-        meta = img.meta if isinstance(img, MetaTensor) else {}
-        check_shape("img", img.shape, "1 H W")
-        plain = img.detach().cpu().numpy() if isinstance(img, Tensor) else np.asarray(img)
         prepared, geometry = self.preset.prepare(
-            plain[0], photometric=meta.get("photometric", "MONOCHROME2"), voi_window=meta.get("voi_window")
+            self._plain(img)[0],
+            photometric=self._known(img, "photometric", "MONOCHROME2"),
+            voi_window=self._known(img, "voi_window"),
         )
-        result = self._apply(img, lambda _: prepared[0], **{GEOMETRY_KEY: asdict(geometry)})
-        for key in ("photometric", "voi_window", "spacing_mm"):  # used up, and not alike in all images of a batch
-            result.meta.pop(key, None)
-        return result
+        return self._prepared(img, prepared, geometry)
 
 
 class RestoreLabel(Transform):
@@ -253,64 +217,46 @@ class RestoreLabel(Transform):
         return torch.from_numpy(_geometry(geometry).scores_to_label(plain))[None]
 
 
-class InvertPolarityd(_Mapped):
+class InvertPolarityd(DictionaryTransform):
     """Dictionary version of `InvertPolarity`."""
 
-    def __init__(self, keys: KeysCollection, *, always: bool = False, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, InvertPolarity(always=always), allow_missing_keys=allow_missing_keys)
+    array_transform = InvertPolarity
 
 
-class ApplyVoiWindowd(_Mapped):
+class ApplyVoiWindowd(DictionaryTransform):
     """Dictionary version of `ApplyVoiWindow`."""
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        *,
-        center: float | None = None,
-        width: float | None = None,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, ApplyVoiWindow(center=center, width=width), allow_missing_keys=allow_missing_keys)
+    array_transform = ApplyVoiWindow
 
 
-class CropBorderd(_Mapped):
+class CropBorderd(DictionaryTransform):
     """Dictionary version of `CropBorder`."""
 
-    def __init__(self, keys: KeysCollection, *, max_share: float = 0.45, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, CropBorder(max_share=max_share), allow_missing_keys=allow_missing_keys)
+    array_transform = CropBorder
 
 
-class ResizeToSquared(_Mapped):
+class ResizeToSquared(DictionaryTransform):
     """Dictionary version of `ResizeToSquare`."""
 
-    def __init__(
-        self, keys: KeysCollection, image_size: int, *, max_stretch: float = 1.0, allow_missing_keys: bool = False
-    ) -> None:
-        super().__init__(
-            keys, ResizeToSquare(image_size, max_stretch=max_stretch), allow_missing_keys=allow_missing_keys
-        )
+    array_transform = ResizeToSquare
 
 
-class EqualizeGreyd(_Mapped):
+class EqualizeGreyd(DictionaryTransform):
     """Dictionary version of `EqualizeGrey`."""
 
-    def __init__(self, keys: KeysCollection, *, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, EqualizeGrey(), allow_missing_keys=allow_missing_keys)
+    array_transform = EqualizeGrey
 
 
-class AdjustGammad(_Mapped):
+class AdjustGammad(DictionaryTransform):
     """Dictionary version of `AdjustGamma`."""
 
-    def __init__(self, keys: KeysCollection, gamma: float, *, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, AdjustGamma(gamma), allow_missing_keys=allow_missing_keys)
+    array_transform = AdjustGamma
 
 
-class PrepareChestXrayd(_Mapped):
+class PrepareChestXrayd(DictionaryTransform):
     """Dictionary version of `PrepareChestXray`."""
 
-    def __init__(self, keys: KeysCollection, *, allow_missing_keys: bool = False, **settings: Any) -> None:
-        super().__init__(keys, PrepareChestXray(**settings), allow_missing_keys=allow_missing_keys)
+    array_transform = PrepareChestXray
 
 
 class RestoreLabeld(MapTransform):
@@ -332,7 +278,7 @@ class RestoreLabeld(MapTransform):
         if not isinstance(image, MetaTensor) or GEOMETRY_KEY not in image.meta:
             raise ConfigError(
                 f"`{self.image_key}` must carry the geometry of its preparation. "
-                "Apply PrepareChestXrayd or ResizeToSquared before."
+                "Apply PrepareChestXrayd, another Prepare...d or ResizeToSquared before."
             )
         for key in self.key_iterator(result):
             label = self.transform(result[key], image.meta[GEOMETRY_KEY])
