@@ -159,7 +159,8 @@ def _macros(item: Dataset | None) -> list[Any]:
 
 def _frame(path: Path, dataset: Dataset, sop_class: str, *, frame: int | None, groups: list[Any]) -> FrameHeader:
     def value(keyword: str) -> Any:
-        return next((group.get(keyword) for group in groups if group.get(keyword) is not None), None)
+        found = (group.get(keyword) for group in groups)
+        return next((entry for entry in found if entry is not None), None)
 
     slope, intercept = _number(value("RescaleSlope")), _number(value("RescaleIntercept"))
     echo = _number(value("EchoTime") if frame is None else value("EffectiveEchoTime"))

@@ -74,7 +74,7 @@ def read_dicom_series(
         progress: Called after every few slices.
 
     Raises:
-        InputError: The series holds no slices, a file cannot be decoded, or all values are equal.
+        InputError: A file cannot be decoded, or all values are equal.
         GeometryError: It is no regular volume, with the numbers of the slices concerned.
     """
     info = series.info
@@ -85,7 +85,7 @@ def read_dicom_series(
     if plan.is_repaired and plan.frames[0].frame is not None:
         raise GeometryError(f"`{name}`: frames of a multi-frame object are not repaired. Convert it to single frames.")
     check_pixel_count(name, plan.frames[0].columns, plan.frames[0].rows)
-    stack = _filled(plan, name, "CT" if info.modality == "CT" else "", progress)
+    stack = _filled(plan, name, OUTSIDE_CT if info.modality == "CT" else 0.0, progress)
     voxels = stack.transpose(2, 1, 0)  # (K, J, I) to (I, J, K); a view
     require_image_values(name, voxels)
     warnings = list(plan.warnings)
@@ -105,10 +105,10 @@ def read_dicom_series(
     )
 
 
-def _filled(plan: StackPlan, name: str, modality: str, progress: Progress | None) -> np.ndarray:
+def _filled(plan: StackPlan, name: str, outside: float, progress: Progress | None) -> np.ndarray:
+    """Read the planned volume, ``(K, J, I)``; values outside tilted slices are ``outside``."""
     columns, rows, num_slices = plan.grid.shape
     stack = np.empty((num_slices, rows, columns), dtype=np.int16)
-    outside = OUTSIDE_CT if modality == "CT" else 0.0
     done = 0
     for at, plane in enumerate(_planes(plan.frames, name)):
         for place in np.flatnonzero(plan.sources == at):

@@ -89,11 +89,10 @@ def find_volumes(
     found: list[VolumeCandidate] = []
     left: list[SeriesInfo] = []
     for root, base, files in _roots([Path(path) for path in paths], unpack_to):
-        volumes = [file for file in files if file.name.lower().endswith(VOLUME_SUFFIXES)]
-        found += [_file_candidate(file, root, base) for file in volumes]
-        series = find_series(
-            (file for file in files if file not in set(volumes)), rules, repairs=repairs, progress=progress
-        )
+        is_volume = [file.name.lower().endswith(VOLUME_SUFFIXES) for file in files]
+        found += [_file_candidate(file, root) for file, known in zip(files, is_volume, strict=True) if known]
+        others = [file for file, known in zip(files, is_volume, strict=True) if not known]
+        series = find_series(others, rules, repairs=repairs, progress=progress)
         left += [entry.info for entry in series if not entry.info.is_taken]
         found += _series_candidates([entry for entry in series if entry.info.is_taken], root, base, repairs)
     for info in left:
@@ -136,7 +135,7 @@ def _roots(paths: list[Path], unpack_to: PathLike | None) -> Iterable[tuple[Path
         yield next(iter(loose)).parent, dicom_name, list(loose)
 
 
-def _file_candidate(file: Path, root: Path, base: str) -> VolumeCandidate:
+def _file_candidate(file: Path, root: Path) -> VolumeCandidate:
     is_nifti = file.name.lower().endswith(NIFTI_SUFFIXES)
     read = read_nifti if is_nifti else read_itk
     inner = file.parent.relative_to(root).parts if file.is_relative_to(root) else ()
@@ -155,13 +154,8 @@ def _series_candidates(
     from monai_semigan.io.dicom_volume import read_dicom_series  # noqa: PLC0415  (only where there is DICOM)
 
     places = [_common_folder([frame.path for frame in series.frames]) for series in taken]
-    stems = [
-        safe_name("_".join(place.relative_to(root).parts) if place.is_relative_to(root) else "") for place in places
-    ]
-    stems = [
-        safe_name(base) if place == root or stem == "volume" else stem
-        for place, stem in zip(places, stems, strict=True)
-    ]
+    inner = [place.relative_to(root).parts if place.is_relative_to(root) else () for place in places]
+    stems = [safe_name("_".join(parts) or base) for parts in inner]
     counts = Counter(stems)
     candidates = []
     for series, stem, place in zip(taken, stems, places, strict=True):
