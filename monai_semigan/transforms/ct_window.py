@@ -9,7 +9,7 @@ import numpy as np
 
 from monai_semigan.errors import ConfigError, InputError
 
-__all__ = ["WINDOWS", "HuWindow", "check_hu", "find_window", "window_hu"]
+__all__ = ["WINDOWS", "HuWindow", "check_hu", "find_window", "is_stored_ct", "window_hu"]
 
 AIR_HU = -150.0
 """Below lie air and lung; fat does not reach it. Every uncropped CT has some."""
@@ -25,6 +25,9 @@ LUNG_HU = -300.0
 
 STORED_OFFSET = 1024
 """Most scanners store HU + 1024 (or + 1000): water near 1024, air near 24 or 0."""
+
+STORED_BONE = 1400
+"""Any trunk has bone that is brighter, as stored."""
 
 SAMPLES = 2_000_000
 """So many voxels, evenly spread, decide."""
@@ -99,8 +102,8 @@ def check_hu(voxels: np.ndarray, *, assume_windowed: bool = False) -> None:
         assume_windowed: The values are HU that were clipped to 0..255; then only this range is checked.
 
     Raises:
-        InputError: NaN or a constant; the rescale slope and intercept were lost; a window was burnt in; the body's values
-            lie elsewhere than tissue does.
+        InputError: NaN or a constant; the rescale slope and intercept were lost; a window was burnt in; the body's
+            values lie elsewhere than tissue does.
     """
     sample = voxels.reshape(-1)[:: max(1, voxels.size // SAMPLES)].astype(np.float32)
     if sample.size == 0 or not np.isfinite(sample).all():
@@ -117,18 +120,18 @@ def check_hu(voxels: np.ndarray, *, assume_windowed: bool = False) -> None:
         raise InputError(f"The CT must have air near -1000 HU, got {low:g}..{high:g}. {_cause(sample)}")
     tissue = float(np.median(sample[sample > LUNG_HU])) if bool((sample > LUNG_HU).any()) else float("nan")
     if not TISSUE_RANGE_HU[0] <= tissue <= TISSUE_RANGE_HU[1]:
-        raise InputError(
-            f"Tissue in the CT must lie near 0..100 HU, got a median of {tissue:g}. "
-            "Check RescaleSlope and RescaleIntercept, and that this is a CT."
-        )
+        lost = abs(tissue - STORED_OFFSET) < 200
+        cause = f"The rescale was lost: subtract {STORED_OFFSET}." if lost else "Check RescaleSlope and the modality."
+        raise InputError(f"Tissue in the CT must lie near 0..100 HU, got a median of {tissue:g}. {cause}")
 
 
 def is_stored_ct(sample: np.ndarray) -> bool:
-    """Whether non-negative values look like HU + 1024 or HU + 1000: most of what is not air lies in a narrow band there.
+    """Whether values without air look like HU + 1024 or HU + 1000.
 
-    Tissue from fat to enhanced organs spans 250 HU of a range of thousands; the signal of MR is spread.
+    Most of what is not air lies in a narrow band there: tissue from fat to enhanced organs spans 250 HU of a range of
+    thousands. The signal of MR is spread.
     """
-    if sample.min() < 0 or sample.max() <= 300:
+    if sample.min() < AIR_HU or sample.max() <= STORED_BONE:
         return False
     dense = sample[sample > STORED_OFFSET + LUNG_HU]
     band = (dense > STORED_OFFSET - 180) & (dense < STORED_OFFSET + 180)
@@ -140,7 +143,7 @@ def _cause(sample: np.ndarray) -> str:
     low, high = float(sample.min()), float(sample.max())
     if is_stored_ct(sample):
         return f"The rescale was lost: these look like stored values, {STORED_OFFSET} too high. Subtract it."
-    if -1 <= low and high <= 1:
+    if low >= -1 and high <= 1:
         return "The values were scaled to a unit range. Use the original."
     if low >= 0 and high <= 255:
         return "The values were windowed to 8 bits. Use the original, or say that they are 0..255 HU (assume_windowed)."

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from monai_semigan.errors import ConfigError, InputError
+from monai_semigan.errors import ConfigError, InputError, check_shape
 
-__all__ = ["adjust_gamma", "apply_voi_window", "check_grey_values", "equalize", "invert_polarity"]
+__all__ = ["adjust_gamma", "apply_voi_window", "check_grey_values", "equalize", "invert_polarity", "unit_rgb"]
 
 CLIP_PERCENTILES = (0.5, 99.5)
 """Grey values beyond these percentiles are clipped before equalization: burnt-in markers, dead pixels."""
@@ -79,3 +79,23 @@ def adjust_gamma(image: np.ndarray, gamma: float) -> np.ndarray:
     if gamma <= 0:
         raise ConfigError(f"`gamma` must be > 0, got {gamma}.")
     return ((((image + 1) / 2) ** gamma) * 2 - 1).astype(np.float32)
+
+
+def unit_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Bring RGB to float32 in [0, 1]: integers by their type's range, floats above 1 as 0..255.
+
+    Args:
+        pixels: ``(H, W, 3)``.
+
+    Raises:
+        ShapeError: Not three channels last.
+        InputError: The image is constant, holds NaN, or floats outside 0..255.
+    """
+    check_shape("pixels", pixels.shape, "H W 3")
+    check_grey_values(pixels)
+    if pixels.dtype.kind in "ui":
+        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0 or high > 255:
+        raise InputError(f"Colors must lie in 0..1 or 0..255, got {low:g}..{high:g}. Check how the image was scaled.")
+    return pixels.astype(np.float32) / np.float32(255 if high > 1 else 1)

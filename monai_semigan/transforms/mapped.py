@@ -47,6 +47,10 @@ class ArrayTransform(Transform):
     def _plain(self, img: Image) -> np.ndarray:
         """Return the values, ``(C, H, W)`` or as ``axes`` says."""
         check_shape("img", img.shape, self.axes)
+        return self._values(img)
+
+    def _values(self, img: Image) -> np.ndarray:
+        """Return the values, of any shape."""
         return img.detach().cpu().numpy() if isinstance(img, Tensor) else np.asarray(img)
 
     def _apply(self, img: Image, function: Callable[[np.ndarray], np.ndarray], **meta: Any) -> MetaTensor:

@@ -39,8 +39,8 @@ class ModalityGuess:
 def guess_modality(voxels: np.ndarray) -> ModalityGuess:
     """Tell CT from MR by the values.
 
-    CT in HU has a good share of clearly negative values, fat and air; stored values of a CT whose rescale was lost crowd
-    around 1024; all else counts as MR.
+    CT in HU has a good share of clearly negative values, fat and air; stored values of a CT whose rescale was lost
+    crowd around 1024; all else counts as MR.
 
     Args:
         voxels: Any shape.
@@ -57,4 +57,6 @@ def guess_modality(voxels: np.ndarray) -> ModalityGuess:
     if is_stored_ct(sample):
         return ModalityGuess("CT", "the values crowd around 1024, as tissue does in a CT whose rescale was lost")
     low, high = np.percentile(sample, (0.1, 99.9))
-    return ModalityGuess("MR", f"the values run from {low:.4g} to {high:.4g} without the negative values of fat and air")
+    return ModalityGuess(
+        "MR", f"the values run from {low:.4g} to {high:.4g} without the negative values of fat and air"
+    )

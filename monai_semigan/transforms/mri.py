@@ -79,7 +79,7 @@ def correct_bias_field(slices: np.ndarray, *, iterations: Sequence[int] = BIAS_I
     Raises:
         InputError: The volume is constant or holds NaN.
     """
-    import SimpleITK as sitk  # noqa: PLC0415  (slow to import, and only this option needs it)
+    import SimpleITK as sitk  # noqa: N813, PLC0415  (its own name for it; slow to import, only needed here)
 
     check_shape("slices", slices.shape, "S H W")
     check_grey_values(slices)
@@ -101,9 +101,7 @@ def correct_bias_field(slices: np.ndarray, *, iterations: Sequence[int] = BIAS_I
     return result
 
 
-def match_quantiles(
-    signal: np.ndarray, reference: Sequence[float], *, mask: np.ndarray | None = None
-) -> np.ndarray:
+def match_quantiles(signal: np.ndarray, reference: Sequence[float], *, mask: np.ndarray | None = None) -> np.ndarray:
     """Map signal monotonely so that its quantiles become those of a reference (Nyul and Udupa 1999, all landmarks).
 
     Args:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,9 +17,19 @@ from monai_semigan.transforms.intensity import (
     equalize,
     invert_polarity,
 )
+from monai_semigan.transforms.photo_presets import DermoscopyPreset, FacePreset
+from monai_semigan.transforms.slice_presets import AxialSlicePreset, CtSlicePreset, ModalityPresets, MrSlicePreset
 from monai_semigan.transforms.square import SquareGeometry
 
-__all__ = ["ChestXrayPreset"]
+__all__ = [
+    "AxialSlicePreset",
+    "ChestXrayPreset",
+    "CtSlicePreset",
+    "DermoscopyPreset",
+    "FacePreset",
+    "ModalityPresets",
+    "MrSlicePreset",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +45,8 @@ class ChestXrayPreset:
         max_border: Largest share of the image that is cut from one side as border; 0 keeps all.
         gamma: Exponent after equalization.
     """
+
+    channels: ClassVar[int] = 1
 
     image_size: int = 64
     max_stretch: float = 3.0

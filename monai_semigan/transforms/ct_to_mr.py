@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make CT slices look as foreign as MR, so that an encoder reads anatomy and not Hounsfield units.
+
+A scanner of another kind keeps edges and changes all else: which tissue is bright, how evenly, how sharply, with which
+noise. Each sample gets its own mixture, from the global random state:
+
+1. `dark_tissue`: what CT pictures show black inside the body (fat, gas below 0 HU) gets a grey of its own.
+2. `remap`: a random curve of grey values. Half of the curves keep the order of grey values; the others bend back, so
+   that bone turns dark, vessels bright, the liver any grey. Black stays black: air has no signal.
+3. `bias_field`: a smooth factor, as near a surface coil.
+4. `blur`: along rows and columns by different amounts.
+5. `noise`: of the magnitude of a complex signal (Gudbjartsson and Patz 1995): air gets grey, too.
+
+Random curves for domain transfer follow the idea of Bezier remapping (Zhou et al. 2019, Models Genesis, section 3) and
+of SynthSeg's random contrasts (Billot et al. 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from monai_semigan.errors import ConfigError, check_shape
+
+__all__ = ["CrossModalitySettings", "cross_modality", "random_curves"]
+
+NUM_KNOTS = 7
+"""Knots of a random curve, the one at black included."""
+
+CURVE_SAMPLES = 64
+"""Samples of a curve; grey values between them are interpolated."""
+
+DARK_LEVEL = 0.08
+"""Grey values below this, on a range of [0, 1], are filled inside the body: 20 of 255 HU."""
+
+BLUR_RADIUS = 4
+"""Half width of the blur's window, pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossModalitySettings:
+    """How far images are taken from their modality; image range is [-1, 1].
+
+    Attributes:
+        probability: Chance of each kind per sample.
+        non_monotone: Chance that a curve bends back.
+        remap: How much of the curve is applied, at most: 0 nothing, 1 all.
+        dark_tissue: Largest grey, on a range of [0, 1], of what is black inside the body.
+        bias_field: Standard deviation of the factor's logarithm.
+        noise: Largest standard deviation of each part of the complex signal, on a range of [0, 1].
+        blur: Largest standard deviation of the blur along an axis, in pixels of a 64-pixel image.
+
+    Raises:
+        ConfigError: A share lies outside [0, 1], or a strength below 0.
+    """
+
+    probability: float = 0.7
+    non_monotone: float = 0.5
+    remap: float = 1.0
+    dark_tissue: float = 0.4
+    bias_field: float = 0.3
+    noise: float = 0.06
+    blur: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("probability", "non_monotone", "remap", "dark_tissue"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}.")
+        for name in ("bias_field", "noise", "blur"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"`{name}` must be >= 0, got {getattr(self, name)}.")
+
+
+def cross_modality(image: Tensor, settings: CrossModalitySettings) -> Tensor:
+    """Change the looks of images ``(N, C, S, S)`` in [-1, 1], each in its own way; returns the same shape and range."""
+    check_shape("image", image.shape, "N C H W")
+
+    def maybe(value: Tensor) -> Tensor:
+        return value * (torch.rand_like(image[:, :1, :1, :1]) < settings.probability)
+
+    def uniform(top: float) -> Tensor:
+        return torch.rand_like(image[:, :1, :1, :1]) * top
+
+    x = (image.clamp(-1, 1) + 1) / 2
+    level = maybe(uniform(settings.dark_tissue))
+    x = x + level * _inside_body(x) * (1 - x / DARK_LEVEL).clamp(0, 1)
+    curves = random_curves(len(x), non_monotone=settings.non_monotone, like=x)
+    x = x.lerp(_apply_curves(x, curves), maybe(torch.full_like(level, settings.remap)))
+    x = x * torch.exp(maybe(_smooth_field(x) * settings.bias_field))
+    x = _blurred(x, maybe(uniform(settings.blur)), maybe(uniform(settings.blur)))
+    sigma = maybe(uniform(settings.noise))
+    x = torch.hypot(x + sigma * torch.randn_like(x), sigma * torch.randn_like(x))
+    return (x * 2 - 1).clamp(-1, 1)
+
+
+def random_curves(num: int, *, non_monotone: float, like: Tensor) -> Tensor:
+    """Draw curves from [0, 1] to [0, 1] that start at 0.
+
+    Args:
+        num: Number of curves N.
+        non_monotone: Chance that a curve is not kept ascending.
+        like: Tensor whose type and device the curves get.
+
+    Returns:
+        ``(N, CURVE_SAMPLES)``, at evenly spaced grey values; ascending curves end at 1.
+    """
+    steps = -torch.log(torch.rand(num, NUM_KNOTS - 1, dtype=like.dtype, device=like.device).clamp_min(1e-6))
+    ascending = steps.cumsum(dim=1) / steps.sum(dim=1, keepdim=True)
+    free = torch.rand(num, NUM_KNOTS - 1, dtype=like.dtype, device=like.device)
+    free = free / free.amax(dim=1, keepdim=True)
+    bends = torch.rand(num, 1, dtype=like.dtype, device=like.device) < non_monotone
+    knots = F.pad(torch.where(bends, free, ascending), (1, 0))  # (N, NUM_KNOTS), black stays black
+    return F.interpolate(knots[:, None], size=CURVE_SAMPLES, mode="linear", align_corners=True)[:, 0]
+
+
+def _apply_curves(x: Tensor, curves: Tensor) -> Tensor:
+    """Look grey values in [0, 1] up in one curve per sample."""
+    n = len(x)
+    place = x.reshape(n, -1).clamp(0, 1) * (CURVE_SAMPLES - 1)
+    lower = place.long().clamp_max(CURVE_SAMPLES - 2)
+    low, high = curves.gather(1, lower), curves.gather(1, lower + 1)
+    return low.lerp(high, place - lower).reshape(x.shape)
+
+
+def _inside_body(x: Tensor) -> Tensor:
+    """How far inside the body a pixel lies, ``(N, 1, H, W)`` in [0, 1]: there is tissue on its four sides."""
+    tissue = (x.amax(dim=1, keepdim=True) > DARK_LEVEL).to(x.dtype)
+    tissue = (F.avg_pool2d(tissue, 3, stride=1, padding=1) > 0.5).to(x.dtype)  # no single pixels
+    inside = torch.ones_like(tissue)
+    for axis in (2, 3):
+        before = tissue.cummax(dim=axis).values
+        after = tissue.flip(axis).cummax(dim=axis).values.flip(axis)
+        inside = inside * before * after
+    return F.avg_pool2d(inside, 3, stride=1, padding=1) * inside
+
+
+def _smooth_field(x: Tensor) -> Tensor:
+    coarse = torch.randn_like(x[:, :1, :3, :3])
+    return F.interpolate(coarse, size=x.shape[-2:], mode="bicubic", align_corners=False)
+
+
+def _blurred(x: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
+    """Blur each sample by its own standard deviations ``(N, 1, 1, 1)``, in pixels of a 64-pixel image."""
+    n, c, h, w = x.shape
+    place = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype=x.dtype, device=x.device)
+    flat = x.reshape(1, n * c, h, w)
+    for sigma, vertical in ((along_columns, True), (along_rows, False)):
+        taps = torch.exp(-0.5 * (place / (sigma.reshape(n, 1) * min(h, w) / 64).clamp_min(0.05)) ** 2)
+        taps = (taps / taps.sum(dim=1, keepdim=True)).repeat_interleave(c, dim=0)  # (N * C, T)
+        kernel = taps[:, None, :, None] if vertical else taps[:, None, None, :]
+        margin = (0, 0, BLUR_RADIUS, BLUR_RADIUS) if vertical else (BLUR_RADIUS, BLUR_RADIUS, 0, 0)
+        flat = F.conv2d(F.pad(flat, margin, mode="replicate"), kernel, groups=n * c)
+    return flat.reshape(n, c, h, w)
