@@ -21,6 +21,7 @@ __all__ = ["command"]
 
 @click.command(name="series")
 @click.argument("path", type=click.Path(path_type=Path))
+@options.series_modality
 @options.series_rules
 @options.repairs
 @click.option("--identify", is_flag=True, help="Show series UIDs and descriptions too, which may identify a patient.")

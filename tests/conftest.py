@@ -133,8 +133,24 @@ def tiny_bundle(tmp_path: Path, tiny_network: SemiGanSegmenter) -> Path:
         if name == "train.json":
             config["trainer"]["pair_critic"] = {"num_scales": 1, "base_channels": 4}
             config["trainer"]["bfloat16"] = False
+            config["trainer"]["teacher"] = {"features": [4, 4, 4, 4, 4, 4], "steps": 2, "batch_size": 2}
         path.write_text(json.dumps(config))
     return root
+
+
+@pytest.fixture
+def volume_bundle(tiny_bundle: Path) -> Path:
+    """The tiny bundle as one for volumes, CT and MR."""
+    edit_metadata(
+        tiny_bundle,
+        domain="abdomen",
+        class_names=["background", "liver"],
+        colors=[[0, 0, 0], [221, 130, 101]],
+        preprocessing={"CT": {"image_size": 32}, "MR": {"image_size": 32}},
+        inversion={"CT": {"steps": 1}, "MR": {"steps": 2, "correlation_weight": 1.0}},
+        components={},
+    )
+    return tiny_bundle
 
 
 def edit_metadata(root: Path, **changes: object) -> None:

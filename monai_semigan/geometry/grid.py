@@ -33,8 +33,8 @@ class VoxelGrid:
 
     Attributes:
         shape: ``(I, J, K)``, voxels.
-        affine: ``(4, 4)`` float64 from the index of a voxel's centre to RAS+ millimetres (x to the patient's right is
-            negative, left to right, posterior to anterior, inferior to superior: NIfTI's convention).
+        affine: ``(4, 4)`` float64 from the index of a voxel's centre to RAS+ millimetres (x grows to the
+            patient's right, y to anterior, z to superior: NIfTI's convention).
 
     Raises:
         GeometryError: The shape is empty or too large, or the affine is singular, not finite or of no physical size.

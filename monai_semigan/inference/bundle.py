@@ -3,7 +3,8 @@
 
 Of a bundle's files only ``configs/metadata.json`` and the weights are used here; the other configs, which MONAI's own
 runner would execute, are checked by `audit` and left alone. The block ``semigan`` of the metadata is typed and
-complete; only ``components``, which cleans the label map, and ``slicewise``, for volumes, may be left out:
+complete. What may be left out: ``components``, which cleans the label map; ``codes``, of the classes in DICOM;
+``slicewise``, for volumes:
 
 .. code-block:: json
 
@@ -35,10 +36,12 @@ from monai_semigan.errors import BundleError, ConfigError
 from monai_semigan.inference.audit import MAX_CONFIG_BYTES, require_clean
 from monai_semigan.inference.postprocess import ComponentRules
 from monai_semigan.inference.slicewise import SlicewiseSettings
+from monai_semigan.io.terminology import SegmentInfo, segments_of_classes
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.transforms.presets import ChestXrayPreset
+from monai_semigan.transforms.presets import ChestXrayPreset, DermoscopyPreset, FacePreset
+from monai_semigan.transforms.slice_presets import SLICE_PRESETS
 from monai_semigan.types import PathLike
 
 __all__ = ["Bundle", "Chain", "load_network", "open_bundle"]
@@ -47,9 +50,13 @@ FORMAT = "semigan-bundle-1"
 KEYS = frozenset(
     {"format", "domain", "network", "preprocessing", "class_names", "colors", "inversion", "max_image_error", "weights"}
 )
-OPTIONAL_KEYS = frozenset({"components", "slicewise"})
-IMAGE_DOMAINS: dict[str, type] = {"chest_xray": ChestXrayPreset}
-VOLUME_DOMAINS: dict[str, dict[str, type]] = {}
+OPTIONAL_KEYS = frozenset({"codes", "components", "slicewise"})
+IMAGE_DOMAINS: dict[str, type] = {
+    "chest_xray": ChestXrayPreset,
+    "dermoscopy": DermoscopyPreset,
+    "face": FacePreset,
+}
+VOLUME_DOMAINS: dict[str, dict[str, type]] = {"abdomen": dict(SLICE_PRESETS)}
 """Chains by DICOM Modality (0008,0060)."""
 
 IMAGE_CHAIN = "image"
@@ -70,6 +77,7 @@ LARGEST_SETTING = 1e6
 """Of any number among the settings; ours, far above what makes sense."""
 NETWORK_LISTS = ("channels", "encoder_channels")
 
+Color = tuple[int, int, int]
 T = TypeVar("T")
 
 
@@ -99,6 +107,7 @@ class Bundle:
         network: Arguments of `SemiGanSegmenter`.
         chains: By modality (DICOM), for volumes; one under ``image`` for single images.
         slicewise: How a stack of slices is worked through.
+        segments: What DICOM says of each class, background left out.
         components: Which pieces of a class stay in a label map, and which holes are filled; none if not given.
         max_image_error: Mean squared error of the encoder's reconstruction above which an image is unlike those that
             the bundle was made for; chosen on validation images.
@@ -110,10 +119,11 @@ class Bundle:
     name: str
     version: str
     class_names: tuple[str, ...]
-    colors: tuple[tuple[int, int, int], ...]
+    colors: tuple[Color, ...]
     network: dict[str, Any]
     chains: Mapping[str, Chain]
     slicewise: SlicewiseSettings
+    segments: tuple[SegmentInfo, ...]
     components: ComponentRules
     max_image_error: float
     weights_file: Path
@@ -177,6 +187,7 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
         network=network,
         chains=_chains(block, network["image_size"]),
         slicewise=_build(SlicewiseSettings, "slicewise", _object(block.get("slicewise", {}), "slicewise")),
+        segments=_segments(block.get("codes"), classes, colors),
         components=_components(block.get("components", {}), classes),
         max_image_error=_positive("max_image_error", block["max_image_error"]),
         weights_file=weights_file,
@@ -314,6 +325,13 @@ def _object(value: Any, name: str) -> dict[str, Any]:
     return value
 
 
+def _segments(codes: Any, class_names: tuple[str, ...], colors: tuple[Color, ...]) -> tuple[SegmentInfo, ...]:
+    try:
+        return segments_of_classes(class_names, colors, codes)
+    except ConfigError as error:
+        raise BundleError(f"`codes` must describe the classes, but {error}") from error
+
+
 def _components(block: Any, class_names: tuple[str, ...]) -> ComponentRules:
     try:
         return ComponentRules.from_json(block, class_names)
@@ -327,7 +345,7 @@ def _positive(name: str, value: Any) -> float:
     return float(value)
 
 
-def _classes(block: dict[str, Any], count: int) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+def _classes(block: dict[str, Any], count: int) -> tuple[tuple[str, ...], tuple[Color, ...]]:
     names, colors = block["class_names"], block["colors"]
     if not isinstance(names, list) or not all(isinstance(name, str) and name.isprintable() for name in names):
         raise BundleError("`class_names` must be a list of names, background first.")

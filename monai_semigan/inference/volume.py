@@ -8,21 +8,22 @@ is in memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy.special import softmax
 
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
-from monai_semigan.inference.slicewise import SliceNumbers, SliceSource, SlicewiseSettings, segment_slices
+from monai_semigan.inference.slicewise import SliceNumbers, SlicewiseSettings, segment_slices
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.transforms.slice_presets import AxialSlicePreset
 from monai_semigan.transforms.square import SquareGeometry
 from monai_semigan.types import Progress
 
-__all__ = ["PROBABILITY_LEVELS", "SlicePreset", "SliceStack", "VolumeResult", "peak_memory_gib", "segment_volume"]
+__all__ = ["PROBABILITY_LEVELS", "VolumeResult", "peak_memory_gib", "segment_volume"]
 
 PROBABILITY_LEVELS = 255
 """Probabilities are kept as whole numbers from 0 to this: a fourth of float32's memory, finer than anyone reads."""
@@ -35,18 +36,34 @@ SLICE_FLOATS = 40
 activations, and with inversion their gradients; measured on 64 and 128 pixels."""
 
 
-class SliceStack(SliceSource, Protocol):
-    """Prepared slices that know their way back."""
+class _PreparedSlices:
+    """The slices of a volume whose axes grow to left, posterior and superior, prepared when they are asked for."""
+
+    def __init__(self, voxels: np.ndarray, spacing_mm: tuple[float, float, float], preset: AxialSlicePreset) -> None:
+        self.preset, self.spacing_mm = preset, (spacing_mm[1], spacing_mm[0])  # rows grow along J, columns along I
+        self.slices = preset.corrected(voxels.transpose(2, 1, 0))
+        self.window = preset.window_of(self.slices)
+        self.boxes = preset.frames(self.slices, spacing_mm=self.spacing_mm)
+        self._geometries: dict[int, SquareGeometry] = {}
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def prepared(self, indices: Sequence[int]) -> np.ndarray:
+        return np.stack([self._prepare(index) for index in indices])
+
+    def _prepare(self, index: int) -> np.ndarray:
+        pixels, size = self.slices[index], self.preset.image_size
+        if pixels.min() == pixels.max():
+            return np.full((self.preset.channels, size, size), np.nan, dtype=np.float32)
+        image, self._geometries[index] = self.preset.prepare(
+            pixels, spacing_mm=self.spacing_mm, box=self.boxes[index], window=self.window
+        )
+        return image
 
     def geometry(self, index: int) -> SquareGeometry:
-        """Return how a slice ``(rows, columns)`` lies in the network's square."""
-
-
-class SlicePreset(Protocol):
-    """The chain of one modality: from axial slices to the network's input."""
-
-    def stack(self, voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> SliceStack:
-        """Prepare a volume ``(I, J, K)`` whose axes grow to left, posterior and superior."""
+        """Return how a slice ``(rows, columns)``, prepared before, lies in the network's square."""
+        return self._geometries[index]
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,7 @@ def segment_volume(
     voxels: np.ndarray,
     grid: VoxelGrid,
     network: SemiGanSegmenter,
-    preset: SlicePreset,
+    preset: AxialSlicePreset,
     *,
     inversion: InversionSettings,
     slicewise: SlicewiseSettings,
@@ -93,7 +110,7 @@ def segment_volume(
         InputError: The volume shows nothing that the preset could prepare.
     """
     change = reorient_to(grid, DISPLAY_AXCODES)
-    stack = preset.stack(change.apply(voxels), change.target.spacing_mm)
+    stack = _PreparedSlices(change.apply(voxels), change.target.spacing_mm, preset)
     label = np.zeros(grid.shape, dtype=np.uint8)
     probability = np.zeros(grid.shape, dtype=np.uint8) if with_probability else None
     label_view = change.apply(label)  # a view: writing to it fills the label in the source's own order

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from monai_semigan.errors import InputError
 from monai_semigan.io.limits import MAX_PIXELS, check_pixel_count
 from monai_semigan.types import PathLike
 
-__all__ = ["SourceImage", "find_images", "read_image", "require_grey"]
+__all__ = ["SourceImage", "find_images", "read_image", "require_color", "require_grey"]
 
 MIN_SIDE = 16
 """Smaller images show no anatomy."""
@@ -40,6 +40,7 @@ class SourceImage:
         spacing_mm: Distance of pixel centres, ``(row, column)``; None if unknown.
         photometric: ``MONOCHROME1`` (lowest value is white), ``MONOCHROME2`` or ``RGB``.
         voi_window: ``(center, width)`` that the file asks to be displayed with, in grey values; None if none.
+        is_dicom: The file is a DICOM instance.
         warnings: What a reader of the result should know.
     """
 
@@ -48,6 +49,7 @@ class SourceImage:
     spacing_mm: tuple[float, float] | None = None
     photometric: str = "MONOCHROME2"
     voi_window: tuple[float, float] | None = None
+    is_dicom: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -87,7 +89,7 @@ def read_image(path: PathLike) -> SourceImage:
     if _is_dicom(path):
         from monai_semigan.io.dicom_image import read_dicom_image  # noqa: PLC0415  (pydicom takes 0.3 s to import)
 
-        source = SourceImage(path=path, **read_dicom_image(path))
+        source = SourceImage(path=path, is_dicom=True, **read_dicom_image(path))
     else:
         source = SourceImage(path=path, **_read_with_pillow(path))
     if min(source.pixels.shape[:2]) < MIN_SIDE:
@@ -108,14 +110,18 @@ def require_grey(source: SourceImage) -> SourceImage:
     spread = pixels.max(axis=2).astype(np.int32) - pixels.min(axis=2)
     if np.percentile(spread, 99.9) > GREY_TOLERANCE * (257 if pixels.dtype == np.uint16 else 1):
         raise InputError(f"`{source.path.name}` must be a grey image for this bundle, got a color photograph.")
-    return SourceImage(
-        path=source.path,
-        pixels=np.ascontiguousarray(pixels[:, :, 1]),
-        spacing_mm=source.spacing_mm,
-        photometric="MONOCHROME2",
-        voi_window=source.voi_window,
-        warnings=source.warnings,
-    )
+    return replace(source, pixels=np.ascontiguousarray(pixels[:, :, 1]), photometric="MONOCHROME2")
+
+
+def require_color(source: SourceImage) -> SourceImage:
+    """Return the image if it has ``(H, W, 3)`` RGB pixels.
+
+    Raises:
+        InputError: The image is grey.
+    """
+    if source.pixels.ndim != 3:
+        raise InputError(f"`{source.path.name}` must be a color photograph for this bundle, got a grey image.")
+    return source
 
 
 def _read_with_pillow(path: Path) -> dict[str, Any]:

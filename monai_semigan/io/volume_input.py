@@ -44,12 +44,14 @@ class VolumeCandidate:
         name: Of the case: unique among its like, safe as a folder's name, made of file and folder names and numbers.
         kind: ``nifti``, ``itk`` or ``dicom``.
         path: The file; for a series the folder that all its files lie in.
+        files: All files that it is read from; of a series in the order of its slices.
         series: What its headers say; None for files.
     """
 
     name: str
     kind: str
     path: Path
+    files: tuple[Path, ...]
     series: SeriesInfo | None
     read: Callable[[str], SourceVolume]
 
@@ -143,6 +145,7 @@ def _file_candidate(file: Path, root: Path) -> VolumeCandidate:
         name=safe_name("_".join((*inner, nifti_stem(file) if is_nifti else file.stem))),
         kind="nifti" if is_nifti else "itk",
         path=file,
+        files=(file,),
         series=None,
         read=lambda name: replace(read(file), name=name),
     )
@@ -166,7 +169,8 @@ def _series_candidates(
         def read(name: str, series: DicomSeries = series) -> SourceVolume:
             return read_dicom_series(series, name=name, repairs=repairs)
 
-        candidates.append(VolumeCandidate(name=name, kind="dicom", path=place, series=info, read=read))
+        files = tuple(dict.fromkeys(frame.path for frame in series.frames))  # a multi-frame file counts once
+        candidates.append(VolumeCandidate(name=name, kind="dicom", path=place, files=files, series=info, read=read))
     return candidates
 
 

@@ -14,14 +14,19 @@ __all__ = ["CaseReport", "FailureReport", "SegmentationReport", "render_segmenta
 SCHEMA = "semigan-segmentation-1"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class CaseReport:
-    """One segmented case; ``numbers`` is what ``case.json`` holds."""
+    """One segmented case; ``numbers`` is what ``case.json`` holds, pictures are JPEG or PNG.
+
+    Attributes:
+        overlay: The label on the image, or the montage of a volume.
+        reconstruction: What the generator made of an image; None for volumes.
+    """
 
     name: str
     numbers: dict[str, Any]
     overlay: bytes
-    reconstruction: bytes
+    reconstruction: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +86,25 @@ def render_segmentation_report(report: SegmentationReport) -> str:
 
 def _case(case: CaseReport) -> str:
     numbers = case.numbers
+    is_volume = "class_volumes_ml" in numbers
+    rows = [*(_volume_rows(numbers) if is_volume else _image_rows(numbers)), ("time", _times(numbers["seconds"]))]
+    warnings = "".join(f'<p class="warning">{escape(warning)}</p>' for warning in numbers["warnings"])
+    drawn = sparkline(numbers.get("trace", []), "loss per inversion step")
+    trace = f'<figure class="trace">{drawn}<figcaption>loss per inversion step</figcaption></figure>' if drawn else ""
+    reconstruction = (
+        image_tag(case.reconstruction, f"reconstruction of {case.name}") if case.reconstruction is not None else ""
+    )
+    kind = "montage" if is_volume else "overlay"
+    return (
+        f'<section class="case {kind}-case"><div>{image_tag(case.overlay, f"label on {case.name}", kind=kind)}</div>'
+        f'<div class="text"><h3>{escape(case.name)}</h3>{warnings}'
+        f"{reconstruction}{facts(rows)}{trace}</div></section>"
+    )
+
+
+def _image_rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:
     areas = numbers["class_areas_mm2"] or {}
-    seconds = numbers["seconds"]
-    rows = [
+    return [
         ("size", f"{numbers['size_px'][1]} x {numbers['size_px'][0]} px"),
         *(
             (f"{name} area", f"{share:.1%} of the image" + (f", {areas[name] / 100:.1f} cm²" if name in areas else ""))
@@ -94,16 +115,28 @@ def _case(case: CaseReport) -> str:
             f"{numbers['image_error']:.4f}; encoder alone {numbers['encoder_image_error']:.4f}",
         ),
         ("inversion steps", str(numbers["steps_taken"])),
+    ]
+
+
+def _volume_rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:
+    spacing = " x ".join(f"{value:.3g}" for value in numbers["spacing_mm"])
+    slices = numbers["slices"]
+    errors = [numbers["image_error"], numbers["encoder_image_error"]]
+    return [
+        ("size", " x ".join(map(str, numbers["shape"])) + f" voxels of {spacing} mm, {numbers['plane']}"),
+        ("modality", f"{numbers['modality']}: {numbers['modality_reason']}"),
+        *((f"{name} volume", f"{volume:.1f} mL") for name, volume in numbers["class_volumes_ml"].items()),
         (
-            "time",
-            f"{sum(seconds.values()):.2f} s: " + ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items()),
+            "axial slices",
+            f"{slices['axial']}, {slices['with_organ']} with label, {slices['refined']} refined, "
+            f"{slices['empty']} without anything to see",
+        ),
+        (
+            "reconstruction error",
+            "none" if errors[0] is None else f"{errors[0]:.4f}; encoder alone {errors[1]:.4f} (slices with label)",
         ),
     ]
-    warnings = "".join(f'<p class="warning">{escape(warning)}</p>' for warning in numbers["warnings"])
-    drawn = sparkline(numbers["trace"], "loss per inversion step")
-    trace = f'<figure class="trace">{drawn}<figcaption>loss per inversion step</figcaption></figure>' if drawn else ""
-    return (
-        f'<section class="case"><div>{image_tag(case.overlay, f"label on {case.name}", kind="overlay")}</div>'
-        f'<div class="text"><h3>{escape(case.name)}</h3>{warnings}'
-        f"{image_tag(case.reconstruction, f'reconstruction of {case.name}')}{facts(rows)}{trace}</div></section>"
-    )
+
+
+def _times(seconds: dict[str, float]) -> str:
+    return f"{sum(seconds.values()):.2f} s: " + ", ".join(f"{stage} {value:.2f}" for stage, value in seconds.items())

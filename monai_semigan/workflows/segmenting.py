@@ -20,7 +20,7 @@ from PIL import Image
 from monai_semigan.errors import InputError
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
 from monai_semigan.inference.segmenter import segment_batch
-from monai_semigan.io.image_file import SourceImage, find_images, read_image, require_grey
+from monai_semigan.io.image_file import SourceImage, find_images, read_image, require_color, require_grey
 from monai_semigan.io.label_file import write_label
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest
@@ -36,6 +36,7 @@ from monai_semigan.transforms.square import SquareGeometry
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.versions import environment
 from monai_semigan.workflows.cases import CASE_SCHEMA, CaseInput, CaseQueue, write_case
+from monai_semigan.workflows.dicom_results import DicomOptions, image_results
 from monai_semigan.workflows.settings import choose_device
 
 __all__ = ["segment"]
@@ -64,9 +65,12 @@ def segment(
     seed: int = 0,
     overwrite: bool = False,
     batch_size: int = 8,
+    dicom: DicomOptions | None = None,
     progress: Progress | None = None,
 ) -> SegmentationReport:
     """Segment images: a folder per case with label, overlay, reconstruction and numbers, and a report over all.
+
+    DICOM images get a DICOM SEG as well.
 
     A case is named after its file's stem; a second file of the same stem gets ``-2``. A case that an earlier call
     finished for the same file is skipped, and shown in the report all the same. An input that cannot be segmented is
@@ -82,6 +86,7 @@ def segment(
             on it today; it is recorded.
         overwrite: Segment finished cases again.
         batch_size: Images optimized at once.
+        dicom: Which DICOM objects are written for DICOM images; None for the usual.
         progress: Called with the inputs done and their number.
 
     Returns:
@@ -101,7 +106,9 @@ def segment(
     queue: CaseQueue[_Case] = CaseQueue(folder, len(paths), overwrite=overwrite, progress=progress)
     cases = queue.cases([_case_input(path, opened) for path in paths])
     while batch := list(islice(cases, batch_size)):
-        for case, content in zip(batch, _segment_cases(batch, network, settings, opened, seed), strict=True):
+        for case, content in zip(
+            batch, _segment_cases(batch, network, settings, opened, seed, dicom or DicomOptions()), strict=True
+        ):
             write_case(folder / case.name, content)
             queue.advance()
     return finish_report(folder, opened, queue, {**asdict(settings), "seed": seed, "device": device})
@@ -136,7 +143,7 @@ def _case_input(path: Path, bundle: Bundle) -> CaseInput[_Case]:
 
 def _prepare(path: Path, name: str, sha256: str, bundle: Bundle) -> _Case:
     started = time.perf_counter()
-    source = require_grey(read_image(path))
+    source = (require_grey if bundle.network.get("image_channels", 1) == 1 else require_color)(read_image(path))
     was_read = time.perf_counter()
     try:
         image, geometry = bundle.preset.prepare(
@@ -149,7 +156,12 @@ def _prepare(path: Path, name: str, sha256: str, bundle: Bundle) -> _Case:
 
 
 def _segment_cases(
-    cases: Sequence[_Case], network: SemiGanSegmenter, settings: InversionSettings, bundle: Bundle, seed: int
+    cases: Sequence[_Case],
+    network: SemiGanSegmenter,
+    settings: InversionSettings,
+    bundle: Bundle,
+    seed: int,
+    dicom: DicomOptions,
 ) -> Iterator[dict[str, Any]]:
     """Run a batch through the network; yield each case's files by name, its numbers last."""
     images = torch.from_numpy(np.stack([case.image for case in cases])).to(network.is_trained.device)
@@ -171,6 +183,7 @@ def _segment_cases(
             "label.png": partial(write_label, label=label),
             "overlay.png": encode_png(picture),
             "reconstruction.png": encode_png(panel),
+            **(image_results(label, case.path, bundle, dicom, np.asarray(picture)) if case.source.is_dicom else {}),
             "case.json": {
                 "schema": CASE_SCHEMA,
                 "case": case.name,
@@ -226,12 +239,13 @@ def _warnings(label: np.ndarray, bundle: Bundle, image_error: float) -> list[str
 
 def _read_case(target: Path) -> CaseReport:
     """Read a finished case back for the report; pictures become JPEG, a tenth of the size."""
+    names = ("montage.png",) if (target / "montage.png").exists() else ("overlay.png", "reconstruction.png")
     pictures = []
-    for name in ("overlay.png", "reconstruction.png"):
+    for name in names:
         with Image.open(target / name) as picture:
             pictures.append(encode_jpeg(picture.convert("RGB")))
     numbers = json.loads((target / "case.json").read_text())
-    return CaseReport(name=target.name, numbers=numbers, overlay=pictures[0], reconstruction=pictures[1])
+    return CaseReport(target.name, numbers, *pictures)
 
 
 def _digest(path: Path) -> str:

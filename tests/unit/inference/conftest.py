@@ -1,59 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network that copies: geometry can be tested to the voxel."""
+"""A network that copies, for what lies around networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
-import torch
-from torch import Tensor, nn
-
-
-class CopyEncoder(nn.Module):
-    image_channels = 1
-
-    def forward(self, image: Tensor) -> Tensor:
-        return image.flatten(1)[:, None]
-
-
-class CopySynthesis(nn.Module):
-    """The style is the image; foreground is what is above zero."""
-
-    num_classes = 2
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def image(self, w_plus: Tensor) -> Tensor:
-        return w_plus.reshape(-1, 1, self.size, self.size)
-
-    def forward(self, w_plus: Tensor) -> tuple[Tensor, Tensor]:
-        image = self.image(w_plus)
-        return image, torch.cat([-image, image], dim=1)
-
-
-class CopyGenerator(nn.Module):
-    num_layers = 1
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.image_size = size
-        self.synthesis = CopySynthesis(size)
-        self.mapping = SimpleNamespace(latent_avg=torch.zeros(size * size), w_dim=size * size)
-
-
-class CopyNetwork(nn.Module):
-    """What it is shown is what it draws, and foreground is what is above zero."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.generator, self.encoder = CopyGenerator(size), CopyEncoder()
-        self.d_image = SimpleNamespace(features=lambda image: [image])
-
-    def require_trained(self) -> None: ...
+from copy_model import CopyNetwork
+from torch import nn
 
 
 @pytest.fixture

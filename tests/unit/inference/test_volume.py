@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from monai_semigan.geometry.orientation import plane_name
 from monai_semigan.inference.slicewise import SlicewiseSettings
 from monai_semigan.inference.volume import PROBABILITY_LEVELS, peak_memory_gib, segment_volume
 from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.transforms.square import SquareGeometry
+from monai_semigan.transforms.slice_presets import CtSlicePreset
 
 SIZE = 16
 ORIENTATIONS = [
@@ -22,23 +21,20 @@ ORIENTATIONS = [
 ]
 
 
-class WholeSlices:
-    """A preset that shows whole slices as they are, and remembers what it was given."""
+class WholeSlices(CtSlicePreset):
+    """Shows whole slices as they are, and remembers what it was given."""
 
-    def stack(self, voxels: np.ndarray, spacing_mm: tuple[float, float, float]) -> WholeSlices:
-        self.voxels, self.spacing_mm = voxels, spacing_mm
-        return self
+    def frames(self, slices, *, spacing_mm=None):
+        seen.update(slices=slices, spacing_mm=spacing_mm)
+        return [(0, slices.shape[1], 0, slices.shape[2])] * len(slices)
 
-    def __len__(self) -> int:
-        return self.voxels.shape[2]
 
-    def prepared(self, indices: Sequence[int]) -> np.ndarray:
-        planes = [self.geometry(index).image(self.voxels[:, :, index].T) for index in indices]
-        return np.stack(planes)[:, None]
+seen: dict[str, object] = {}
 
-    def geometry(self, index: int) -> SquareGeometry:
-        rows, columns = self.voxels.shape[1], self.voxels.shape[0]
-        return SquareGeometry(source_shape=(rows, columns), crop_box=(0, rows, 0, columns), image_size=SIZE)
+
+def whole_slices() -> WholeSlices:
+    seen.clear()
+    return WholeSlices(image_size=SIZE, low_hu=-1.0, high_hu=1.0)
 
 
 def anatomy() -> np.ndarray:
@@ -53,7 +49,7 @@ def anatomy() -> np.ndarray:
 def volume_in(axes: tuple[int, ...], signs: tuple[int, ...], tilt: float) -> tuple[np.ndarray, VoxelGrid]:
     """Store the anatomy with other array axes; the affine says where they run."""
     stored = anatomy().transpose(axes)[tuple(slice(None, None, sign) for sign in signs)]
-    display = np.diag([-1.5, -1.5, 4.0, 1.0])  # left, posterior, superior
+    display = np.diag([-1.5, -1.2, 4.0, 1.0])  # left, posterior, superior
     matrix = np.zeros((4, 4))
     for index, (axis, sign) in enumerate(zip(axes, signs, strict=True)):
         matrix[:3, index] = sign * display[:3, axis]
@@ -67,18 +63,17 @@ def volume_in(axes: tuple[int, ...], signs: tuple[int, ...], tilt: float) -> tup
 @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
 def test_the_mask_returns_exactly(copy_network, axes, signs, tilt) -> None:
     voxels, grid = volume_in(axes, signs, tilt)
-    preset = WholeSlices()
     result = segment_volume(
         voxels,
         grid,
         copy_network(SIZE),
-        preset,
+        whole_slices(),
         inversion=InversionSettings(steps=0),
         slicewise=SlicewiseSettings(batch_size=2),
         with_probability=True,
     )
-    np.testing.assert_array_equal(preset.voxels, anatomy())  # the network saw it as radiologists do
-    assert preset.spacing_mm == pytest.approx((1.5, 1.5, 4.0))
+    np.testing.assert_array_equal(seen["slices"], anatomy().transpose(2, 1, 0))  # as radiologists see it
+    assert seen["spacing_mm"] == pytest.approx((1.2, 1.5))
     np.testing.assert_array_equal(result.label, voxels > 0)
     assert result.label.dtype == np.uint8
     np.testing.assert_array_equal(result.slices.has_organ, [False, True, True, True, False])
@@ -94,7 +89,7 @@ def test_probability_only_when_asked(copy_network) -> None:
         voxels,
         grid,
         copy_network(SIZE),
-        WholeSlices(),
+        whole_slices(),
         inversion=InversionSettings(steps=1, learning_rate=1e-6),
         slicewise=SlicewiseSettings(),
     )
