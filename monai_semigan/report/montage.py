@@ -91,7 +91,10 @@ def choose_slices(label: np.ndarray, most: int = MAX_TILES) -> list[int]:
     with_label = np.flatnonzero([label[:, :, index].any() for index in range(label.shape[2])])
     first, last = (int(with_label[0]), int(with_label[-1])) if len(with_label) else (0, label.shape[2] - 1)
     first, last = max(0, first - MARGIN_SLICES), min(label.shape[2] - 1, last + MARGIN_SLICES)
-    return np.unique(np.linspace(first, last, min(most, last - first + 1)).round().astype(int)).tolist()
+    count = min(most, last - first + 1)
+    if count == 1:
+        return [(first + last) // 2]
+    return np.linspace(first, last, count).round().astype(int).tolist()
 
 
 def _upright(volume: np.ndarray, plane: int, index: int) -> np.ndarray:
