@@ -20,14 +20,23 @@ SOME_CASES_FAILED = 3
 @click.option(
     "--predictions", required=True, type=click.Path(path_type=Path), help="Label maps, or the output of segment."
 )
-@click.option("--references", required=True, type=click.Path(path_type=Path), help="Folder of <case>.png label maps.")
+@click.option("--references", required=True, type=click.Path(path_type=Path), help="Folder of label maps.")
 @options.output_folder
 @click.option("--patients", type=click.Path(path_type=Path), help="CSV with the columns case,patient.")
 @click.option(
-    "--ignore", type=click.Path(path_type=Path), help="Folder of <case>.png masks; pixels above 0 are left out."
+    "--ignore",
+    type=click.Path(path_type=Path),
+    help="Folder of masks named like the references; pixels above 0 are left out.",
 )
 @click.option(
     "--num-classes", type=click.IntRange(2, 256), help="Number of classes. [default: the largest that occurs]"
+)
+@click.option(
+    "--class",
+    "classes",
+    type=click.IntRange(1, 255),
+    multiple=True,
+    help="Score this class id alone; others are background. Can be repeated.",
 )
 @click.option("--binary", is_flag=True, help="References of any value above 0 are class 1, as in masks of 0 and 255.")
 @options.as_json
@@ -38,18 +47,22 @@ def command(
     patients: Path | None,
     ignore: Path | None,
     num_classes: int | None,
+    classes: tuple[int, ...],
     binary: bool,
     as_json: bool,
 ) -> int:
     """Score label maps: Dice, IoU, HD95 and ASSD per case, then per patient with a bootstrap interval.
 
-    Cases are matched by name. Writes cases.csv, patients.csv, summary.json and report.html. Distances are in pixels,
-    and in mm where segment knew the spacing. A class absent from both maps scores Dice 1, from one of them 0.
+    Label maps are images (PNG, TIFF) or volumes (NIfTI, MHA, NRRD), matched by name: <case>.png, <case>.nii.gz. Writes
+    cases.csv, patients.csv, summary.json and report.html. Distances of images are in pixels, and in mm where segment
+    knew the spacing; those of volumes in mm, beside volumes in mL. A predicted volume must have its reference's voxels,
+    in any axis order. A class absent from both maps scores Dice 1, from one of them 0.
 
     \b
     Examples:
       semigan evaluate --predictions out --references masks -o scores --binary
       semigan evaluate --predictions out --references masks -o scores --patients patients.csv
+      semigan evaluate --predictions livers --references organs -o scores --class 1
 
     Exit code 3: some cases could not be scored, or have no counterpart; the report lists them.
     """
@@ -63,6 +76,7 @@ def command(
             patients=patients,
             ignore=ignore,
             num_classes=num_classes,
+            classes=classes or None,
             binary=binary,
             progress=progress,
         )

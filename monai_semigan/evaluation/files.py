@@ -15,9 +15,12 @@ from typing import Any
 from monai_semigan.errors import InputError
 from monai_semigan.types import PathLike
 
-__all__ = ["Prediction", "find_labels", "find_predictions", "read_patients"]
+__all__ = ["Prediction", "find_labels", "find_predictions", "is_volume_file", "read_patients"]
 
-LABEL_SUFFIXES = (".png", ".tif", ".tiff")
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
+CASE_LABELS = ("label.png", "label.nii.gz")
+"""What `segment` calls the label map in a case's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +29,7 @@ class Prediction:
 
     Attributes:
         label: The file.
-        spacing_mm: Row and column distance as found, unchecked; None if unknown.
+        spacing_mm: Row and column distance as found, unchecked; None if unknown, and for volumes, which hold their own.
         class_names: Name per class; None if unknown.
         problem: Why ``case.json`` cannot be used; None if it can, or is not there.
     """
@@ -54,19 +57,22 @@ class Prediction:
 
 
 def find_predictions(folder: PathLike) -> dict[str, Prediction]:
-    """Find ``<case>.png`` and ``<case>/label.png`` in a folder.
+    """Find ``<case>.png`` or a volume's file, and ``<case>/label.png`` or ``<case>/label.nii.gz``, in a folder.
 
     Raises:
         InputError: There is none, or a case is there twice.
     """
     folder = Path(folder)
     found = {case: Prediction(label=path) for case, path in _labels(folder).items()}
-    for path in sorted(folder.glob("*/label.png")) if folder.is_dir() else ():
+    inside = [path for name in CASE_LABELS for path in folder.glob(f"*/{name}")] if folder.is_dir() else []
+    for path in sorted(inside):
         case = path.parent.name
         if case.startswith("."):  # unfinished
             continue
         if case in found:
-            raise InputError(f"`{folder}` must name every case once, got {found[case].label.name} and {case}/.")
+            raise InputError(
+                f"`{folder}` must name every case once, got {found[case].label.name} and {case}/{path.name}."
+            )
         found[case] = _with_record(path)
     if not found:
         raise InputError(_no_labels("predictions", folder))
@@ -74,7 +80,7 @@ def find_predictions(folder: PathLike) -> dict[str, Prediction]:
 
 
 def find_labels(folder: PathLike, name: str) -> dict[str, Path]:
-    """Find ``<case>.png`` in a folder that the error message calls ``name``.
+    """Find ``<case>.png``, ``<case>.nii.gz`` and so on in a folder that the error message calls ``name``.
 
     Raises:
         InputError: There is none, or a case is there twice.
@@ -121,19 +127,31 @@ def _refuse(path: Path, expected: str, problem: str, cases: list[str]) -> None:
         )
 
 
+def is_volume_file(path: Path) -> bool:
+    """Whether a label map's name is that of a volume."""
+    return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
 def _labels(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() in LABEL_SUFFIXES and not path.name.startswith(".") and path.is_file():
-            if path.stem in found:
-                raise InputError(f"`{folder}` must name every case once, got {found[path.stem].name} and {path.name}.")
-            found[path.stem] = path
+        case = _case_name(path.name)
+        if case is not None and not path.name.startswith(".") and path.is_file():
+            if case in found:
+                raise InputError(f"`{folder}` must name every case once, got {found[case].name} and {path.name}.")
+            found[case] = path
     return found
+
+
+def _case_name(name: str) -> str | None:
+    """Take the ending off a label map's name; None for other files."""
+    endings = [ending for ending in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) if name.lower().endswith(ending)]
+    return name[: -len(max(endings, key=len))] if endings else None
 
 
 def _no_labels(name: str, folder: Path) -> str:
     cause = "holds none" if folder.is_dir() else "is no folder" if folder.exists() else "does not exist"
-    return f"`{name}` must be a folder with label maps (PNG or TIFF), but {folder} {cause}."
+    return f"`{name}` must be a folder with label maps (PNG, TIFF, NIfTI, MHA or NRRD), but {folder} {cause}."
 
 
 def _with_record(label: Path) -> Prediction:
@@ -147,5 +165,7 @@ def _with_record(label: Path) -> Prediction:
         return Prediction(label=label, problem=f"`case.json` must be a JSON object: {error}. Segment the case again.")
     is_named = isinstance(names, list) and bool(names)
     return Prediction(
-        label=label, spacing_mm=record.get("spacing_mm"), class_names=tuple(map(str, names)) if is_named else None
+        label=label,
+        spacing_mm=None if is_volume_file(label) else record.get("spacing_mm"),
+        class_names=tuple(map(str, names)) if is_named else None,
     )

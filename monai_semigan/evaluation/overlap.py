@@ -8,7 +8,7 @@ import numpy as np
 from monai_semigan.errors import InputError
 from monai_semigan.evaluation.empty import OVERLAP_IF_BOTH_EMPTY
 
-__all__ = ["class_masks", "dice", "intersection_over_union"]
+__all__ = ["check_same_shape", "class_masks", "dice", "intersection_over_union"]
 
 
 def class_masks(
@@ -28,14 +28,23 @@ def class_masks(
     Raises:
         InputError: The maps differ in shape.
     """
+    check_same_shape(predicted, reference, ignore)
+    masks = predicted == index, reference == index
+    return masks if ignore is None else (masks[0] & ~ignore, masks[1] & ~ignore)
+
+
+def check_same_shape(predicted: np.ndarray, reference: np.ndarray, ignore: np.ndarray | None = None) -> None:
+    """Refuse maps that differ in shape.
+
+    Raises:
+        InputError: They do.
+    """
     for name, other in (("label map", predicted), ("ignore mask", ignore)):
         if other is not None and other.shape != reference.shape:
             raise InputError(
                 f"The {name} must have the reference's size {_size(reference)}, got {_size(other)}. "
                 "Label the image at its own size."
             )
-    masks = predicted == index, reference == index
-    return masks if ignore is None else (masks[0] & ~ignore, masks[1] & ~ignore)
 
 
 def dice(predicted: np.ndarray, reference: np.ndarray) -> float:

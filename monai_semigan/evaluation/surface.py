@@ -2,8 +2,10 @@
 """Distances between the surfaces of two masks: HD95 and ASSD.
 
 The surface of a mask is made of its pixels with a face neighbour outside; beyond the image counts as outside. Distances
-run from pixel centre to pixel centre, in the unit of the spacing, and are exact (a k-d tree over the surface points:
-for outlines a sixth of the time of a distance transform over the image). These are the definitions of MONAI's
+run from pixel centre to pixel centre, in the unit of the spacing, and are exact: in images from a k-d tree over the
+surface points (for outlines a sixth of the time of a distance transform over the image); in volumes from a distance
+map over the box around both masks (Maurer et al. 2003, float32: 4 bytes a voxel, 3 s for 40 million), as a tree takes
+minutes there where a mask is speckled. These are the definitions of MONAI's
 ``HausdorffDistanceMetric(percentile=95)`` and ``SurfaceDistanceMetric(symmetric=True)``; unlike those, an empty mask is
 not NaN or infinity but None, for the caller to count.
 """
@@ -68,10 +70,11 @@ def surface_distances(
     if box is None:
         return None
     unknown = None if ignore is None else ignore[box]
-    there, back = (_surface(mask[box], unknown) * step for mask in (predicted, reference))
-    if not len(there) or not len(back):
+    there, back = (_surface(mask[box], unknown) for mask in (predicted, reference))
+    if not there.any() or not back.any():
         return None
-    outward, inward = cKDTree(back).query(there)[0], cKDTree(there).query(back)[0]
+    measure = _by_map if predicted.ndim == 3 else _by_tree
+    outward, inward = measure(there, back, step), measure(back, there, step)
     return SurfaceDistances(
         hd95=float(max(np.percentile(outward, PERCENTILE), np.percentile(inward, PERCENTILE))),
         assd=float((outward.sum() + inward.sum()) / (len(outward) + len(inward))),
@@ -79,11 +82,29 @@ def surface_distances(
 
 
 def _surface(mask: np.ndarray, unknown: np.ndarray | None) -> np.ndarray:
-    """Return the surface's points, ``(P, axes)`` indices."""
+    """Return the surface's pixels as a mask."""
     if unknown is not None:
         mask = mask & ~unknown
     inside = mask if unknown is None else mask | unknown
-    return np.argwhere(mask & ~ndimage.binary_erosion(inside))
+    surface: np.ndarray = mask & ~ndimage.binary_erosion(inside)
+    return surface
+
+
+def _by_tree(points: np.ndarray, targets: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Distance of each point of one mask to the nearest of the other."""
+    distances: np.ndarray = cKDTree(np.argwhere(targets) * step).query(np.argwhere(points) * step)[0]
+    return distances
+
+
+def _by_map(points: np.ndarray, targets: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """As `_by_tree`, for volumes."""
+    import SimpleITK as sitk  # noqa: N813, PLC0415  (0.4 s to import, and images do not need it)
+
+    image = sitk.GetImageFromArray(targets.astype(np.uint8))
+    image.SetSpacing(step[::-1].tolist())  # SimpleITK counts axes from the last
+    signed = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    # Inside a surface that is thicker than a voxel it counts below 0: such a point lies on the surface.
+    return np.maximum(sitk.GetArrayViewFromImage(signed)[points], 0).astype(np.float64)
 
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, ...] | None:

@@ -3,7 +3,7 @@
 
 A patient's cases are averaged first, then the patients: a patient with many images counts no more than another. The
 confidence interval is a bootstrap over patients. Millimetres and pixels are different metrics, and never averaged
-together.
+together. Volumes are measured in millimetres and millilitres alone: their voxels are rarely cubes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ __all__ = [
     "METRICS",
     "NUM_RESAMPLES",
     "OVERALL",
+    "VOLUME_METRICS",
     "CaseScore",
     "ClassCount",
     "PatientScore",
@@ -27,7 +28,10 @@ __all__ = [
     "summarize",
 ]
 
-METRICS = ("dice", "iou", "hd95_px", "assd_px", "hd95_mm", "assd_mm")
+VOLUME_METRICS = ("predicted_ml", "reference_ml", "difference_ml")
+"""Those that only volumes have."""
+
+METRICS = ("dice", "iou", "hd95_px", "assd_px", "hd95_mm", "assd_mm", *VOLUME_METRICS)
 """Metrics in the order of the tables: fields of `CaseScore` and `PatientScore`."""
 
 NUM_RESAMPLES = 2000
@@ -52,12 +56,15 @@ class CaseScore:
         class_name: The class.
         dice: In [0, 1]; for empty masks see `evaluation.empty`.
         iou: As ``dice``.
-        hd95_px: Pixels; None if there is no surface in one of the maps.
+        hd95_px: Pixels; None if there is no surface in one of the maps, and in volumes.
         assd_px: As ``hd95_px``.
         hd95_mm: Millimetres; None also where the spacing is unknown.
         assd_mm: As ``hd95_mm``.
         is_reference_empty: The class is absent from the reference.
         is_prediction_empty: The class is absent from the prediction.
+        predicted_ml: Volume in the prediction, millilitres; None in images.
+        reference_ml: Volume in the reference; None in images.
+        difference_ml: Predicted minus reference: above 0 where too much was predicted; None in images.
     """
 
     case: str
@@ -71,6 +78,14 @@ class CaseScore:
     assd_mm: float | None
     is_reference_empty: bool
     is_prediction_empty: bool
+    predicted_ml: float | None = None
+    reference_ml: float | None = None
+    difference_ml: float | None = None
+
+    @property
+    def has_surfaces(self) -> bool:
+        """Whether both maps have a surface to measure from."""
+        return self.hd95_px is not None or self.hd95_mm is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +109,9 @@ class PatientScore:
     assd_px: float | None
     hd95_mm: float | None
     assd_mm: float | None
+    predicted_ml: float | None = None
+    reference_ml: float | None = None
+    difference_ml: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +169,16 @@ def per_patient(cases: Iterable[CaseScore]) -> list[PatientScore]:
             patient=patient,
             class_name=class_name,
             num_cases=len(group),
-            num_undefined_surface=sum(case.hd95_px is None for case in group),
+            num_undefined_surface=sum(not case.has_surfaces for case in group),
             dice=float(np.mean([case.dice for case in group])),
             iou=float(np.mean([case.iou for case in group])),
             hd95_px=_mean([case.hd95_px for case in group]),
             assd_px=_mean([case.assd_px for case in group]),
             hd95_mm=_mean([case.hd95_mm for case in group]),
             assd_mm=_mean([case.assd_mm for case in group]),
+            predicted_ml=_mean([case.predicted_ml for case in group]),
+            reference_ml=_mean([case.reference_ml for case in group]),
+            difference_ml=_mean([case.difference_ml for case in group]),
         )
         for (patient, class_name), group in groups.items()
     ]
@@ -175,7 +196,7 @@ def count_classes(cases: Iterable[CaseScore]) -> list[ClassCount]:
             num_both_empty=sum(case.is_reference_empty and case.is_prediction_empty for case in group),
             num_reference_empty=sum(case.is_reference_empty and not case.is_prediction_empty for case in group),
             num_prediction_empty=sum(case.is_prediction_empty and not case.is_reference_empty for case in group),
-            num_undefined_surface=sum(case.hd95_px is None for case in group),
+            num_undefined_surface=sum(not case.has_surfaces for case in group),
         )
         for class_name, group in groups.items()
     ]
@@ -184,10 +205,15 @@ def count_classes(cases: Iterable[CaseScore]) -> list[ClassCount]:
 def summarize(patients: Sequence[PatientScore], *, seed: int = 0) -> list[Summary]:
     """Summarize every class and metric over patients, with a percentile bootstrap (Efron and Tibshirani 1993, 13.3).
 
-    With more than one class, rows of the class `OVERALL` follow: a patient's classes are averaged first. There are
-    rows in millimetres where a patient has any.
+    With more than one class, rows of the class `OVERALL` follow: a patient's classes are averaged first, volumes left
+    out. There are rows in millimetres and millilitres where a patient has any, and no rows in pixels for volumes alone.
     """
     rows = []
+    expected = {"dice", "iou"}  # shown even where no patient has a value
+    if any(patient.reference_ml is not None for patient in patients):
+        expected |= {"hd95_mm", "assd_mm"}
+    if any(patient.reference_ml is None or patient.hd95_px is not None for patient in patients):
+        expected |= {"hd95_px", "assd_px"}
     class_names = list(dict.fromkeys(patient.class_name for patient in patients))
     for class_name in class_names:
         members = [patient for patient in patients if patient.class_name == class_name]
@@ -196,13 +222,13 @@ def summarize(patients: Sequence[PatientScore], *, seed: int = 0) -> list[Summar
         groups: dict[str, list[PatientScore]] = {}
         for patient in patients:
             groups.setdefault(patient.patient, []).append(patient)
-        for metric in METRICS:
+        for metric in METRICS[: -len(VOLUME_METRICS)]:
             means = [_mean([getattr(member, metric) for member in group]) for group in groups.values()]
             rows.append((OVERALL, metric, _known(means)))
     return [
         _summary(class_name, metric, values, seed)
         for class_name, metric, values in rows
-        if len(values) or not metric.endswith("_mm")
+        if len(values) or metric in expected
     ]
 
 

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from html import escape
 
 from monai_semigan.evaluation.empty import EMPTY_RULE
-from monai_semigan.evaluation.table import METRICS, OVERALL, CaseScore, ClassCount, PatientScore, Summary
+from monai_semigan.evaluation.table import (
+    METRICS,
+    OVERALL,
+    VOLUME_METRICS,
+    CaseScore,
+    ClassCount,
+    PatientScore,
+    Summary,
+)
 from monai_semigan.report.figures import MAX_CLASSES, distribution_plot, ranking_plot
 from monai_semigan.report.overlay import AGREEMENT_COLORS
 from monai_semigan.report.page import MISSING, RESEARCH_NOTICE, failure_list, figure, image_tag, page, table
@@ -22,6 +30,9 @@ METRIC_NAMES = {
     "assd_px": "ASSD (px)",
     "hd95_mm": "HD95 (mm)",
     "assd_mm": "ASSD (mm)",
+    "predicted_ml": "volume (mL)",
+    "reference_ml": "reference (mL)",
+    "difference_ml": "difference (mL)",
 }
 """How the reports call each of `METRICS`."""
 
@@ -37,11 +48,12 @@ MAX_HEADLINE_CLASSES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Thumbnail:
-    """A case with a low score: ``picture`` is a PNG of where its two label maps differ."""
+    """A case with a low score: ``picture`` is a PNG of where its two label maps differ, ``note`` says what it shows."""
 
     case: str
     dice: float
     picture: bytes
+    note: str = ""
 
 
 def render_evaluation_report(
@@ -89,7 +101,8 @@ def _headline(summaries: Sequence[Summary], counts: Mapping[str, int]) -> str:
     tiles = [
         figure(f"{METRIC_NAMES[item.metric]}, {item.class_name}", _number(item.mean, item.metric), note=_interval(item))
         for item in summaries
-        if item.metric in ("dice", distance) and (num_classes <= MAX_HEADLINE_CLASSES or item.class_name == OVERALL)
+        if item.metric in ("dice", distance, "difference_ml")
+        and (num_classes <= MAX_HEADLINE_CLASSES or item.class_name == OVERALL)
     ]
     tiles += [
         figure(text, str(counts[name]), is_bad=name == "failed_cases" and counts[name] > 0)
@@ -113,11 +126,10 @@ def _summary_section(summaries: Sequence[Summary]) -> str:
             item.class_name,
             METRIC_NAMES[item.metric],
             item.num_patients,
-            item.mean,
-            item.low,
-            item.high,
-            item.median,
-            item.standard_deviation,
+            *(
+                _cell(value, item.metric)
+                for value in (item.mean, item.low, item.high, item.median, item.standard_deviation)
+            ),
         )
         for item in summaries
     ]
@@ -168,6 +180,11 @@ def _plot_section(cases: Sequence[CaseScore], distance: str) -> str:
             title=f"{METRIC_NAMES[distance]} of every case that has one",
             axis=METRIC_NAMES[distance],
         ),
+        distribution_plot(
+            by_class("difference_ml"),
+            title="Predicted minus reference volume of every case",
+            axis=METRIC_NAMES["difference_ml"],
+        ),
     ]
     drawn = "".join(plots)
     return f'<section><h2>Distribution</h2>{note}<div class="plots">{drawn}</div></section>' if drawn else ""
@@ -199,22 +216,29 @@ def _worst_section(worst: Sequence[Thumbnail], kinds: Sequence[str]) -> str:
     )
     items = "".join(
         f"<figure>{image_tag(item.picture, f'where prediction and reference of {item.case} differ')}"
-        f"<figcaption><b>{escape(item.case)}</b> Dice {item.dice:.3f}</figcaption></figure>"
+        f"<figcaption><b>{escape(item.case)}</b> Dice {item.dice:.3f}{_line(item.note)}</figcaption></figure>"
         for item in worst
     )
     return f'<section><h2>Lowest Dice</h2><p>{keys}</p><div class="thumbnails">{items}</div></section>'
 
 
+def _line(note: str) -> str:
+    return f"<br>{escape(note)}" if note else ""
+
+
 def _patient_section(patients: Sequence[PatientScore], metrics: Sequence[str]) -> str:
     head = ("patient", "class", "cases", *(METRIC_NAMES[metric] for metric in metrics))
-    rows = [(p.patient, p.class_name, p.num_cases, *(getattr(p, metric) for metric in metrics)) for p in patients]
+    rows = [
+        (p.patient, p.class_name, p.num_cases, *(_cell(getattr(p, metric), metric) for metric in metrics))
+        for p in patients
+    ]
     return f"<section><h2>Patients</h2>{table(head, rows, numeric_from=2, sortable=True, caption='Patients')}</section>"
 
 
 def _case_section(cases: Sequence[CaseScore], metrics: Sequence[str]) -> str:
     head = ("case", "patient", "class", *(METRIC_NAMES[metric] for metric in metrics), "absent from")
     rows = [
-        (c.case, c.patient, c.class_name, *(getattr(c, metric) for metric in metrics), _absence(c))
+        (c.case, c.patient, c.class_name, *(_cell(getattr(c, metric), metric) for metric in metrics), _absence(c))
         for c in sorted(cases, key=lambda c: c.dice)
     ]
     return (
@@ -230,8 +254,17 @@ def _absence(case: CaseScore) -> str:
     return "reference" if case.is_reference_empty else "prediction" if case.is_prediction_empty else ""
 
 
+def _cell(value: float | None, metric: str) -> float | str | None:
+    """Volumes with one decimal: more would pretend."""
+    return _number(value, metric) if value is not None and metric in VOLUME_METRICS else value
+
+
 def _number(value: float | None, metric: str) -> str:
-    return MISSING if value is None else f"{value:.3f}" if metric in ("dice", "iou") else f"{value:.2f}"
+    if value is None:
+        return MISSING
+    return (
+        f"{value:.3f}" if metric in ("dice", "iou") else f"{value:.1f}" if metric in VOLUME_METRICS else f"{value:.2f}"
+    )
 
 
 def _interval(item: Summary) -> str:

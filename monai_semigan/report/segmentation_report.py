@@ -123,7 +123,10 @@ def _volume_rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:
     slices = numbers["slices"]
     errors = [numbers["image_error"], numbers["encoder_image_error"]]
     return [
-        ("size", " x ".join(map(str, numbers["shape"])) + f" voxels of {spacing} mm, {numbers['plane']}"),
+        (
+            "size",
+            " x ".join(map(str, numbers["size_px"])) + f" voxels of {spacing} mm, axes {''.join(numbers['axcodes'])}",
+        ),
         ("modality", f"{numbers['modality']}: {numbers['modality_reason']}"),
         *((f"{name} volume", f"{volume:.1f} mL") for name, volume in numbers["class_volumes_ml"].items()),
         (

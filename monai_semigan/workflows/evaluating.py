@@ -16,7 +16,14 @@ import numpy as np
 from monai_semigan.errors import ConfigError, InputError, SemiGanError
 from monai_semigan.evaluation.case import score_case, with_absent_classes
 from monai_semigan.evaluation.empty import EMPTY_RULE
-from monai_semigan.evaluation.files import Prediction, find_labels, find_predictions, read_patients
+from monai_semigan.evaluation.files import (
+    Prediction,
+    find_labels,
+    find_predictions,
+    is_volume_file,
+    read_patients,
+)
+from monai_semigan.evaluation.placement import lay_on
 from monai_semigan.evaluation.table import (
     CONFIDENCE,
     NUM_RESAMPLES,
@@ -28,10 +35,13 @@ from monai_semigan.evaluation.table import (
     per_patient,
     summarize,
 )
+from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.io.label_file import read_label
+from monai_semigan.io.label_volume import read_label_volume
 from monai_semigan.report.evaluation_report import Thumbnail, render_evaluation_report
 from monai_semigan.report.files import make_folder, write_json, write_text
 from monai_semigan.report.overlay import disagreement, encode_png
+from monai_semigan.report.worst_slice import worst_slice
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.versions import environment
 
@@ -92,22 +102,26 @@ def evaluate(
     ignore: PathLike | None = None,
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
+    classes: Sequence[int] | None = None,
     binary: bool = False,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Score a folder of label maps; write ``cases.csv``, ``patients.csv``, ``summary.json`` and ``report.html``.
 
-    Cases are matched by name: ``<case>.png`` (or a TIFF) among the references, ``<case>.png`` or the folder ``<case>/``
-    of `segment` among the predictions. What has no counterpart is listed as a failure.
+    Cases are matched by name: ``<case>.png`` (or a TIFF) or a volume (``.nii.gz``, ``.nii``, ``.mha``, ``.mhd``,
+    ``.nrrd``) among the references, the same or the folder ``<case>/`` of `segment` among the predictions. What has no
+    counterpart is listed as a failure. A predicted volume must have its reference's voxels; the order and direction of
+    its axes may differ.
 
     Args:
         predictions: Folder of label maps, or the output of `segment`, which also gives spacing and class names.
         references: Folder of label maps.
         output: Folder for the results; not one of the input folders.
         patients: CSV with the columns ``case`` and ``patient``; without it every case is its own patient.
-        ignore: Folder of masks, ``<case>.png``; pixels above 0 are left out of both maps.
+        ignore: Folder of masks named like the references; pixels above 0 are left out of both maps.
         num_classes: Number of classes with the background; None takes it from the names, or the largest that occurs.
         class_names: Name per class, the background's first; None takes those of `segment`, or ``class 1`` and so on.
+        classes: Class ids to score; all others count as background. None scores all.
         binary: References of any value above 0 are class 1.
         progress: Called with the cases done and their number.
 
@@ -125,8 +139,9 @@ def evaluate(
         raise InputError(f"`ignore` must hold masks named like the cases, but {ignore} has none for any of them.")
     owners = read_patients(patients, reference.keys(), predicted.keys()) if patients is not None else {}
     names = _class_names(class_names, predicted, common, num_classes)
+    chosen = _chosen(classes, num_classes)
     folder = make_folder(output)
-    job = _Job(predicted, reference, ignored, num_classes or (len(names) if names else None), names, binary)
+    job = _Job(predicted, reference, ignored, num_classes or (len(names) if names else None), names, chosen, binary)
     failures = [(case, "no prediction") for case in sorted(reference.keys() - predicted.keys())]
     failures += [(case, "no reference") for case in sorted(predicted.keys() - reference.keys())]
     num_unpaired = len(failures)
@@ -153,13 +168,26 @@ def evaluate(
             "missing_predictions": len(reference.keys() - predicted.keys()),
             "missing_references": len(predicted.keys() - reference.keys()),
             "unusable_cases": len(failures) - num_unpaired,
-            "cases_with_spacing": sum(predicted[case[0].case].spacing_mm is not None for case in scores),
+            "volumes": sum(case[0].reference_ml is not None for case in scores),
+            "cases_with_spacing": sum(
+                case[0].reference_ml is not None or predicted[case[0].case].spacing_mm is not None for case in scores
+            ),
             "cases_with_ignore_mask": sum(case[0].case in ignored for case in scores),
-            "undefined_surfaces": sum(score.hd95_px is None for score in cases),
+            "undefined_surfaces": sum(not score.has_surfaces for score in cases),
         },
     )
     _write(folder, result, job)
     return result
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Both label maps of a case on the same pixels; ``grid`` is that of a volume."""
+
+    predicted: np.ndarray
+    reference: np.ndarray
+    ignore: np.ndarray | None
+    grid: VoxelGrid | None
 
 
 @dataclass(frozen=True)
@@ -171,35 +199,85 @@ class _Job:
     ignored: Mapping[str, Path]
     num_classes: int | None
     class_names: Sequence[str] | None
+    classes: tuple[int, ...] | None
     binary: bool
 
-    def read(self, case: str) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Return prediction, reference and ignore mask."""
-        predicted = read_label(self.predicted[case].label, num_classes=self.num_classes)
-        reference = read_label(self.reference[case], num_classes=self.num_classes, binary=self.binary)
-        for name, label in (("prediction", predicted), ("reference", reference)):
-            if self.num_classes is None and int(label.max()) == UNDECLARED_MASK_VALUE:
-                hint = "Pass --binary for masks of 0 and 255" if name == "reference" else "Write class ids"
-                raise InputError(f"The {name} must hold class ids, got the value 255. {hint}, or state --num-classes.")
-        mask = read_label(self.ignored[case], binary=True).astype(bool) if case in self.ignored else None
-        return predicted, reference, mask
-
-    def score(self, case: str, patient: str) -> list[CaseScore]:
-        predicted, reference, mask = self.read(case)
-        return score_case(
-            predicted,
-            reference,
-            case=case,
-            patient=patient,
-            ignore=mask,
-            num_classes=self.num_classes,
-            class_names=self.class_names,
-            spacing_mm=self.predicted[case].checked_spacing_mm(),
+    def read(self, case: str) -> _Pair:
+        """Read a case; what is not to be scored is background."""
+        reference, grid = _read(self.reference[case], binary=self.binary)
+        predicted = _read_on(grid, self.predicted[case].label, "prediction")
+        ignore = _read_on(grid, self.ignored[case], "ignore mask", binary=True) if case in self.ignored else None
+        return _Pair(
+            self._checked(predicted, "prediction"),
+            self._checked(reference, "reference"),
+            ignore.astype(bool) if ignore is not None else None,
+            grid,
         )
 
+    def _checked(self, label: np.ndarray, name: str) -> np.ndarray:
+        """Refuse classes that do not exist; make those that are not scored background."""
+        most = int(label.max())
+        if self.num_classes is None and most == UNDECLARED_MASK_VALUE and most not in (self.classes or ()):
+            hint = "Pass --binary for masks of 0 and 255" if name == "reference" else "Write class ids"
+            raise InputError(f"The {name} must hold class ids, got the value 255. {hint}, or state --num-classes.")
+        if self.classes is not None:
+            return np.where(np.isin(label, self.classes), label, np.uint8(0))
+        if self.num_classes is not None and most >= self.num_classes:
+            raise InputError(
+                f"The {name} must hold class ids 0 to {self.num_classes - 1}, got values {label.min()} to {most}. For "
+                "masks of 0 and 255 pass --binary; to score some of the classes alone, --class."
+            )
+        return label
+
+    def score(self, case: str, patient: str) -> list[CaseScore]:
+        pair = self.read(case)
+        scores = score_case(
+            pair.predicted,
+            pair.reference,
+            case=case,
+            patient=patient,
+            ignore=pair.ignore,
+            num_classes=max(self.classes) + 1 if self.classes else self.num_classes,
+            class_names=self.class_names,
+            spacing_mm=pair.grid.spacing_mm if pair.grid else self.predicted[case].checked_spacing_mm(),
+        )
+        return [scores[index - 1] for index in self.classes] if self.classes else scores
+
     def thumbnail(self, case: str, score: float) -> Thumbnail:
-        predicted, reference, mask = self.read(case)
-        return Thumbnail(case=case, dice=score, picture=encode_png(disagreement(predicted, reference, ignore=mask)))
+        pair = self.read(case)
+        predicted, reference, ignore, note = pair.predicted, pair.reference, pair.ignore, ""
+        if pair.grid is not None:
+            view = worst_slice(predicted, reference, pair.grid, ignore=ignore)
+            predicted, reference, ignore, note = view.predicted, view.reference, view.ignore, view.name
+        picture = encode_png(disagreement(predicted, reference, ignore=ignore))
+        return Thumbnail(case=case, dice=score, picture=picture, note=note)
+
+
+def _read(path: Path, *, binary: bool = False) -> tuple[np.ndarray, VoxelGrid | None]:
+    """Read an image's or a volume's label map; only volumes have a grid."""
+    if not is_volume_file(path):
+        return read_label(path, binary=binary), None
+    volume = read_label_volume(path)
+    if volume.voxels.dtype != np.uint8:
+        raise InputError(f"`{path.name}` must hold class ids 0 to 255, got {int(volume.voxels.max())}.")
+    return (volume.voxels > 0).astype(np.uint8) if binary else volume.voxels, volume.grid
+
+
+def _read_on(grid: VoxelGrid | None, path: Path, name: str, *, binary: bool = False) -> np.ndarray:
+    """Read a label map on the pixels of the reference, whose grid is given if it is a volume."""
+    if is_volume_file(path) != (grid is not None):
+        kinds = ("a volume", "an image") if grid is not None else ("an image", "a volume")
+        raise InputError(f"The {name} must be {kinds[0]} like its reference, got {kinds[1]} ({path.name}).")
+    label, own_grid = _read(path, binary=binary)
+    return label if grid is None or own_grid is None else lay_on(grid, label, own_grid, name=name)
+
+
+def _chosen(classes: Sequence[int] | None, num_classes: int | None) -> tuple[int, ...] | None:
+    chosen = tuple(sorted(set(classes or ())))
+    most = (num_classes or 256) - 1
+    if chosen and not (chosen[0] >= 1 and chosen[-1] <= most):
+        raise ConfigError(f"`classes` must be class ids 1 to {most}, got {', '.join(map(str, chosen))}.")
+    return chosen or None
 
 
 def _class_names(

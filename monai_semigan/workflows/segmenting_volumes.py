@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 
 from monai_semigan.errors import BundleError, ConfigError, GeometryError, InputError
-from monai_semigan.geometry.orientation import plane_name
+from monai_semigan.evaluation.volume_numbers import class_volumes_ml
+from monai_semigan.geometry.orientation import axcodes
 from monai_semigan.inference.bundle import Bundle, Chain, load_network, open_bundle
 from monai_semigan.inference.slicewise import SlicewiseSettings
 from monai_semigan.inference.volume import PROBABILITY_LEVELS, VolumeResult, peak_memory_gib, segment_volume
@@ -250,8 +251,9 @@ class _Run:
     def _numbers(self, result: VolumeResult, label: np.ndarray, seconds: dict[str, float]) -> dict[str, Any]:
         case, bundle, slices, grid = self.case, self.bundle, result.slices, self.case.volume.grid
         series = case.candidate.series
-        counts = np.bincount(label.ravel(), minlength=len(bundle.class_names))[1:]
-        named = {name: int(count) for name, count in zip(bundle.class_names[1:], counts, strict=True)}
+        names = bundle.class_names[1:]
+        volumes = dict(zip(names, class_volumes_ml(label, grid, len(names) + 1)[1:], strict=True))
+        whole_ml = grid.voxel_volume_ml * label.size
         errors = [_mean(error[slices.has_organ]) for error in (slices.image_error, slices.encoder_image_error)]
         return {
             "schema": CASE_SCHEMA,
@@ -260,19 +262,20 @@ class _Run:
                 "name": case.candidate.name,
                 "kind": case.candidate.kind,
                 "sha256": case.sha256,
-                "series": series.short_hash if series else None,
+                **({"series_sha256": hashlib.sha256(series.series_uid.encode()).hexdigest()} if series else {}),
+                "num_files": len(case.candidate.files),
             },
             "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
             "versions": environment(),
             "settings": {**asdict(self.chain.inversion), **asdict(self.slicewise), "seed": self.seed},
             "modality": case.modality,
             "modality_reason": case.modality_reason,
-            "shape": list(grid.shape),
+            "size_px": list(grid.shape),
             "spacing_mm": [round(spacing, 6) for spacing in grid.spacing_mm],
-            "plane": plane_name(grid.affine),
+            "axcodes": list(axcodes(grid.affine)),
             "class_names": list(bundle.class_names),
-            "class_shares": {name: count / label.size for name, count in named.items()},
-            "class_volumes_ml": {name: count * grid.voxel_volume_ml for name, count in named.items()},
+            "class_shares": {name: volume / whole_ml for name, volume in volumes.items()},
+            "class_volumes_ml": volumes,
             "slices": {
                 "axial": len(slices.is_empty),
                 "empty": int(slices.is_empty.sum()),
@@ -282,12 +285,12 @@ class _Run:
             "image_error": errors[0],
             "encoder_image_error": errors[1],
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
-            "warnings": [*case.volume.warnings, *_warnings(named, errors[1], bundle)],
+            "warnings": [*case.volume.warnings, *_warnings(volumes, errors[1], bundle)],
         }
 
 
-def _warnings(named: dict[str, int], image_error: float | None, bundle: Bundle) -> list[str]:
-    warnings = [f"No {name} was found." for name, count in named.items() if count == 0]
+def _warnings(volumes: dict[str, float], image_error: float | None, bundle: Bundle) -> list[str]:
+    warnings = [f"No {name} was found." for name, volume in volumes.items() if volume == 0]
     if image_error is not None and image_error > bundle.max_image_error:
         warnings.append(
             "Unlike the images this bundle was made for: do not trust the label "

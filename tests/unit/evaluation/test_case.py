@@ -7,6 +7,8 @@ import pytest
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.evaluation.case import score_case, with_absent_classes
+from monai_semigan.evaluation.overlap import dice
+from monai_semigan.evaluation.surface import surface_distances
 
 
 def test_classes_are_named_and_as_many_as_stated() -> None:
@@ -43,13 +45,52 @@ def test_a_class_of_another_case_is_absent_from_both_maps() -> None:
     assert with_absent_classes([]) == []
 
 
-def test_volumes_are_scored_as_well() -> None:
-    predicted, reference = np.zeros((2, 6, 8, 10), dtype=np.uint8)
-    predicted[1:4, 2:5, 3:7] = reference[2:5, 2:5, 3:7] = 1
+def test_a_volume_by_hand() -> None:
+    """A block of 3 x 3 x 4 voxels of 5 mm3, moved by one voxel of 5 mm and one layer longer."""
+    predicted, reference = np.zeros((2, 8, 9, 10), dtype=np.uint8)
+    predicted[1:4, 2:5, 3:8] = reference[2:5, 2:5, 3:7] = 1
 
     (score,) = score_case(predicted, reference, case="v", patient="p", spacing_mm=(5.0, 1.0, 1.0))
 
-    assert score.dice == pytest.approx(2 / 3)
-    assert score.hd95_px == 1.0 and 1.0 < score.hd95_mm <= 5.0
+    assert score.dice == pytest.approx(2 * 24 / (45 + 36)) and score.iou == pytest.approx(24 / 57)
+    assert score.predicted_ml == pytest.approx(0.225) and score.reference_ml == pytest.approx(0.180)
+    assert score.difference_ml == pytest.approx(0.045)
+    assert score.hd95_px is score.assd_px is None and score.has_surfaces
+    # Of 42 surface points 3 are sqrt(26) mm off, 12 are 5: the 95th percentile lies between, at place 38.95 from 0.
+    assert score.hd95_mm == pytest.approx(5 + 0.95 * (np.sqrt(26) - 5), rel=1e-6)
     with pytest.raises(ConfigError, match="`spacing` must be 3 positive numbers"):
         score_case(predicted, reference, case="v", patient="p", spacing_mm=(1.0, 1.0))
+
+
+def test_classes_of_a_volume_equal_those_of_the_whole_array() -> None:
+    """Each class is scored in a box of its own; the numbers are those without it."""
+    rng = np.random.default_rng(0)
+    predicted, reference = (rng.integers(0, 4, (9, 11, 13)).astype(np.uint8) for _ in range(2))
+    predicted[:3] = reference[7:] = 0
+    ignore = rng.random(reference.shape) < 0.1
+    spacing = (3.0, 0.5, 1.2)
+
+    scores = score_case(predicted, reference, case="v", patient="p", ignore=ignore, num_classes=6, spacing_mm=spacing)
+
+    assert len(scores) == 5
+    for index, score in enumerate(scores, start=1):
+        masks = (predicted == index) & ~ignore, (reference == index) & ~ignore
+        expected = surface_distances(*masks, spacing=spacing, ignore=ignore)
+        assert score.dice == dice(*masks) and score.reference_ml == pytest.approx(masks[1].sum() * 0.0018)
+        assert (score.hd95_mm, score.assd_mm) == ((expected.hd95, expected.assd) if expected else (None, None))
+    assert scores[4].is_reference_empty and scores[4].reference_ml == scores[4].difference_ml == 0.0
+
+
+def test_a_class_that_a_volume_lacks_has_no_millilitres_but_not_none() -> None:
+    label = np.ones((2, 3, 4), dtype=np.uint8)
+    volume = score_case(label, label, case="v", patient="p", spacing_mm=(1.0, 1.0, 1.0))
+    image = score_case(label[0], label[0], case="i", patient="p", num_classes=3)
+
+    scores = with_absent_classes([volume, image])
+
+    assert [(s.case, s.class_name, s.reference_ml) for s in scores] == [
+        ("v", "class 1", 0.024),
+        ("v", "class 2", 0.0),
+        ("i", "class 1", None),
+        ("i", "class 2", None),
+    ]

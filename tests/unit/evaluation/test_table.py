@@ -88,6 +88,56 @@ def test_millimetres_and_pixels_are_never_averaged_together() -> None:
     assert (row(summaries, "hd95_mm").mean, row(summaries, "hd95_mm").num_patients) == (1.0, 1)
 
 
+def volume(name: str, patient: str, predicted: float, reference: float, **changes) -> CaseScore:
+    values = {"hd95_px": None, "assd_px": None, "hd95_mm": 6.0, "assd_mm": 2.0}
+    sizes = {"predicted_ml": predicted, "reference_ml": reference, "difference_ml": predicted - reference}
+    return case(name, patient, 0.5, **(values | sizes | changes))
+
+
+def test_two_volumes_of_a_patient_are_averaged_and_have_no_pixels() -> None:
+    cases = [volume("ct", "a", 1500.0, 1400.0), volume("mr", "a", 1300.0, 1400.0), volume("ct2", "b", 900.0, 840.0)]
+
+    patients = per_patient(cases)
+    summaries = summarize(patients)
+
+    assert [(p.patient, p.num_cases, p.difference_ml, p.predicted_ml) for p in patients] == [
+        ("a", 2, 0.0, 1400.0),
+        ("b", 1, 60.0, 900.0),
+    ]
+    assert [item.metric for item in summaries] == [
+        "dice",
+        "iou",
+        "hd95_mm",
+        "assd_mm",
+        "predicted_ml",
+        "reference_ml",
+        "difference_ml",
+    ]
+    assert row(summaries, "difference_ml").mean == 30.0 and row(summaries, "reference_ml").mean == 1120.0
+    assert count_classes(cases)[0].num_undefined_surface == 0
+
+
+def test_volumes_without_a_distance_still_have_a_row_in_millimetres() -> None:
+    summaries = summarize(per_patient([volume("a1", "a", 0.0, 9.0, hd95_mm=None, assd_mm=None)]))
+
+    assert row(summaries, "hd95_mm").num_patients == 0
+    assert not [item for item in summaries if item.metric.endswith("_px")]
+
+
+def test_images_and_volumes_together_have_both_kinds_of_rows() -> None:
+    metrics = {item.metric for item in summarize(per_patient([volume("a1", "a", 5.0, 9.0), case("b1", "b", 0.5)]))}
+
+    assert {"hd95_px", "hd95_mm", "difference_ml"} <= metrics
+
+
+def test_volumes_of_different_organs_have_no_mean() -> None:
+    cases = [volume("a1", "a", 5.0, 9.0), volume("a1", "a", 50.0, 90.0, class_name="liver")]
+
+    overall = {item.metric for item in summarize(per_patient(cases)) if item.class_name == OVERALL}
+
+    assert overall == {"dice", "iou", "hd95_mm", "assd_mm"}
+
+
 def test_the_overall_row_averages_a_patients_classes_first() -> None:
     cases = [
         case("a1", "a", 0.8),

@@ -275,3 +275,32 @@ def test_a_second_call_gives_the_same_numbers(folders) -> None:
         save(folders[1], **{f"c{at}": LUNG})
 
     assert evaluate(*folders) == evaluate(*folders)
+
+
+def test_masks_of_sixteen_bits_are_binary_too(folders, tmp_path: Path) -> None:
+    save(folders[0], a=SHIFTED)
+    (tmp_path / "ignore").mkdir()
+    Image.fromarray(LUNG.astype(np.uint16) * 65535).save(folders[1] / "a.png")
+    Image.fromarray((LUNG != SHIFTED).astype(np.uint16) * 4095).save(tmp_path / "ignore" / "a.png")
+
+    assert [score.dice for score in evaluate(*folders, ignore=tmp_path / "ignore", binary=True).cases] == [1.0]
+
+
+def test_only_the_chosen_classes_are_scored(folders) -> None:
+    heart = square(slice(15, 18), slice(2, 9), value=4)
+    save(folders[0], a=SHIFTED)
+    save(folders[1], a=LUNG + heart)
+
+    assert [(score.class_name, score.dice) for score in evaluate(*folders, classes=[1]).cases] == [
+        ("class 1", pytest.approx(0.8))
+    ]
+    assert [(s.class_name, s.dice) for s in evaluate(*folders, classes=[4, 2]).cases] == [
+        ("class 2", 1.0),
+        ("class 4", 0.0),
+    ]
+    with pytest.raises(ConfigError, match="`classes` must be class ids 1 to 255, got 0, 1"):
+        evaluate(*folders, classes=[1, 0])
+    with pytest.raises(ConfigError, match="class ids 1 to 2, got 3"):
+        evaluate(*folders, classes=[3], num_classes=3)
+    save(folders[1], a=LUNG * 255)
+    assert "got the value 255. Pass --binary" in dict(evaluate(*folders, classes=[1]).failures)["a"]
