@@ -229,10 +229,14 @@ def _check_slices(slices: np.ndarray, grid: VoxelGrid, *, is_single_file: bool, 
 
 
 def _set_reference(headers: Sequence[Dataset]) -> None:
-    """Give all headers one frame of reference; a made-up one where an anonymizer removed it."""
+    """Give all headers one study, the first's, as some anonymizers make one up per file, and one frame of reference.
+
+    A frame of reference that an anonymizer removed is made up.
+    """
     invented = derived_uid("frame of reference", str(headers[0].SeriesInstanceUID))
     for header in headers:
         header.FrameOfReferenceUID = headers[0].get("FrameOfReferenceUID") or invented
+        header.StudyInstanceUID, header.SeriesInstanceUID = headers[0].StudyInstanceUID, headers[0].SeriesInstanceUID
 
 
 def _set_plane(target: Dataset, plane: dict[str, Any], usual: dict[str, Any]) -> None:

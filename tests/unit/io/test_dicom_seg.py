@@ -240,6 +240,18 @@ def test_anonymized_files_lack_tags(tmp_path, verify):
     assert verify(path) == []
 
 
+def test_files_with_a_study_each_come_into_the_first(tmp_path):
+    volume = write_series(tmp_path / "series")
+    for at, file in enumerate(volume.origin.files):
+        made = pydicom.dcmread(file)
+        made.StudyInstanceUID = f"1.2.{at + 1}"
+        made.save_as(file)
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+    assert pydicom.dcmread(path).StudyInstanceUID == "1.2.1"
+
+
 @pytest.mark.parametrize(
     ("charset", "name"), [("ISO_IR 100", "Müller^Jörg"), ("ISO_IR 192", "山田^太郎"), ("ISO_IR 144", "Ли^Ян")]
 )
