@@ -54,7 +54,12 @@ def segment_batch(
     result = inversion(image, progress=progress)
     with torch.no_grad():
         reconstruction, label_logits = network.generator.synthesis(result.w_plus)
-        start = reconstruction if settings.steps == 0 else network.generator.synthesis.image(result.encoder_w_plus)
+        start, start_logits = (
+            (reconstruction, label_logits)
+            if settings.steps == 0
+            else network.generator.synthesis(result.encoder_w_plus)
+        )
+        label_logits = label_logits.lerp(start_logits, settings.encoder_share)
         errors = [(rendered - image).square().flatten(1).mean(dim=1) for rendered in (reconstruction, start)]
     return SegmentedBatch(
         label_logits=label_logits,

@@ -137,7 +137,7 @@ class _Stack:
             if kept:
                 with torch.inference_mode():
                     w_plus = self.network.encoder(image)
-                    self._finish(kept, image, w_plus, is_final=is_final, name="encoder_image_error")
+                    self._finish(kept, image, w_plus, w_plus, is_final=is_final, name="encoder_image_error")
             self._advance(len(indices))
         self.numbers["image_error"].copy_(self.numbers["encoder_image_error"])
 
@@ -155,7 +155,7 @@ class _Stack:
                 result = self.inversion(image, neighbors=self._neighbors(kept) if parity else None)
                 self.w_plus[kept] = result.w_plus.cpu()
                 with torch.inference_mode():
-                    self._finish(kept, image, result.w_plus, is_final=True, name="image_error")
+                    self._finish(kept, image, result.w_plus, result.encoder_w_plus, is_final=True, name="image_error")
                 self._advance(len(batch))
 
     def _load(self, indices: list[int]) -> tuple[Tensor, list[int]]:
@@ -173,8 +173,13 @@ class _Stack:
         at = torch.tensor(indices) + 1
         return torch.stack([around[at - 1], around[at + 1]], dim=1).to(self.device)
 
-    def _finish(self, indices: list[int], image: Tensor, w_plus: Tensor, *, is_final: bool, name: str) -> None:
-        reconstruction, label_logits = self.network.generator.synthesis(w_plus)
+    def _finish(
+        self, indices: list[int], image: Tensor, w_plus: Tensor, encoded: Tensor, *, is_final: bool, name: str
+    ) -> None:
+        synthesis, share = self.network.generator.synthesis, self.inversion.settings.encoder_share
+        reconstruction, label_logits = synthesis(w_plus)
+        if share > 0 and encoded is not w_plus:
+            label_logits = label_logits.lerp(synthesis(encoded)[1], share)
         self.numbers[name][indices] = (reconstruction - image).square().flatten(1).mean(dim=1).cpu()
         foreground = (label_logits.argmax(dim=1) > 0).float().flatten(1).mean(dim=1)
         has_organ = (foreground >= max(self.settings.min_share, 1e-9)).cpu()

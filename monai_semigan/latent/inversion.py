@@ -43,6 +43,8 @@ class InversionSettings:
         neighbor_weight: Weight of the mean squared distance of w_plus to a neighbouring slice's, where there is one.
         cycle_weight: Weight of the mean squared distance of w_plus to the encoding of the rendered image.
         cycle_gradient: Differentiate through that encoding; without it, it is only a target.
+        encoder_share: Share of the encoder's label logits in the result, in [0, 1]; the rest are the refined ones. The
+            two err differently where an image is unlike the training images.
         tolerance: An image is finished when its best loss has not fallen by this share within ``patience`` steps.
         patience: Steps; 0 turns the early stop off.
     """
@@ -58,12 +60,15 @@ class InversionSettings:
     neighbor_weight: float = 0.0
     cycle_weight: float = 0.0
     cycle_gradient: bool = False
+    encoder_share: float = 0.0
     tolerance: float = 0.01
     patience: int = 10
 
     def __post_init__(self) -> None:
         if self.steps < 0 or self.patience < 0:
             raise ConfigError(f"`steps` and `patience` must be >= 0, got {self.steps} and {self.patience}.")
+        if not 0 <= self.encoder_share <= 1:
+            raise ConfigError(f"`encoder_share` must lie in [0, 1], got {self.encoder_share}.")
         if self.learning_rate <= 0:
             raise ConfigError(f"`learning_rate` must be > 0, got {self.learning_rate}.")
 

@@ -32,7 +32,7 @@ WRONG_NETWORKS = [
 ]
 
 WRONG_BLOCKS = [
-    ({"domain": "mri"}, "`domain` must be one of chest_xray, got 'mri'"),
+    ({"domain": "mri"}, "`domain` must be one of chest_xray, dermoscopy, face, abdomen, got 'mri'"),
     ({"domain": ["chest_xray"]}, "`domain` must be one of"),
     ({"network": [64]}, "`network` in .* must be an object, got list"),
     ({"preprocessing": {"image_size": 64}}, "`preprocessing` must have the network's image_size 32, got 64"),

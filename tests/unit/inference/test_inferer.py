@@ -9,6 +9,8 @@ from monai.data.meta_tensor import MetaTensor
 
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.inference.inferer import InversionInferer
+from monai_semigan.inference.segmenter import segment_batch
+from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 
 
@@ -73,3 +75,18 @@ def test_wrong_settings_are_refused() -> None:
         InversionInferer(batch_size=0)
     with pytest.raises(ConfigError, match="`steps` and `patience` must be >= 0"):
         InversionInferer(steps=-1)
+
+
+def test_the_encoder_has_its_share_of_the_label(tiny_network):
+    """With share 1 the label is the encoder's, with 0.5 the mean of both, in logits."""
+    image = torch.rand(2, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    logits = {
+        share: segment_batch(tiny_network, image, InversionSettings(steps=5, encoder_share=share)).label_logits
+        for share in (0.0, 0.5, 1.0)
+    }
+    encoder = segment_batch(tiny_network, image, InversionSettings(steps=0)).label_logits
+    torch.testing.assert_close(logits[1.0], encoder)
+    torch.testing.assert_close(logits[0.5], (logits[0.0] + logits[1.0]) / 2)
+    assert not torch.allclose(logits[0.0], encoder)
+    with pytest.raises(ConfigError, match="encoder_share"):
+        InversionSettings(encoder_share=1.5)
