@@ -30,11 +30,13 @@ METRIC_NAMES = {
     "assd_px": "ASSD (px)",
     "hd95_mm": "HD95 (mm)",
     "assd_mm": "ASSD (mm)",
-    "predicted_ml": "volume (mL)",
-    "reference_ml": "reference (mL)",
-    "difference_ml": "difference (mL)",
+    "predicted_ml": "Vol. (mL)",
+    "reference_ml": "Ref. (mL)",
+    "difference_ml": "Diff. (mL)",
 }
 """How the reports call each of `METRICS`."""
+
+VOLUME_NOTE = "Volumes are the predicted, the reference's, and predicted minus reference. "
 
 COUNT_NAMES = {
     "cases": "cases",
@@ -99,7 +101,9 @@ def _headline(summaries: Sequence[Summary], counts: Mapping[str, int]) -> str:
     distance = _main_distance(summaries)
     num_classes = len({item.class_name for item in summaries} - {OVERALL})
     tiles = [
-        figure(f"{METRIC_NAMES[item.metric]}, {item.class_name}", _number(item.mean, item.metric), note=_interval(item))
+        figure(
+            f"{_headline_name(item.metric)}, {item.class_name}", _number(item.mean, item.metric), note=_interval(item)
+        )
         for item in summaries
         if item.metric in ("dice", distance, "difference_ml")
         and (num_classes <= MAX_HEADLINE_CLASSES or item.class_name == OVERALL)
@@ -111,13 +115,15 @@ def _headline(summaries: Sequence[Summary], counts: Mapping[str, int]) -> str:
     return f'<div class="figures">{"".join(tiles)}</div>'
 
 
+def _headline_name(metric: str) -> str:
+    return "Volume difference (mL)" if metric == "difference_ml" else METRIC_NAMES[metric]
+
+
 def _main_distance(summaries: Sequence[Summary]) -> str:
     """Choose millimetres where all patients with a distance have it in millimetres, else pixels."""
     known = {(item.class_name, item.metric): item.num_patients for item in summaries}
-    pairs = [
-        (known.get((name, "hd95_mm"), 0), number) for (name, metric), number in known.items() if metric == "hd95_px"
-    ]
-    return "hd95_mm" if any(mm for mm, _ in pairs) and all(mm == px for mm, px in pairs) else "hd95_px"
+    pairs = [(known.get((name, "hd95_mm"), 0), known.get((name, "hd95_px"), 0)) for name, _ in known]
+    return "hd95_mm" if any(mm for mm, _ in pairs) and all(mm >= px for mm, px in pairs) else "hd95_px"
 
 
 def _summary_section(summaries: Sequence[Summary]) -> str:
@@ -134,10 +140,11 @@ def _summary_section(summaries: Sequence[Summary]) -> str:
         for item in summaries
     ]
     head = ("class", "metric", "patients", "mean", "95 % from", "to", "median", "sd")
+    has_volumes = any(item.metric in VOLUME_METRICS for item in summaries)
     return (
         "<section><h2>Summary over patients</h2><p>A patient's cases are averaged first, then the patients. The "
         "interval of the mean is a percentile bootstrap over patients; it needs at least two, "
-        "and is rough below about ten.</p>"
+        f"and is rough below about ten. {VOLUME_NOTE if has_volumes else ''}</p>"
         + table(head, rows, numeric_from=2, caption="Summary over patients")
         + "</section>"
     )
@@ -183,7 +190,7 @@ def _plot_section(cases: Sequence[CaseScore], distance: str) -> str:
         distribution_plot(
             by_class("difference_ml"),
             title="Predicted minus reference volume of every case",
-            axis=METRIC_NAMES["difference_ml"],
+            axis=_headline_name("difference_ml"),
         ),
     ]
     drawn = "".join(plots)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -88,6 +89,23 @@ def test_options_reach_the_workflow(folders: Path) -> None:
         ("class 1", 1),
         ("class 2", 2),
     ]
+
+
+def test_volumes_are_scored_by_class(tmp_path: Path) -> None:
+    label = np.zeros((9, 8, 5), dtype=np.uint8)
+    label[2:6, 2:6, 1:4], label[7, 7, 0] = 1, 4
+    for name in ("predictions", "references"):
+        (tmp_path / name).mkdir()
+        nib.save(nib.Nifti1Image(label, np.diag([2.0, 2.0, 5.0, 1.0])), tmp_path / name / "a.nii.gz")
+
+    summary = json.loads(run(tmp_path, "--class", "1", "--class", "2", "--json").stdout)
+
+    assert [(item["class_name"], item["num_both_empty"]) for item in summary["classes"]] == [
+        ("class 1", 0),
+        ("class 2", 1),
+    ]
+    volumes = [item["mean"] for item in summary["summary"] if item["metric"] == "reference_ml"]
+    assert volumes == [pytest.approx(0.96), 0.0] and summary["counts"]["volumes"] == 1
 
 
 def test_undefined_distances_are_said(folders: Path) -> None:

@@ -85,6 +85,30 @@ def test_millimetres_lead_only_where_every_patient_has_them(read_page) -> None:
     assert "HD95 (mm)" in mixed.text  # still in the tables
 
 
+def test_volumes_are_in_millimetres_and_millilitres(read_page) -> None:
+    sizes = {"hd95_px": None, "assd_px": None, "hd95_mm": 6.0, "assd_mm": 1.0}
+    cases = [
+        score("a", predicted_ml=1500.04, reference_ml=1400.0, difference_ml=100.04, **sizes),
+        score(
+            "b",
+            dice=0.7,
+            predicted_ml=0.0,
+            reference_ml=1200.0,
+            difference_ml=-1200.0,
+            **(sizes | {"hd95_mm": None, "assd_mm": None}),
+        ),
+    ]
+    shown = Thumbnail(case="a", dice=0.5, picture=b"\x89PNG", note="axial slice 17 of <36>")
+
+    page = read_page(render(*cases, worst=(shown,)))
+
+    for words in ("HD95 (mm), lung", "Volume difference (mL), lung", "-550.0", "1500.0", "predicted minus reference"):
+        assert words in page.text
+    assert "(px)" not in page.text and "axial slice 17 of <36>" in page.text
+    assert page.count("svg") == 4
+    assert "minus" not in read_page(render(score("a"))).text
+
+
 def test_empty_masks_are_counted_and_named(read_page) -> None:
     gone = {"hd95_px": None, "assd_px": None}
     cases = [

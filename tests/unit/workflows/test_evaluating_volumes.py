@@ -63,7 +63,7 @@ def test_a_shifted_organ_has_millimetres_and_millilitres_by_hand(folders) -> Non
     metrics = {item["metric"] for item in json.loads((folders[2] / "summary.json").read_text())["summary"]}
     assert "difference_ml" in metrics and "hd95_px" not in metrics
     page = (folders[2] / "report.html").read_text()
-    assert "axial slice" in page and "difference (mL)" in page and "HD95 (px)" not in page
+    assert "axial slice" in page and "Diff. (mL)" in page and "HD95 (px)" not in page
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1], [1, 2, 0]])
