@@ -25,6 +25,7 @@ from monai_semigan.training.augment import Augmentation, AugmentSettings, draw_a
 from monai_semigan.training.disturb import DisturbSettings, disturb
 from monai_semigan.training.ema import update_ema
 from monai_semigan.training.teacher import LabelTeacher
+from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 
 __all__ = ["EncoderSettings", "EncoderStep"]
 
@@ -50,6 +51,7 @@ class EncoderSettings:
         ema_half_life_kimg: Half-life of the averaged encoder, thousands of images.
         warp: Geometry applied to real images and their labels, always.
         disturb: Intensity changes of the inputs.
+        other_modality: Changes of the inputs to looks of another modality, applied before ``disturb``; None for none.
     """
 
     learning_rate: float = 1e-3
@@ -72,6 +74,7 @@ class EncoderSettings:
         )
     )
     disturb: DisturbSettings = field(default_factory=DisturbSettings)
+    other_modality: CrossModalitySettings | None = None
 
 
 class EncoderStep:
@@ -123,7 +126,8 @@ class EncoderStep:
         real, target = self._warp(torch.cat([unlabelled, labelled]), target)
         clean = torch.cat([generated, real])  # generated, unlabelled, labelled: (3 N, C, S, S)
         with frozen(self.generator, self.segmenter.d_image):
-            w_plus = self.encoder(disturb(clean, settings.disturb))
+            foreign = cross_modality(clean, settings.other_modality) if settings.other_modality else clean
+            w_plus = self.encoder(disturb(foreign, settings.disturb))
             image, label_logits = self.generator.synthesis(w_plus)
             with torch.no_grad():
                 prepared = self.distance.prepare(clean)

@@ -24,6 +24,7 @@ from monai_semigan.training.augment import AugmentSettings, draw_augmentation
 from monai_semigan.training.disturb import DisturbSettings, disturb
 from monai_semigan.training.pool import EndlessOrder, LabelledPool
 from monai_semigan.training.snapshot import write_tensors
+from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 from monai_semigan.types import PathLike
 
 __all__ = ["TEACHER_NAME", "LabelTeacher", "TeacherSettings", "load_teacher", "save_teacher", "train_teacher"]
@@ -54,6 +55,7 @@ class TeacherSettings:
         weight_decay: Of AdamW.
         warp: Geometry that image and label share.
         disturb: Intensity changes of the images.
+        other_modality: Changes to looks of another modality, applied before ``disturb``; None for none.
     """
 
     features: Sequence[int] = (32, 32, 64, 128, 256, 32)
@@ -78,6 +80,7 @@ class TeacherSettings:
             log2_gamma=0.7, contrast=0.4, brightness=0.25, bias_field=0.4, noise=0.15, patch=0.35
         )
     )
+    other_modality: CrossModalitySettings | None = None
 
     def __post_init__(self) -> None:
         if len(self.features) != LEVELS + 1:
@@ -136,7 +139,10 @@ def train_teacher(
     for step in range(settings.steps):
         indices = order.batch(step * settings.batch_size, settings.batch_size)
         drawn = draw_augmentation(settings.warp, len(indices), settings.warp.probability, device=device)
-        image = disturb(drawn.image(labelled.take(indices, device)).clamp(-1, 1), settings.disturb)
+        image = drawn.image(labelled.take(indices, device)).clamp(-1, 1)
+        if settings.other_modality is not None:
+            image = cross_modality(image, settings.other_modality)
+        image = disturb(image, settings.disturb)
         target = drawn.label(labelled.take_targets(indices, device))
         loss = dice_cross_entropy(teacher.net(image), target).mean()
         optimizer.zero_grad(set_to_none=True)

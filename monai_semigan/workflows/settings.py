@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import torch
 
@@ -30,8 +30,10 @@ def from_mapping(kind: type[T], values: Mapping[str, Any]) -> T:
             f"`{kind.__name__}` must have known keys, got {', '.join(unknown)}. Known are {', '.join(sorted(known))}."
         )
     for key, value in given.items():
-        if isinstance(value, Mapping) and dataclasses.is_dataclass(known[key]):
-            given[key] = from_mapping(known[key], value)
+        # `Settings | None` is one of two
+        inner = next((part for part in (known[key], *get_args(known[key])) if dataclasses.is_dataclass(part)), None)
+        if isinstance(value, Mapping) and isinstance(inner, type):
+            given[key] = from_mapping(inner, value)
     try:
         return kind(**given)
     except TypeError as error:

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from monai_semigan.errors import CheckpointError, ConfigError
+from monai_semigan.training import encoder_step as encoder_step_module
+from monai_semigan.training import teacher as teacher_module
 from monai_semigan.training.disturb import DisturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.pool import LabelledPool
@@ -21,6 +24,8 @@ from monai_semigan.training.teacher import (
     save_teacher,
     train_teacher,
 )
+from monai_semigan.transforms.ct_to_mr import CrossModalitySettings
+from monai_semigan.workflows.settings import from_mapping
 
 CPU = torch.device("cpu")
 SMALL = TeacherSettings(features=(4, 4, 4, 8, 8, 4), steps=2, batch_size=2)
@@ -154,3 +159,32 @@ def test_the_encoder_is_taught_on_unlabelled_images(make_segmenter) -> None:
     stats = step(unlabelled, pool.images, pool.targets, images_seen=0, total_images=100)
     assert stats["loss_teacher"] > 0
     torch.testing.assert_close(teacher.asked, unlabelled)  # a warped flat image is flat: these are the unlabelled ones
+
+
+def test_teacher_and_encoder_see_other_modalities_when_asked(make_segmenter, monkeypatch) -> None:
+    asked = []
+
+    def spied(image: torch.Tensor, settings: CrossModalitySettings) -> torch.Tensor:
+        asked.append((len(image), settings))
+        return image
+
+    other = CrossModalitySettings(probability=1.0)
+    monkeypatch.setattr(teacher_module, "cross_modality", spied)
+    train_teacher(blobs(), replace(SMALL, other_modality=other), device=CPU)
+    assert asked == [(2, other), (2, other)]
+    asked.clear()
+
+    monkeypatch.setattr(encoder_step_module, "cross_modality", spied)
+    pool = blobs(2)
+    for settings in (EncoderSettings(), EncoderSettings(other_modality=other)):
+        EncoderStep(make_segmenter(), settings)(pool.images, pool.images, pool.targets, images_seen=0, total_images=100)
+    assert asked == [(6, other)]
+
+
+def test_settings_from_json_reach_the_nested_ones() -> None:
+    settings = from_mapping(TeacherSettings, {"steps": 3, "other_modality": {"noise": 0.0}, "disturb": {"blur": 0.5}})
+    assert settings.other_modality == CrossModalitySettings(noise=0.0)
+    assert settings.disturb.blur == 0.5
+    assert from_mapping(TeacherSettings, {"other_modality": None}).other_modality is None
+    with pytest.raises(ConfigError, match="CrossModalitySettings"):
+        from_mapping(TeacherSettings, {"other_modality": {"unknown": 1}})
