@@ -68,6 +68,7 @@ def score_set(
     return {
         "images": len(cases),
         "dice_per_image": float(np.mean([case.dice for case in cases])),
+        "iou_per_image": float(np.mean([case.iou for case in cases])),
         "dice_per_patient": summary.mean,
         "interval": [summary.low, summary.high],
         "worst": min(case.dice for case in cases),
@@ -109,7 +110,9 @@ def main() -> None:
             table[f"{name}, {steps} steps"] = row
             low, high = row["interval"]
             print(
-                f"{name:12} {steps:4} steps: Dice {row['dice_per_image']:.4f} per image, {row['dice_per_patient']:.4f} "
+                f"{name:12} {steps:4} steps: Dice {row['dice_per_image']:.4f}, IoU {row['iou_per_image']:.4f} "
+                "per image, "
+                f"Dice {row['dice_per_patient']:.4f} "
                 f"[{low:.4f}, {high:.4f}] per patient, worst {row['worst']:.3f}, image error {row['image_error']:.4f}, "
                 f"{row['seconds']:.1f} s",
                 flush=True,

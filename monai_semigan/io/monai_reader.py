@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""This package's image reader for MONAI's ``LoadImage``: rows before columns, metadata without patient data."""
+"""This package's image readers for MONAI's ``LoadImage``: rows before columns, metadata without patient data."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from monai.data.image_reader import ImageReader
 
-from monai_semigan.io.image_file import SourceImage, read_image, require_grey
+from monai_semigan.io.image_file import SourceImage, read_image, require_color, require_grey
 
-__all__ = ["GreyImageReader"]
+__all__ = ["ColorImageReader", "GreyImageReader"]
 
 
 class GreyImageReader(ImageReader):
@@ -44,4 +44,35 @@ class GreyImageReader(ImageReader):
             "spacing_mm": source.spacing_mm,
             "spatial_shape": np.asarray(source.pixels.shape),
             "original_channel_dim": "no_channel",
+        }
+
+
+class ColorImageReader(ImageReader):
+    """Read PNG, JPEG, TIFF and single-frame DICOM as color images ``(H, W, 3)``.
+
+    The metadata are ``filename_or_obj``, ``spacing_mm`` and ``spatial_shape``.
+    """
+
+    def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:
+        """Accept any name: the content decides."""
+        return True
+
+    def read(self, data: Sequence[str | Path] | str | Path, **_: Any) -> list[SourceImage]:
+        """Read one file or several.
+
+        Raises:
+            InputError: A file cannot be read as a single color image.
+        """
+        paths = [data] if isinstance(data, (str, Path)) else data
+        return [require_color(read_image(path)) for path in paths]
+
+    def get_data(self, img: Sequence[SourceImage]) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return pixels and metadata of the first image."""
+        source = img[0]
+        # The values keep their type: the chain tells 8 from 16 bits by it.
+        return source.pixels, {
+            "filename_or_obj": str(source.path),
+            "spacing_mm": source.spacing_mm,
+            "spatial_shape": np.asarray(source.pixels.shape[:2]),
+            "original_channel_dim": -1,
         }

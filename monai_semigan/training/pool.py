@@ -10,7 +10,7 @@ from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
 
-__all__ = ["EndlessOrder", "ImagePool", "LabelledPool"]
+__all__ = ["EndlessOrder", "ImagePool", "LabelledPool", "with_symmetries"]
 
 
 class EndlessOrder:
@@ -75,3 +75,12 @@ class LabelledPool(ImagePool):
     def take_targets(self, indices: Tensor, device: torch.device) -> Tensor:
         """Return labels as float32, ``(N, K, S, S)``, on ``device``."""
         return self.targets[indices].to(device, torch.float32)
+
+
+def with_symmetries(x: Tensor) -> Tensor:
+    """Add mirror images and quarter turns: ``(M, C, S, S)`` to ``(8 M, C, S, S)``, images and label maps alike.
+
+    For what has no upright position and no side, such as skin. Never for a chest.
+    """
+    mirrored = [x, x.flip(3), x.flip(2), x.flip(2, 3)]
+    return torch.cat(mirrored + [part.transpose(2, 3) for part in mirrored])

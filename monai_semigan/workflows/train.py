@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from monai_semigan.errors import CheckpointError, ConfigError, InputError
-from monai_semigan.inference.bundle import open_bundle
+from monai_semigan.inference.bundle import IMAGE_DOMAINS, VOLUME_DOMAINS, open_bundle
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
-from monai_semigan.io.image_file import read_image
+from monai_semigan.io.image_file import read_image, require_color, require_grey
 from monai_semigan.io.label_file import read_label
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
@@ -27,11 +27,10 @@ from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_trainer import EncoderTrainer
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_trainer import GanTrainer
-from monai_semigan.training.pool import ImagePool, LabelledPool
+from monai_semigan.training.pool import ImagePool, LabelledPool, with_symmetries
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, load_teacher
 from monai_semigan.training.trainer import RunSettings
-from monai_semigan.transforms.presets import ChestXrayPreset
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.workflows.settings import choose_device, from_mapping
 
@@ -44,6 +43,8 @@ def gan_trainer(
     preprocessing: Mapping[str, Any],
     datalist: PathLike,
     run_dir: PathLike,
+    domain: str = "chest_xray",
+    symmetries: bool = False,
     pair_critic: Mapping[str, Any] | None = None,
     gan: Mapping[str, Any] | None = None,
     augment_image: Mapping[str, Any] | None = None,
@@ -60,9 +61,11 @@ def gan_trainer(
 
     Args:
         network: Arguments of `SemiGanSegmenter`.
-        preprocessing: Arguments of `ChestXrayPreset`.
+        preprocessing: Arguments of the domain's preset.
         datalist: JSON data list; its labelled and unlabelled entries are used.
         run_dir: The run folder.
+        domain: As in a bundle's metadata; of a domain of volumes, slices of its first modality are used (CT).
+        symmetries: Also use mirror images and quarter turns of every training image.
         pair_critic: ``num_scales`` and ``base_channels`` of `MultiscaleDiscriminator`.
         gan: Fields of `GanSettings`.
         augment_image: Fields of `AugmentSettings` for D_r.
@@ -81,7 +84,7 @@ def gan_trainer(
     """
     chosen, settings = choose_device(device), from_mapping(RunSettings, run or {})
     data = load_datalist(datalist)
-    preset = from_mapping(ChestXrayPreset, preprocessing)
+    preset = from_mapping(_preset_type(domain), preprocessing)
     torch.manual_seed(settings.seed)  # the networks' first weights
     segmenter = SemiGanSegmenter(**_without_remarks(network)).to(chosen)
     d_pair = MultiscaleDiscriminator(
@@ -104,8 +107,8 @@ def gan_trainer(
     )
     return GanTrainer(
         step,
-        unlabelled=_image_pool(data.unlabelled, preset),
-        labelled=_labelled_pool(data, data.labelled, preset, segmenter.generator.synthesis.num_classes),
+        unlabelled=_image_pool(data.unlabelled, preset, symmetries),
+        labelled=_labelled_pool(data, data.labelled, preset, segmenter.generator.synthesis.num_classes, symmetries),
         run_dir=run_dir,
         settings=settings,
         teacher=None if teacher is None else from_mapping(TeacherSettings, teacher),
@@ -115,6 +118,7 @@ def gan_trainer(
             "preprocessing": asdict(preset),
             "augment": {"image": asdict(settings_image), "pair": asdict(settings_pair)},
             "disturb_pair": asdict(step.disturb_pair) if step.disturb_pair else None,
+            "symmetries": symmetries,
             "bfloat16": bfloat16,
             "data_digest": data.digest(),
         },
@@ -130,6 +134,8 @@ def encoder_trainer(
     datalist: PathLike,
     gan_run: PathLike,
     run_dir: PathLike,
+    domain: str = "chest_xray",
+    symmetries: bool = False,
     encoder: Mapping[str, Any] | None = None,
     perceptual: Mapping[str, Any] | None = None,
     run: Mapping[str, Any] | None = None,
@@ -141,10 +147,12 @@ def encoder_trainer(
 
     Args:
         network: Arguments of `SemiGanSegmenter`, as in the GAN's run.
-        preprocessing: Arguments of `ChestXrayPreset`.
+        preprocessing: Arguments of the domain's preset.
         datalist: JSON data list; its labelled, unlabelled and validation entries are used.
         gan_run: The GAN's run folder or one of its snapshots; its teacher, if it has one, teaches the encoder too.
         run_dir: The run folder.
+        domain: As in the GAN's run, like ``symmetries``.
+        symmetries: Also use mirror images and quarter turns of every training image.
         encoder: Fields of `EncoderSettings`.
         perceptual: ``network_type`` and ``pretrained_path`` of MONAI's perceptual loss; None for the image critic's
             features.
@@ -160,7 +168,7 @@ def encoder_trainer(
     """
     chosen, settings = choose_device(device), from_mapping(RunSettings, run or {})
     data = load_datalist(datalist)
-    preset = from_mapping(ChestXrayPreset, preprocessing)
+    preset = from_mapping(_preset_type(domain), preprocessing)
     torch.manual_seed(settings.seed)
     segmenter = SemiGanSegmenter(**_without_remarks(network)).to(chosen)
     snapshot = Path(gan_run) if Path(gan_run).is_file() else latest_snapshot(gan_run)
@@ -179,8 +187,8 @@ def encoder_trainer(
         raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
     return EncoderTrainer(
         step,
-        unlabelled=_image_pool(data.unlabelled, preset),
-        labelled=_labelled_pool(data, data.labelled, preset, num_classes),
+        unlabelled=_image_pool(data.unlabelled, preset, symmetries),
+        labelled=_labelled_pool(data, data.labelled, preset, num_classes, symmetries),
         validation=_labelled_pool(data, data.validation, preset, num_classes),
         run_dir=run_dir,
         settings=settings,
@@ -188,6 +196,7 @@ def encoder_trainer(
             "network": dict(network),
             "preprocessing": asdict(preset),
             "gan_snapshot": snapshot.name,
+            "symmetries": symmetries,
             "has_teacher": step.teacher is not None,
             "data_digest": data.digest(),
         },
@@ -261,15 +270,22 @@ def _load_gan(segmenter: SemiGanSegmenter, snapshot: Path) -> None:
         raise CheckpointError(f"`{snapshot}` must fit the network's settings: {error}.") from error
 
 
-def _image_pool(entries: tuple[Entry, ...], preset: ChestXrayPreset) -> ImagePool:
+def _preset_type(domain: str) -> type[Any]:
+    kinds = {**IMAGE_DOMAINS, **{name: next(iter(chains.values())) for name, chains in VOLUME_DOMAINS.items()}}
+    if domain not in kinds:
+        raise ConfigError(f"`domain` must be one of {', '.join(kinds)}, got {domain!r}.")
+    return kinds[domain]
+
+
+def _image_pool(entries: tuple[Entry, ...], preset: Any, symmetries: bool) -> ImagePool:
     if not entries:
         raise ConfigError("The data list must have unlabelled images, got none.")
-    images = np.stack([_prepare(entry, preset)[0] for entry in entries])
-    return ImagePool(torch.from_numpy(images).half())
+    images = torch.from_numpy(np.stack([_prepare(entry, preset)[0] for entry in entries])).half()
+    return ImagePool(with_symmetries(images) if symmetries else images)
 
 
 def _labelled_pool(
-    data: Datalist, entries: tuple[Entry, ...], preset: ChestXrayPreset, num_classes: int
+    data: Datalist, entries: tuple[Entry, ...], preset: Any, num_classes: int, symmetries: bool = False
 ) -> LabelledPool:
     if not entries:
         raise ConfigError("The data list must have labelled images, got none.")
@@ -285,11 +301,12 @@ def _labelled_pool(
             )
         images.append(image)
         targets.append(preset.prepare_label(label, geometry, num_classes))
-    return LabelledPool(torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets)))
+    pair = torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets))
+    return LabelledPool(*(with_symmetries(part) if symmetries else part for part in pair))
 
 
-def _prepare(entry: Entry, preset: ChestXrayPreset) -> tuple[np.ndarray, Any]:
-    source = read_image(entry.image)
+def _prepare(entry: Entry, preset: Any) -> tuple[np.ndarray, Any]:
+    source = (require_grey if preset.channels == 1 else require_color)(read_image(entry.image))
     return preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from monai_semigan.errors import ConfigError, ShapeError
-from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
+from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool, with_symmetries
 
 CPU = torch.device("cpu")
 
@@ -90,3 +90,14 @@ def test_images_and_labels_that_do_not_fit_are_refused(images, targets, name):
 
 def test_an_image_pool_needs_no_labels():
     assert len(ImagePool(torch.zeros(5, 1, 4, 4))) == 5
+
+
+def test_symmetries_are_the_eight_of_a_square_and_labels_follow() -> None:
+    image = torch.arange(18.0).reshape(2, 1, 3, 3)
+    label = torch.cat([1 - image, image], dim=1)
+    eight, labels = with_symmetries(image), with_symmetries(label)
+    assert eight.shape == (16, 1, 3, 3)
+    assert len({tuple(part.flatten().tolist()) for part in eight}) == 16, "all differ"
+    torch.testing.assert_close(labels[:, 1:], eight)
+    turned = image.rot90(1, (2, 3))
+    assert any(torch.equal(eight[2 * at : 2 * at + 2], turned) for at in range(8))
