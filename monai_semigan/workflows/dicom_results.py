@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from monai_semigan import __version__
-from monai_semigan.errors import ConfigError
+from monai_semigan.errors import ConfigError, OutputError
+from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.inference.bundle import Bundle
 from monai_semigan.io.dicom_preview import write_dicom_preview
 from monai_semigan.io.dicom_result import AlgorithmInfo
 from monai_semigan.io.dicom_seg import EmptyRule, SegKind, write_dicom_seg, write_dicom_seg_2d
+from monai_semigan.io.dicom_source import place_frames
 from monai_semigan.io.terminology import Terminology
 from monai_semigan.io.volume import DicomOrigin, SourceVolume
 from monai_semigan.types import PathLike
@@ -60,8 +62,8 @@ class DicomOptions:
 
 def volume_results(
     label: np.ndarray, volume: SourceVolume, bundle: Bundle, options: DicomOptions, picture: np.ndarray
-) -> Writers:
-    """Return the writers for a volume; none unless it is from DICOM.
+) -> tuple[Writers, list[str]]:
+    """Return the writers for a volume, and remarks on what is not written; nothing unless it is from DICOM.
 
     Args:
         label: Class ids on the volume's grid.
@@ -71,16 +73,17 @@ def volume_results(
         picture: The montage, ``(H, W, 3)`` uint8.
     """
     if not isinstance(volume.origin, DicomOrigin):
-        return {}
+        return {}, []
     writers: Writers = {}
-    if options.seg:
+    remarks = _why_no_seg(volume.origin, volume.grid) if options.seg else []
+    if options.seg and not remarks:
         writers["seg.dcm"] = partial(write_dicom_seg, label=label, volume=volume, **_seg_settings(bundle, options))
     if options.preview:
         algorithm = _algorithm(bundle)
         writers["preview.dcm"] = partial(
             write_dicom_preview, picture=picture, source=volume.origin.files[0], algorithm=algorithm
         )
-    return writers
+    return writers, remarks
 
 
 def image_results(
@@ -94,6 +97,17 @@ def image_results(
         algorithm = _algorithm(bundle)
         writers["preview.dcm"] = partial(write_dicom_preview, picture=picture, source=source, algorithm=algorithm)
     return writers
+
+
+def _why_no_seg(origin: DicomOrigin, grid: VoxelGrid) -> list[str]:
+    """A repaired series may have slices that are no frames of it: the label map is written all the same."""
+    if not origin.is_repaired:
+        return []
+    try:
+        place_frames(origin.files, grid, is_repaired=True)
+    except OutputError as error:
+        return [f"No DICOM SEG was written: {error}"]
+    return []
 
 
 def _seg_settings(bundle: Bundle, options: DicomOptions) -> dict[str, Any]:

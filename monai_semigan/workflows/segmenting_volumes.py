@@ -218,9 +218,10 @@ class _Run:
         if result.probability is not None:
             probability = result.probability.astype(np.float32) / PROBABILITY_LEVELS
             content["probability.nii.gz"] = partial(write_nifti_probability, probability=probability, volume=volume)
-        content |= volume_results(label, volume, self.bundle, options.dicom, np.asarray(picture))
+        written, remarks = volume_results(label, volume, self.bundle, options.dicom, np.asarray(picture))
+        content |= written
         seconds["label and pictures"] = time.perf_counter() - started - seconds["network"]
-        content["case.json"] = self._numbers(result, label, seconds)
+        content["case.json"] = self._numbers(result, label, seconds, remarks)
         return content
 
     def _picture(self, label: np.ndarray) -> Image.Image:
@@ -248,7 +249,9 @@ class _Run:
                 "Raise --max-memory, lower --batch-size, or crop the volume."
             )
 
-    def _numbers(self, result: VolumeResult, label: np.ndarray, seconds: dict[str, float]) -> dict[str, Any]:
+    def _numbers(
+        self, result: VolumeResult, label: np.ndarray, seconds: dict[str, float], remarks: list[str]
+    ) -> dict[str, Any]:
         case, bundle, slices, grid = self.case, self.bundle, result.slices, self.case.volume.grid
         series = case.candidate.series
         names = bundle.class_names[1:]
@@ -285,7 +288,7 @@ class _Run:
             "image_error": errors[0],
             "encoder_image_error": errors[1],
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
-            "warnings": [*case.volume.warnings, *_warnings(volumes, errors[1], bundle)],
+            "warnings": [*case.volume.warnings, *remarks, *_warnings(volumes, errors[1], bundle)],
         }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import phantoms
+import pydicom
 import pytest
 import SimpleITK
 from click.testing import CliRunner
@@ -186,3 +187,30 @@ def test_a_full_disk_leaves_no_half_case(volume_bundle: Path, tmp_path: Path, mo
     assert "No space left" in str(result.exception)
     assert not list((tmp_path / "out").iterdir())
     shutil.rmtree(tmp_path / "out")
+
+
+@pytest.mark.parametrize(("fault", "option"), [("gap", "--fill-missing"), ("tilt", "--tilt=resample")])
+def test_a_repaired_series_is_segmented_and_says_so(
+    fault: str, option: str, volume_bundle: Path, tmp_path: Path
+) -> None:
+    """Refused as it is; with the repair there is a label, and a SEG only where its slices are the series' frames."""
+    drawn = phantoms.phantom()
+    files = phantoms.write_series(tmp_path / "ct", drawn, "CT")
+    if fault == "gap":
+        files[5].unlink()
+    else:
+        for number, file in enumerate(files):
+            dataset = pydicom.dcmread(file)
+            dataset.ImagePositionPatient[1] += 2.0 * number
+            dataset.save_as(file)
+    arguments = ("segment", tmp_path / "ct", "-b", volume_bundle, "-o", tmp_path / "out", "--steps", 0, "--json")
+    refused = run(*arguments)
+    assert refused.return_value == 3, refused.output
+    repaired = run(*arguments, option)
+    assert repaired.exception is None, repaired.output
+    assert repaired.return_value == 0
+    (case,) = json.loads(repaired.stdout)["cases"]
+    folder = tmp_path / "out" / case["case"]
+    assert (folder / "label.nii.gz").exists()
+    assert (folder / "seg.dcm").exists() == (fault == "gap")
+    assert any("No DICOM SEG" in warning for warning in case["warnings"]) == (fault == "tilt")
