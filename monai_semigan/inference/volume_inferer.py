@@ -18,6 +18,7 @@ from monai_semigan.inference.slicewise import SlicewiseSettings
 from monai_semigan.inference.volume import segment_volume
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.transforms.ct_window import check_hu
 from monai_semigan.transforms.modality import guess_modality
 from monai_semigan.transforms.slice_presets import ModalityPresets
 
@@ -74,19 +75,22 @@ class VolumeInferer(Inferer):
 
         Raises:
             CheckpointError: The network has no trained weights.
-            InputError: The modality is none of the bundle's, or the volume shows nothing.
+            InputError: The modality is none of the bundle's, CT values cannot be HU, or the volume shows nothing.
         """
         check_shape("inputs", inputs.shape, "1 1 I J K")
         meta = inputs.meta if isinstance(inputs, MetaTensor) else {}
         affine = np.asarray(inputs.affine, dtype=np.float64) if isinstance(inputs, MetaTensor) else np.eye(4)
         voxels = inputs.detach().as_subclass(Tensor)[0, 0].cpu().numpy()
         modality = self._modality(meta.get("modality"), voxels)
+        preset = self.presets[modality]
+        if modality == "CT":
+            check_hu(voxels)
         shape = (int(voxels.shape[0]), int(voxels.shape[1]), int(voxels.shape[2]))
         result = segment_volume(
             voxels,
             VoxelGrid(shape, affine.reshape(-1, 4, 4)[0]),
             network,
-            self.presets[modality],
+            preset,
             inversion=self.inversion[modality],
             slicewise=self.slicewise,
         )
