@@ -257,7 +257,9 @@ class _Run:
         names = bundle.class_names[1:]
         volumes = dict(zip(names, class_volumes_ml(label, grid, len(names) + 1)[1:], strict=True))
         whole_ml = grid.voxel_volume_ml * label.size
-        errors = [_mean(error[slices.has_organ]) for error in (slices.image_error, slices.encoder_image_error)]
+        # Without any organ, all slices say whether the volume is one that the bundle was made for.
+        counted = slices.has_organ if slices.has_organ.any() else ~slices.is_empty
+        errors = [_mean(error[counted]) for error in (slices.image_error, slices.encoder_image_error)]
         return {
             "schema": CASE_SCHEMA,
             "case": case.name,
