@@ -29,11 +29,11 @@ PROBABILITY_LEVELS = 255
 """Probabilities are kept as whole numbers from 0 to this: a fourth of float32's memory, finer than anyone reads."""
 
 BASE_GIB = 0.6
-"""Interpreter, libraries and a network of usual size, measured."""
+"""Allowance for interpreter, libraries and a network of usual size; not fitted."""
 
 SLICE_FLOATS = 40
 """Float32 values that a slice in work needs at once, per pixel of the network's square and channel of its finest layer:
-activations, and with inversion their gradients; measured on 64 and 128 pixels."""
+activations, and with inversion their gradients. An allowance, not fitted."""
 
 
 class _PreparedSlices:
@@ -131,7 +131,9 @@ def segment_volume(
 def peak_memory_gib(
     shape: tuple[int, int, int], itemsize: int, network: SemiGanSegmenter, slicewise: SlicewiseSettings
 ) -> float:
-    """Estimate the peak of the process's memory for a volume, GiB: known before anything large is allocated.
+    """Estimate roughly the peak of the process's memory for a volume, GiB.
+
+    A correction of the bias field, probabilities as float32 and the search for pieces are not counted.
 
     Args:
         shape: Of the volume.
