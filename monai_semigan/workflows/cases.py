@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from monai_semigan.errors import GeometryError, InputError, OutputError
+from monai_semigan.atomic import replacing_folder
+from monai_semigan.errors import GeometryError, InputError
 from monai_semigan.report.files import write_bytes, write_json
 from monai_semigan.report.segmentation_report import FailureReport
 from monai_semigan.types import Progress
@@ -117,27 +115,14 @@ def write_case(target: Path, content: Mapping[str, bytes | dict[str, Any] | Writ
     Raises:
         OutputError: It cannot be written; nothing of it is left.
     """
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir()
+    with replacing_folder(target) as folder:
         for name, value in content.items():
             if callable(value):
-                value(temporary / name)
+                value(folder / name)
             elif isinstance(value, bytes):
-                write_bytes(temporary / name, value)
+                write_bytes(folder / name, value)
             else:
-                write_json(temporary / name, value)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.replace(target)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            shutil.rmtree(temporary)
-        if isinstance(error, OSError) and not isinstance(error, OutputError):
-            raise OutputError(
-                f"`{target}` could not be written: {error.strerror}. Free some space or choose another folder."
-            ) from error
-        raise
+                write_json(folder / name, value)
 
 
 def _source_digest(target: Path) -> str | None:
