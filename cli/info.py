@@ -48,7 +48,11 @@ def _describe(name: str) -> dict[str, str]:
         bundle = open_bundle(name)
     except SemiGanError as error:
         return {"state": f"unusable: {error}"}
-    state = "ready" if bundle.weights_file.is_file() else "without weights: train it first"
+    state = "ready"
+    if bundle.weights_file is None:
+        state = "no weights yet: train it first"
+    elif not bundle.weights_file.is_file():
+        state = "its weight file is missing: copy the complete bundle"
     return {"version": bundle.version, "state": state, "digest": bundle.digest}
 
 

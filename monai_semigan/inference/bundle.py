@@ -15,7 +15,7 @@ complete. What may be left out: ``components``, which cleans the label map; ``co
      "weights": {"file": "models/model.pt", "sha256": "..."}}
 
 A bundle for volumes has a chain for each modality that it accepts, ``"preprocessing": {"CT": {...}, "MR": {...}}`` and
-``"inversion"`` likewise.
+``"inversion"`` likewise. ``"weights": null`` says that there are none yet: such a bundle is for training.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from monai_semigan.transforms.presets import ChestXrayPreset, DermoscopyPreset, 
 from monai_semigan.transforms.slice_presets import SLICE_PRESETS
 from monai_semigan.types import PathLike
 
-__all__ = ["Bundle", "Chain", "load_network", "open_bundle"]
+__all__ = ["IMAGE_DOMAINS", "VOLUME_DOMAINS", "Bundle", "Chain", "load_network", "open_bundle"]
 
 FORMAT = "semigan-bundle-1"
 KEYS = frozenset(
@@ -111,8 +111,8 @@ class Bundle:
         components: Which pieces of a class stay in a label map, and which holes are filled; none if not given.
         max_image_error: Mean squared error of the encoder's reconstruction above which an image is unlike those that
             the bundle was made for; chosen on validation images.
-        weights_file: The weights, inside the bundle.
-        weights_sha256: What their digest must be.
+        weights_file: The weights, inside the bundle; None if it has none yet, and can only be trained.
+        weights_sha256: What their digest must be; None likewise.
     """
 
     root: Path
@@ -126,8 +126,8 @@ class Bundle:
     segments: tuple[SegmentInfo, ...]
     components: ComponentRules
     max_image_error: float
-    weights_file: Path
-    weights_sha256: str
+    weights_file: Path | None
+    weights_sha256: str | None
 
     @property
     def takes_volumes(self) -> bool:
@@ -158,7 +158,7 @@ class Bundle:
     def digest(self) -> str:
         """SHA-256 over the description and the weights: names what made a result."""
         metadata = (self.root / "configs" / "metadata.json").read_bytes()
-        return hashlib.sha256(metadata + self.weights_sha256.encode()).hexdigest()
+        return hashlib.sha256(metadata + (self.weights_sha256 or "").encode()).hexdigest()
 
 
 def open_bundle(name_or_path: PathLike) -> Bundle:
@@ -202,6 +202,11 @@ def load_network(bundle: Bundle, *, device: torch.device) -> SemiGanSegmenter:
         BundleError: The weights are missing, or are not those that the bundle was made with.
         CheckpointError: They carry code or do not fit.
     """
+    if bundle.weights_file is None:
+        raise BundleError(
+            f"`bundle` must have weights, but `{bundle.name}` has none yet. Train them: semigan train gan, "
+            "semigan train encoder, semigan pack."
+        )
     name = f"`{bundle.weights_file.relative_to(bundle.root)}` of the bundle `{bundle.root.name}`"
     if not bundle.weights_file.is_file():
         raise BundleError(f"{name} must hold the weights, but is missing. Train them, or copy the complete bundle.")
@@ -248,7 +253,7 @@ def _check_metadata(metadata: dict[str, Any], path: Path) -> None:
     domains = [*IMAGE_DOMAINS, *VOLUME_DOMAINS]
     if not isinstance(block["domain"], str) or block["domain"] not in domains:
         raise BundleError(f"`domain` must be one of {', '.join(domains)}, got {block['domain']!r}.")
-    for key in ("network", "preprocessing", "inversion", "weights"):
+    for key in ("network", "preprocessing", "inversion"):
         _object(block[key], f"{key}` in `{path}")
     for value in (metadata.get("version"), metadata.get("name", "a name")):
         if not isinstance(value, str) or not value.isprintable():
@@ -360,7 +365,10 @@ def _is_color(color: Any) -> bool:
     return isinstance(color, list) and len(color) == 3 and all(type(v) is int and 0 <= v <= 255 for v in color)
 
 
-def _weights(root: Path, block: dict[str, Any]) -> tuple[Path, str]:
+def _weights(root: Path, block: Any) -> tuple[Path, str] | tuple[None, None]:
+    if block is None:
+        return None, None
+    block = _object(block, "weights")
     name, sha256 = block.get("file"), block.get("sha256")
     if not isinstance(name, str) or not isinstance(sha256, str) or not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise BundleError('`weights` must have a "file" and its "sha256" of 64 hexadecimal digits.')

@@ -10,14 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from monai_semigan.errors import CheckpointError, ConfigError, InputError
-from monai_semigan.inference.bundle import IMAGE_DOMAINS, VOLUME_DOMAINS, open_bundle
-from monai_semigan.io.datalist import Datalist, Entry, load_datalist
-from monai_semigan.io.image_file import read_image, require_color, require_grey
-from monai_semigan.io.label_file import read_label
+from monai_semigan.errors import CheckpointError, ConfigError
+from monai_semigan.inference.bundle import open_bundle
+from monai_semigan.io.datalist import load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -27,12 +24,12 @@ from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_trainer import EncoderTrainer
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_trainer import GanTrainer
-from monai_semigan.training.pool import ImagePool, LabelledPool, with_symmetries
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, load_teacher
 from monai_semigan.training.trainer import RunSettings
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.workflows.settings import choose_device, from_mapping
+from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
 
 __all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan"]
 
@@ -61,10 +58,10 @@ def gan_trainer(
 
     Args:
         network: Arguments of `SemiGanSegmenter`.
-        preprocessing: Arguments of the domain's preset.
+        preprocessing: Fields of the domain's preset; of a domain of volumes by modality, one: ``{"CT": {...}}``.
         datalist: JSON data list; its labelled and unlabelled entries are used.
         run_dir: The run folder.
-        domain: As in a bundle's metadata; of a domain of volumes, slices of its first modality are used (CT).
+        domain: As in a bundle's metadata; it decides the preset.
         symmetries: Also use mirror images and quarter turns of every training image.
         pair_critic: ``num_scales`` and ``base_channels`` of `MultiscaleDiscriminator`.
         gan: Fields of `GanSettings`.
@@ -84,7 +81,7 @@ def gan_trainer(
     """
     chosen, settings = choose_device(device), from_mapping(RunSettings, run or {})
     data = load_datalist(datalist)
-    preset = from_mapping(_preset_type(domain), preprocessing)
+    preset = training_preset(domain, preprocessing, network)
     torch.manual_seed(settings.seed)  # the networks' first weights
     segmenter = SemiGanSegmenter(**_without_remarks(network)).to(chosen)
     d_pair = MultiscaleDiscriminator(
@@ -107,8 +104,8 @@ def gan_trainer(
     )
     return GanTrainer(
         step,
-        unlabelled=_image_pool(data.unlabelled, preset, symmetries),
-        labelled=_labelled_pool(data, data.labelled, preset, segmenter.generator.synthesis.num_classes, symmetries),
+        unlabelled=image_pool(data.unlabelled, preset, symmetries),
+        labelled=labelled_pool(data, data.labelled, preset, segmenter.generator.synthesis.num_classes, symmetries),
         run_dir=run_dir,
         settings=settings,
         teacher=None if teacher is None else from_mapping(TeacherSettings, teacher),
@@ -147,7 +144,7 @@ def encoder_trainer(
 
     Args:
         network: Arguments of `SemiGanSegmenter`, as in the GAN's run.
-        preprocessing: Arguments of the domain's preset.
+        preprocessing: Fields of the domain's preset; of a domain of volumes by modality, one: ``{"CT": {...}}``.
         datalist: JSON data list; its labelled, unlabelled and validation entries are used.
         gan_run: The GAN's run folder or one of its snapshots; its teacher, if it has one, teaches the encoder too.
         run_dir: The run folder.
@@ -168,7 +165,7 @@ def encoder_trainer(
     """
     chosen, settings = choose_device(device), from_mapping(RunSettings, run or {})
     data = load_datalist(datalist)
-    preset = from_mapping(_preset_type(domain), preprocessing)
+    preset = training_preset(domain, preprocessing, network)
     torch.manual_seed(settings.seed)
     segmenter = SemiGanSegmenter(**_without_remarks(network)).to(chosen)
     snapshot = Path(gan_run) if Path(gan_run).is_file() else latest_snapshot(gan_run)
@@ -187,9 +184,9 @@ def encoder_trainer(
         raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
     return EncoderTrainer(
         step,
-        unlabelled=_image_pool(data.unlabelled, preset, symmetries),
-        labelled=_labelled_pool(data, data.labelled, preset, num_classes, symmetries),
-        validation=_labelled_pool(data, data.validation, preset, num_classes),
+        unlabelled=image_pool(data.unlabelled, preset, symmetries),
+        labelled=labelled_pool(data, data.labelled, preset, num_classes, symmetries),
+        validation=labelled_pool(data, data.validation, preset, num_classes),
         run_dir=run_dir,
         settings=settings,
         config={
@@ -268,46 +265,6 @@ def _load_gan(segmenter: SemiGanSegmenter, snapshot: Path) -> None:
         segmenter.d_image.load_state_dict(networks["d_image"])
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"`{snapshot}` must fit the network's settings: {error}.") from error
-
-
-def _preset_type(domain: str) -> type[Any]:
-    kinds = {**IMAGE_DOMAINS, **{name: next(iter(chains.values())) for name, chains in VOLUME_DOMAINS.items()}}
-    if domain not in kinds:
-        raise ConfigError(f"`domain` must be one of {', '.join(kinds)}, got {domain!r}.")
-    return kinds[domain]
-
-
-def _image_pool(entries: tuple[Entry, ...], preset: Any, symmetries: bool) -> ImagePool:
-    if not entries:
-        raise ConfigError("The data list must have unlabelled images, got none.")
-    images = torch.from_numpy(np.stack([_prepare(entry, preset)[0] for entry in entries])).half()
-    return ImagePool(with_symmetries(images) if symmetries else images)
-
-
-def _labelled_pool(
-    data: Datalist, entries: tuple[Entry, ...], preset: Any, num_classes: int, symmetries: bool = False
-) -> LabelledPool:
-    if not entries:
-        raise ConfigError("The data list must have labelled images, got none.")
-    images, targets = [], []
-    for entry in entries:
-        image, geometry = _prepare(entry, preset)
-        if entry.label is None:
-            raise ConfigError(f"`{entry.image.name}` must have a label.")
-        label = read_label(entry.label, num_classes=num_classes, binary=data.is_binary)
-        if label.shape != geometry.source_shape:
-            raise InputError(
-                f"`{entry.label.name}` must have its image's size {geometry.source_shape}, got {label.shape}."
-            )
-        images.append(image)
-        targets.append(preset.prepare_label(label, geometry, num_classes))
-    pair = torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets))
-    return LabelledPool(*(with_symmetries(part) if symmetries else part for part in pair))
-
-
-def _prepare(entry: Entry, preset: Any) -> tuple[np.ndarray, Any]:
-    source = (require_grey if preset.channels == 1 else require_color)(read_image(entry.image))
-    return preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)
 
 
 def _without_remarks(values: Mapping[str, Any]) -> dict[str, Any]:
