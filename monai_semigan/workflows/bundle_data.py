@@ -24,8 +24,8 @@ def image_datalist(folder: str) -> list[dict[str, str]]:
 def volume_datalist(folder: str) -> list[dict[str, str]]:
     """List the volumes of a file or folder as MONAI data entries, ``[{"image": path, "case": name}]``.
 
-    A path is a NIfTI, MHA or NRRD file, a multi-frame DICOM file, or the folder of a DICOM series. MONAI hands paths on,
-    not series: a series needs its own folder here, unlike in ``semigan segment``.
+    A path is a NIfTI, MHA or NRRD file, a multi-frame DICOM file, or the folder of a DICOM series. MONAI's pipelines
+    hand on paths: a series needs its own folder here, unlike in ``semigan segment``.
 
     Raises:
         InputError: There is none, or a series shares its folder with other volumes.

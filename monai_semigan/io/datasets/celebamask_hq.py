@@ -28,29 +28,29 @@ from monai_semigan.io.label_file import write_label
 __all__ = ["CLASS_NAMES", "collect"]
 
 NUM_IMAGES, PER_FOLDER = 30_000, 2_000
-CLASS_NAMES = ("background", "skin", "eyebrow", "eye", "ear", "nose", "mouth", "hair")
+CLASS_NAMES = ("background", "skin", "eyes", "eyebrows", "nose", "mouth", "hair", "ears")
 PARTS = {
     "skin": "skin",
     "nose": "nose",
-    "eye_g": "eye",
-    "l_eye": "eye",
-    "r_eye": "eye",
-    "l_brow": "eyebrow",
-    "r_brow": "eyebrow",
-    "l_ear": "ear",
-    "r_ear": "ear",
+    "eye_g": "eyes",
+    "l_eye": "eyes",
+    "r_eye": "eyes",
+    "l_brow": "eyebrows",
+    "r_brow": "eyebrows",
+    "l_ear": "ears",
+    "r_ear": "ears",
     "mouth": "mouth",
     "u_lip": "mouth",
     "l_lip": "mouth",
     "hair": "hair",
     "hat": "background",
-    "ear_r": "background",
+    "ear_r": "ears",
     "neck_l": "background",
     "neck": "background",
     "cloth": "background",
 }
-"""Class of each part, in the authors' order: later ones cover earlier ones. Glasses count as eye, as they lie on it;
-neck, clothes, hat and jewelry as background."""
+"""Class of each part, in the authors' order: later ones cover earlier ones. The merging of `transforms.face`: glasses
+count as eyes, earrings as ears; neck, necklace, clothes and hat as background."""
 
 
 def collect(source: Path, organs: Organs = "liver") -> Collection:

@@ -8,8 +8,10 @@ from dataset_trees import TREES, mask, picture
 from PIL import Image
 
 from monai_semigan.errors import InputError
+from monai_semigan.inference.bundle import open_bundle
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.io.datasets import celebamask_hq, jsrt, metfaces, nih_chestxray14, waterloo_skin
+from monai_semigan.transforms.face import CELEBAMASK_PARTS, FACE_PARTS
 from monai_semigan.workflows.preparing import prepare
 
 
@@ -156,7 +158,15 @@ def test_parts_of_a_face_become_classes(tmp_path, build):
 
     named = {place: celebamask_hq.CLASS_NAMES[label[place]] for place in ((50, 30), (25, 22), (16, 30), (2, 30))}
     assert label.shape == (64, 64)
-    assert list(named.values()) == ["skin", "eye", "hair", "background"]  # the hat covers the hair
+    assert list(named.values()) == ["skin", "eyes", "hair", "background"]  # the hat covers the hair
+
+
+def test_parts_of_a_face_have_one_order():
+    """The data set, the transform that merges label maps and the bundle must mean the same by a class id."""
+    merged = {part: celebamask_hq.CLASS_NAMES.index(name) for part, name in celebamask_hq.PARTS.items()}
+
+    assert celebamask_hq.CLASS_NAMES == FACE_PARTS == open_bundle("face_parts_segmentation").class_names
+    assert {"background": 0, **merged} == CELEBAMASK_PARTS
 
 
 def test_images_of_a_person_stay_together_if_they_are_known(build):
