@@ -13,19 +13,22 @@ from typing import Any
 
 import jsonschema
 import numpy as np
+import phantoms
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
-from monai_semigan.bundles import bundle_root
+from monai_semigan.bundles import bundle_root, list_bundles
+from monai_semigan.cli.main import cli
 from monai_semigan.errors import CheckpointError
-from monai_semigan.networks.checkpoint import file_digest, read_state_dict
+from monai_semigan.networks.checkpoint import read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.workflows import segment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]  # MONAI warns of its own parts
 
-NAMES = ("lung_cxr_segmentation", "lesion_dermoscopy_segmentation")
+NAME = "lung_cxr_segmentation"
 
 
 def run_monai(command: str, *arguments: str, folder: Path, **options: object) -> str:
@@ -42,21 +45,11 @@ def run_monai(command: str, *arguments: str, folder: Path, **options: object) ->
     return done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def bundle(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A copy of a shipped bundle; where it has no weights yet, random ones that count as trained."""
-    root = tmp_path_factory.mktemp("bundles") / request.param
-    shutil.copytree(bundle_root(request.param), root, ignore=shutil.ignore_patterns("samples"))
-    weights, metadata_file = root / "models" / "model.pt", root / "configs" / "metadata.json"
-    if not weights.is_file():
-        metadata = json.loads(metadata_file.read_text())
-        torch.manual_seed(0)
-        network = SemiGanSegmenter(**metadata["semigan"]["network"])
-        network.is_trained.fill_(1)
-        weights.parent.mkdir(exist_ok=True)
-        torch.save(network.state_dict(), weights)
-        metadata["semigan"]["weights"]["sha256"] = file_digest(weights)
-        metadata_file.write_text(json.dumps(metadata))
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the shipped bundle with weights."""
+    root = tmp_path_factory.mktemp("bundles") / NAME
+    shutil.copytree(bundle_root(NAME), root, ignore=shutil.ignore_patterns("samples"))
     return root
 
 
@@ -72,8 +65,6 @@ def test_inference_equals_segment_and_can_be_evaluated(bundle: Path, xray_files:
     for name in ("case2.png", "case3.png"):
         (xray_files / "images" / name).unlink()
         (xray_files / "masks" / name).unlink()
-    if json.loads((bundle / "configs" / "metadata.json").read_text())["semigan"]["network"]["image_channels"] == 3:
-        _tint(xray_files / "images")
     run_monai(
         "run",
         folder=work,
@@ -88,7 +79,7 @@ def test_inference_equals_segment_and_can_be_evaluated(bundle: Path, xray_files:
     for name in ("case0", "case1"):
         label = np.asarray(Image.open(work / "labels" / f"{name}.png"))
         expected = np.asarray(Image.open(work / "segmented" / name / "label.png"))
-        assert label.shape == np.asarray(Image.open(xray_files / "images" / f"{name}.png")).shape[:2]
+        assert label.shape == np.asarray(Image.open(xray_files / "images" / f"{name}.png")).shape
         assert np.mean(label != expected) < 1e-3  # batches of another size round differently
 
     run_monai(
@@ -104,25 +95,31 @@ def test_inference_equals_segment_and_can_be_evaluated(bundle: Path, xray_files:
     assert len((work / "report" / "patients.csv").read_text().splitlines()) == 3
 
 
-def _tint(folder: Path) -> None:
-    for path in folder.iterdir():
-        grey = np.asarray(Image.open(path)).astype(np.float32)
-        Image.fromarray(np.stack([grey, grey * 0.7, grey * 0.5], axis=-1).astype(np.uint8)).save(path)
+def read_config(name: str, file: str) -> dict[str, Any]:
+    """Read a config of a shipped bundle."""
+    config: dict[str, Any] = json.loads((bundle_root(name) / "configs" / file).read_text())
+    return config
 
 
-def test_metadata_are_verified_offline(bundle: Path, tmp_path: Path) -> None:
-    schema = shutil.copy(bundle / "docs" / "meta_schema.json", tmp_path / "schema.json")
-    metadata = bundle / "configs" / "metadata.json"
+@pytest.mark.parametrize("name", list_bundles())
+def test_metadata_and_network_are_verified_offline(name: str, tmp_path: Path) -> None:
+    schema = shutil.copy(bundle_root(name) / "docs" / "meta_schema.json", tmp_path / "schema.json")
+    configs = bundle_root(name) / "configs"
+    metadata, inference = configs / "metadata.json", configs / "inference.json"
 
     assert "verified with no error" in run_monai(
         "verify_metadata", folder=tmp_path, meta_file=metadata, filepath=schema
     )
+    assert "verified with no error" in run_monai(
+        "verify_net_in_out", "network_def", folder=tmp_path, meta_file=metadata, config_file=inference
+    )
 
 
 @pytest.mark.parametrize("key", ["version", "network_data_format", "semigan"])
-def test_schema_refuses_incomplete_metadata(bundle: Path, key: str) -> None:
-    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
-    schema = json.loads((bundle / "docs" / "meta_schema.json").read_text())
+@pytest.mark.parametrize("name", list_bundles())
+def test_schema_refuses_incomplete_metadata(name: str, key: str) -> None:
+    metadata = read_config(name, "metadata.json")
+    schema = json.loads((bundle_root(name) / "docs" / "meta_schema.json").read_text())
     jsonschema.Draft7Validator.check_schema(schema)
     jsonschema.validate(metadata, schema)
     del metadata[key]
@@ -131,36 +128,88 @@ def test_schema_refuses_incomplete_metadata(bundle: Path, key: str) -> None:
         jsonschema.validate(metadata, schema)
 
 
-def test_metadata_are_consistent(bundle: Path) -> None:
-    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
-    inference = json.loads((bundle / "configs" / "inference.json").read_text())
-    network = metadata["semigan"]["network"]
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": {"file": "models/model.pt"}},
+        {"weights": "later"},
+        {"preprocessing": {"CT": {"low_hu": 0}}},
+        {"preprocessing": {}},
+        {"codes": [{"category": ["1", "SCT"], "type": ["2", "SCT", "Liver"]}]},
+        {"slicewise": {"overlap": 3}},
+    ],
+)
+def test_schema_refuses_what_a_bundle_cannot_hold(changes: dict[str, Any]) -> None:
+    metadata = read_config("liver_ct_segmentation", "metadata.json")
+    metadata["semigan"] |= changes
+    schema = json.loads((bundle_root(NAME) / "docs" / "meta_schema.json").read_text())
+
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(metadata, schema)
+
+
+@pytest.mark.parametrize("name", list_bundles())
+def test_configs_agree(name: str) -> None:
+    metadata, inference = read_config(name, "metadata.json"), read_config(name, "inference.json")
+    semigan = metadata["semigan"]
+    network, preprocessing = semigan["network"], semigan["preprocessing"]
     image, pred = metadata["network_data_format"]["inputs"]["image"], metadata["network_data_format"]["outputs"]["pred"]
 
     assert metadata["version"] in metadata["changelog"]
-    assert metadata["name"] == bundle.name
+    assert metadata["name"] == name
     assert image["spatial_shape"] == pred["spatial_shape"] == [network["image_size"]] * 2
+    assert image["num_channels"] == len(image["channel_def"]) == network["image_channels"]
     assert pred["num_channels"] == network["num_classes"]
-    assert list(pred["channel_def"].values()) == metadata["semigan"]["class_names"]
+    assert list(pred["channel_def"].values()) == semigan["class_names"]
     assert {"_target_": "monai_semigan.networks.segmenter.SemiGanSegmenter", **network} == inference["network_def"]
     (clean,) = [step for step in inference["postprocessing"]["transforms"] if step["_target_"].endswith("CleanLabeld")]
-    assert clean["components"] == metadata["semigan"]["components"]
-    assert clean["class_names"] == metadata["semigan"]["class_names"]
-    for name in ("train.json", "train_encoder.json"):
-        training = json.loads((bundle / "configs" / name).read_text())
+    assert clean["components"] == semigan["components"]
+    assert clean["class_names"] == semigan["class_names"]
+    if name == "liver_ct_segmentation":
+        for key in ("preprocessing", "inversion", "slicewise"):
+            assert inference["inferer"][key] == semigan[key]
+    else:
+        assert preprocessing.items() <= inference["preprocessing"]["transforms"][2].items()
+        assert inference["inferer"]["encoder_weight"] == semigan["inversion"]["encoder_weight"]
+        assert inference["inferer"]["encoder_share"] == semigan["inversion"]["encoder_share"]
+    for file in ("train.json", "train_encoder.json"):
+        training = read_config(name, file)
         assert training["network"] == network
-        assert training["trainer"]["preprocessing"] == metadata["semigan"]["preprocessing"]
+        assert training["trainer"].get("domain", "chest_xray") == semigan["domain"]
+        # of volumes one modality is trained
+        assert training["trainer"]["preprocessing"].items() <= preprocessing.items()
+    schemas = {(bundle_root(each) / "docs" / "meta_schema.json").read_text() for each in list_bundles()}
+    assert len(schemas) == 1
 
 
-def test_network_is_verified_and_exported(bundle: Path, network: SemiGanSegmenter, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [name for name in list_bundles() if name != NAME])
+def test_a_bundle_without_weights_says_so(name: str, tmp_path: Path) -> None:
+    drawn = phantoms.phantom()
+    phantoms.write_nifti(tmp_path / "v.nii.gz", drawn.voxels_ct, drawn.grid)
+    Image.new("RGB", (64, 64), (200, 20, 20)).save(tmp_path / "p.png")
+    source = tmp_path / ("p.png" if name.startswith("face") else "v.nii.gz")
+
+    facts = CliRunner().invoke(cli, ["info", "--json"])
+    assert json.loads(facts.stdout)["bundles"][name]["state"].startswith("no weights yet")
+    done = subprocess.run(
+        [sys.executable, "-m", "monai_semigan.cli.main", "segment", source, "-b", name, "-o", tmp_path / "out"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (line,) = done.stderr.strip().splitlines()
+    assert done.returncode != 0
+    assert f"`{name}` has none yet. Train them: semigan train gan" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_network_is_exported(bundle: Path, network: SemiGanSegmenter, tmp_path: Path) -> None:
     common = {
         "meta_file": bundle / "configs" / "metadata.json",
         "config_file": bundle / "configs" / "inference.json",
     }
-    assert "verified with no error" in run_monai("verify_net_in_out", "network_def", folder=tmp_path, **common)
-
     weights = bundle / "models" / "model.pt"
-    size = f"[1,{network.encoder.image_channels},{network.generator.image_size},{network.generator.image_size}]"
+    size = f"[1,1,{network.generator.image_size},{network.generator.image_size}]"
     run_monai(
         "ckpt_export",
         "network_def",
@@ -181,7 +230,7 @@ def test_network_is_verified_and_exported(bundle: Path, network: SemiGanSegmente
 def test_bundle_loads_by_name(bundle: Path, network: SemiGanSegmenter) -> None:
     from monai.bundle import load
 
-    loaded = load(name=bundle.name, bundle_dir=str(bundle.parent), model=network, source="github")
+    loaded = load(name=NAME, bundle_dir=str(bundle.parent), model=network, source="github")
 
     assert isinstance(loaded, SemiGanSegmenter)
     loaded.require_trained()
@@ -200,7 +249,7 @@ def parser(bundle: Path) -> Any:
 
 def test_host_that_loads_without_checking_is_refused_a_segmentation(bundle: Path, parser: Any) -> None:
     network, inferer = parser.get_parsed_content("network_def"), parser.get_parsed_content("inferer")
-    image = torch.zeros(1, network.encoder.image_channels, *[network.generator.image_size] * 2)
+    image = torch.zeros(1, 1, network.generator.image_size, network.generator.image_size)
 
     network.load_state_dict({"model.0.conv.weight": torch.ones(3)}, strict=False)
     with pytest.raises(CheckpointError, match="must have trained weights"):
@@ -219,8 +268,7 @@ def test_host_that_reads_and_writes_itself_gets_the_label(
     network.load_state_dict(read_state_dict(bundle / "models" / "model.pt"))
     after_reading = parser.get_parsed_content("preprocessing").transforms[2:]
     before_writing = parser.get_parsed_content("postprocessing").transforms[:-1]
-    grey = torch.from_numpy(make_xray(90, 110)[0])[None].float()
-    data = {"image": MetaTensor(grey.repeat(network.encoder.image_channels, 1, 1))}
+    data = {"image": MetaTensor(torch.from_numpy(make_xray(90, 110)[0])[None].float())}
 
     for transform in after_reading:
         data = transform(data)
