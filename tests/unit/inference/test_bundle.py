@@ -52,6 +52,7 @@ WRONG_BLOCKS = [
     ({"class_names": "lung"}, "`class_names` must be a list of names"),
     ({"colors": [[0, 0, 0]]}, "one .red, green, blue. of 0 to 255 for each of the 2 classes"),
     ({"colors": [[0, 0, 0], [0, 0, 256]]}, "`colors` must hold"),
+    ({"weights": "none"}, "`weights` must be an object"),
     ({"weights": {"file": "models/model.pt"}}, '`weights` must have a "file" and its "sha256"'),
     ({"weights": {"file": "models/model.pt", "sha256": "abc"}}, "64 hexadecimal digits"),
     ({"weights": {"file": "../model.pt", "sha256": SHA256}}, "`weights` must lie inside the bundle, got '../model.pt'"),
@@ -215,6 +216,19 @@ def test_missing_weights_are_refused(tiny_bundle: Path) -> None:
 
     with pytest.raises(BundleError, match=r"`models/model.pt` of the bundle `tiny_bundle` must hold the weights"):
         load_network(open_bundle(tiny_bundle), device=CPU)
+
+
+def test_a_bundle_for_training_needs_no_weights(tiny_bundle: Path, edit_bundle: Callable[..., None]) -> None:
+    edit_bundle(tiny_bundle, weights=None)
+
+    bundle = open_bundle(tiny_bundle)
+
+    assert bundle.weights_file is bundle.weights_sha256 is None and len(bundle.digest) == 64
+    with pytest.raises(
+        BundleError, match=r"`lung_cxr_segmentation` has none yet\. Train them: semigan train gan"
+    ) as found:
+        load_network(bundle, device=CPU)
+    one_line(found.value)
 
 
 def test_exchanged_weights_are_refused(tiny_bundle: Path) -> None:
