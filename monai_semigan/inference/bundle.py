@@ -202,7 +202,7 @@ def load_network(bundle: Bundle, *, device: torch.device) -> SemiGanSegmenter:
         BundleError: The weights are missing, or are not those that the bundle was made with.
         CheckpointError: They carry code or do not fit.
     """
-    if bundle.weights_file is None:
+    if bundle.weights_file is None or bundle.weights_sha256 is None:
         raise BundleError(
             f"`bundle` must have weights, but `{bundle.name}` has none yet. Train them: semigan train gan, "
             "semigan train encoder, semigan pack."

@@ -32,6 +32,18 @@ def run(*arguments: object) -> Any:
     return CliRunner().invoke(cli, [str(argument) for argument in arguments], standalone_mode=False)
 
 
+def run_monai(folder: Path, config: Path, **options: object) -> None:
+    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-m", "monai.bundle", "run", "--config_file", config, *flags],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+
+
 def edit(path: Path, change: Any) -> None:
     content = json.loads(path.read_text())
     change(content)
@@ -97,18 +109,9 @@ def test_two_iterations_then_a_volume(data: Path, small_liver: Path, tmp_path: P
     assert segmented.exception is None and segmented.return_value == 0, segmented.output
     assert {case["modality"] for case in json.loads(segmented.stdout)["cases"]} == {"CT", "MR"}
 
-    done = subprocess.run(
-        [
-            *(sys.executable, "-W", "ignore", "-m", "monai.bundle", "run"),
-            *("--config_file", mine / "configs" / "inference.json", "--bundle_root", mine),
-            *("--dataset_dir", volumes, "--output_dir", "labels", "--steps", "0"),
-        ],
-        cwd=work,
-        capture_output=True,
-        text=True,
-        check=False,
+    run_monai(
+        work, mine / "configs" / "inference.json", bundle_root=mine, dataset_dir=volumes, output_dir="labels", steps=0
     )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     for name in ("phantom_ct_000", "phantom_mr_004"):
         source, label, expected = (
             nibabel.load(path)
@@ -121,6 +124,16 @@ def test_two_iterations_then_a_volume(data: Path, small_liver: Path, tmp_path: P
         np.testing.assert_array_equal(np.asanyarray(label.dataobj), np.asanyarray(expected.dataobj))
         np.testing.assert_array_equal(label.affine, source.affine)
         assert label.shape == source.shape and label.get_data_dtype() == np.uint8
+
+    references = tmp_path / "references"
+    references.mkdir()
+    for path in volumes.iterdir():
+        reference = path.name.replace(".nii.gz", "_label.nii.gz")
+        shutil.copy(data.parent / "volumes" / reference, references / path.name)
+    config = mine / "configs" / "evaluate.json"
+    run_monai(work, config, predictions_dir="labels", references_dir=references, report_dir="report")
+    summary = json.loads((work / "report" / "summary.json").read_text())
+    assert summary["counts"]["cases"] == 2 and not summary["failures"]
 
 
 def test_pictures_of_ct_slices_are_prepared_as_volumes_are() -> None:
