@@ -22,13 +22,16 @@ from PIL import Image
 from monai_semigan.bundles import bundle_root, list_bundles
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import CheckpointError
+from monai_semigan.inference.bundle import open_bundle
 from monai_semigan.networks.checkpoint import read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.workflows import segment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]  # MONAI warns of its own parts
 
-NAME = "lung_cxr_segmentation"
+PICTURES = ("lung_cxr_segmentation", "lesion_dermoscopy_segmentation")
+"""Bundles with weights for single images."""
+UNTRAINED = [name for name in list_bundles() if open_bundle(name).weights_file is None]
 
 
 def run_monai(command: str, *arguments: str, folder: Path, **options: object) -> str:
@@ -45,11 +48,11 @@ def run_monai(command: str, *arguments: str, folder: Path, **options: object) ->
     return done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the shipped bundle with weights."""
-    root = tmp_path_factory.mktemp("bundles") / NAME
-    shutil.copytree(bundle_root(NAME), root, ignore=shutil.ignore_patterns("samples"))
+@pytest.fixture(scope="module", params=PICTURES)
+def bundle(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A copy of a shipped bundle with weights."""
+    root = tmp_path_factory.mktemp("bundles") / request.param
+    shutil.copytree(bundle_root(request.param), root, ignore=shutil.ignore_patterns("samples"))
     return root
 
 
@@ -65,6 +68,8 @@ def test_inference_equals_segment_and_can_be_evaluated(bundle: Path, xray_files:
     for name in ("case2.png", "case3.png"):
         (xray_files / "images" / name).unlink()
         (xray_files / "masks" / name).unlink()
+    if open_bundle(bundle).network["image_channels"] == 3:
+        _tint(xray_files / "images")
     run_monai(
         "run",
         folder=work,
@@ -79,7 +84,7 @@ def test_inference_equals_segment_and_can_be_evaluated(bundle: Path, xray_files:
     for name in ("case0", "case1"):
         label = np.asarray(Image.open(work / "labels" / f"{name}.png"))
         expected = np.asarray(Image.open(work / "segmented" / name / "label.png"))
-        assert label.shape == np.asarray(Image.open(xray_files / "images" / f"{name}.png")).shape
+        assert label.shape == np.asarray(Image.open(xray_files / "images" / f"{name}.png")).shape[:2]
         assert np.mean(label != expected) < 1e-3  # batches of another size round differently
 
     run_monai(
@@ -93,6 +98,12 @@ def test_inference_equals_segment_and_can_be_evaluated(bundle: Path, xray_files:
     summary = json.loads((work / "report" / "summary.json").read_text())
     assert summary["schema"] == "semigan-evaluation-1" and not summary["failures"]
     assert len((work / "report" / "patients.csv").read_text().splitlines()) == 3
+
+
+def _tint(folder: Path) -> None:
+    for path in folder.iterdir():
+        grey = np.asarray(Image.open(path)).astype(np.float32)
+        Image.fromarray(np.stack([grey, grey * 0.7, grey * 0.5], axis=-1).astype(np.uint8)).save(path)
 
 
 def read_config(name: str, file: str) -> dict[str, Any]:
@@ -142,7 +153,7 @@ def test_schema_refuses_incomplete_metadata(name: str, key: str) -> None:
 def test_schema_refuses_what_a_bundle_cannot_hold(changes: dict[str, Any]) -> None:
     metadata = read_config("liver_ct_segmentation", "metadata.json")
     metadata["semigan"] |= changes
-    schema = json.loads((bundle_root(NAME) / "docs" / "meta_schema.json").read_text())
+    schema = json.loads((bundle_root(PICTURES[0]) / "docs" / "meta_schema.json").read_text())
 
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(metadata, schema)
@@ -182,7 +193,7 @@ def test_configs_agree(name: str) -> None:
     assert len(schemas) == 1
 
 
-@pytest.mark.parametrize("name", [name for name in list_bundles() if name != NAME])
+@pytest.mark.parametrize("name", UNTRAINED)
 def test_a_bundle_without_weights_says_so(name: str, tmp_path: Path) -> None:
     drawn = phantoms.phantom()
     phantoms.write_nifti(tmp_path / "v.nii.gz", drawn.voxels_ct, drawn.grid)
@@ -209,7 +220,7 @@ def test_network_is_exported(bundle: Path, network: SemiGanSegmenter, tmp_path: 
         "config_file": bundle / "configs" / "inference.json",
     }
     weights = bundle / "models" / "model.pt"
-    size = f"[1,1,{network.generator.image_size},{network.generator.image_size}]"
+    size = f"[1,{network.encoder.image_channels},{network.generator.image_size},{network.generator.image_size}]"
     run_monai(
         "ckpt_export",
         "network_def",
@@ -230,7 +241,7 @@ def test_network_is_exported(bundle: Path, network: SemiGanSegmenter, tmp_path: 
 def test_bundle_loads_by_name(bundle: Path, network: SemiGanSegmenter) -> None:
     from monai.bundle import load
 
-    loaded = load(name=NAME, bundle_dir=str(bundle.parent), model=network, source="github")
+    loaded = load(name=bundle.name, bundle_dir=str(bundle.parent), model=network, source="github")
 
     assert isinstance(loaded, SemiGanSegmenter)
     loaded.require_trained()
@@ -249,7 +260,7 @@ def parser(bundle: Path) -> Any:
 
 def test_host_that_loads_without_checking_is_refused_a_segmentation(bundle: Path, parser: Any) -> None:
     network, inferer = parser.get_parsed_content("network_def"), parser.get_parsed_content("inferer")
-    image = torch.zeros(1, 1, network.generator.image_size, network.generator.image_size)
+    image = torch.zeros(1, network.encoder.image_channels, *[network.generator.image_size] * 2)
 
     network.load_state_dict({"model.0.conv.weight": torch.ones(3)}, strict=False)
     with pytest.raises(CheckpointError, match="must have trained weights"):
@@ -268,7 +279,8 @@ def test_host_that_reads_and_writes_itself_gets_the_label(
     network.load_state_dict(read_state_dict(bundle / "models" / "model.pt"))
     after_reading = parser.get_parsed_content("preprocessing").transforms[2:]
     before_writing = parser.get_parsed_content("postprocessing").transforms[:-1]
-    data = {"image": MetaTensor(torch.from_numpy(make_xray(90, 110)[0])[None].float())}
+    grey = torch.from_numpy(make_xray(90, 110)[0])[None].float()
+    data = {"image": MetaTensor(grey.repeat(network.encoder.image_channels, 1, 1))}
 
     for transform in after_reading:
         data = transform(data)
