@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -35,6 +36,10 @@ def command() -> None:
       semigan train gan runs/gan -b lung_cxr_segmentation --data data.json
       semigan train gan runs/gan -b lung_cxr_segmentation --data data.json --resume
       semigan train encoder runs/encoder -b lung_cxr_segmentation --data data.json --gan runs/gan
+
+    \b
+    Several GPUs (or processes) together, with the same options:
+      torchrun --nproc-per-node 4 -m monai_semigan.cli.main train gan runs/gan -b lung_cxr_segmentation --data data.json
     """
 
 
@@ -53,7 +58,7 @@ def gan(run_dir: Path, bundle: str, datalist: Path, resume: bool, kimg: float | 
         path = train_gan(
             run_dir, bundle=bundle, datalist=datalist, resume=resume, device=device, total_kimg=kimg, progress=progress
         )
-    click.echo(path)
+    _announce(path)
 
 
 @command.command()
@@ -83,4 +88,10 @@ def encoder(
             total_kimg=kimg,
             progress=progress,
         )
-    click.echo(path)
+    _announce(path)
+
+
+def _announce(path: Path) -> None:
+    """Print where the result is, once: `torchrun` runs the command in every process."""
+    if os.environ.get("RANK", "0") == "0":
+        click.echo(path)

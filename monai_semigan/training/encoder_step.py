@@ -24,6 +24,7 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import Augmentation, AugmentSettings, draw_augmentation
 from monai_semigan.training.disturb import DisturbSettings, disturb
 from monai_semigan.training.ema import update_ema
+from monai_semigan.training.ranks import ALONE, Ranks
 from monai_semigan.training.teacher import LabelTeacher
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 
@@ -85,6 +86,7 @@ class EncoderStep:
         settings: Loss and optimizer settings.
         distance: Compares images; None for the critic's features.
         teacher: Labels unlabelled images; None for none.
+        ranks: The processes that train together; each has the same networks.
     """
 
     def __init__(
@@ -94,8 +96,9 @@ class EncoderStep:
         *,
         distance: PerceptualDistance | None = None,
         teacher: LabelTeacher | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.segmenter, self.settings, self.teacher = segmenter, settings, teacher
+        self.segmenter, self.settings, self.teacher, self.ranks = segmenter, settings, teacher, ranks
         self.generator, self.encoder = segmenter.generator.eval(), segmenter.encoder
         self.encoder.latent_avg.copy_(self.generator.mapping.latent_avg)
         self.encoder_ema: Encoder = copy.deepcopy(self.encoder).requires_grad_(False)
@@ -110,14 +113,14 @@ class EncoderStep:
         """Run one iteration.
 
         Args:
-            unlabelled: Real images, ``(N, C, S, S)`` in [-1, 1].
+            unlabelled: Real images, ``(N, C, S, S)`` in [-1, 1]; N is this process's share of the batch.
             labelled: Real images with labels, the same shape.
             target: Their soft one-hot labels, ``(N, K, S, S)`` in [0, 1].
-            images_seen: Images of each kind seen before this iteration.
+            images_seen: Images of each kind that all processes saw before this iteration.
             total_images: Images of each kind of the whole training.
 
         Returns:
-            Scalars by name, on the device, without graph.
+            Scalars by name, on the device, without graph, of this process's images.
         """
         settings, n = self.settings, len(unlabelled)
         for group in self.optimizer.param_groups:
@@ -153,14 +156,15 @@ class EncoderStep:
                 loss = loss + settings.teacher_weight * stats["loss_teacher"]
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
+        self.ranks.average_(p.grad for p in self.encoder.parameters() if p.grad is not None)
         stats["gradient_norm"] = torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), settings.max_gradient)
         self.optimizer.step()
         update_ema(
             self.encoder_ema,
             self.encoder,
-            batch_size=n,
+            batch_size=n * self.ranks.size,
             half_life=settings.ema_half_life_kimg * 1000,
-            images_seen=images_seen + n,
+            images_seen=images_seen + n * self.ranks.size,
         )
         return {name: value.detach() for name, value in stats.items()}
 

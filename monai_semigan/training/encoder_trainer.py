@@ -81,15 +81,16 @@ class EncoderTrainer(Trainer):
             # The learning rate depends on the length: unlike the GAN's, it cannot change when a run is resumed.
             config={**(config or {}), "encoder": asdict(step.settings), "total_kimg": settings.total_kimg},
             device=step.encoder.latent_avg.device,
+            ranks=step.ranks,
             resume=resume,
             progress=progress,
         )
 
     def iterate(self) -> dict[str, Tensor]:
         batch_size, at = self.settings.batch_size, self.images_seen
-        pairs = self._pair_order.batch(at, batch_size)
+        pairs = self.ranks.share(self._pair_order.batch(at, batch_size))
         return self.step(
-            self.unlabelled.take(self._real_order.batch(at, batch_size), self.device),
+            self.unlabelled.take(self.ranks.share(self._real_order.batch(at, batch_size)), self.device),
             self.labelled.take(pairs, self.device),
             self.labelled.take_targets(pairs, self.device),
             images_seen=at,
@@ -121,7 +122,7 @@ class EncoderTrainer(Trainer):
                 both = torch.stack([real[:shown], image[:shown]], dim=1).flatten(0, 1)
                 labels = torch.stack([target[:shown], label_logits[:shown].softmax(dim=1)], dim=1).flatten(0, 1)
                 save_image(
-                    self.folder.path / f"validation-{self.images_seen:08d}.png", sample_sheet(both.cpu(), labels.cpu())
+                    self.run_dir / f"validation-{self.images_seen:08d}.png", sample_sheet(both.cpu(), labels.cpu())
                 )
         mean = float(torch.cat(dice).mean())
         if mean > self.best_dice:
@@ -137,4 +138,4 @@ class EncoderTrainer(Trainer):
         best: SemiGanSegmenter = copy.deepcopy(self.step.segmenter)
         best.encoder.load_state_dict(self.step.encoder_ema.state_dict())
         best.is_trained.fill_(1)
-        write_tensors(self.folder.path / BEST_NAME, best.state_dict())
+        write_tensors(self.run_dir / BEST_NAME, best.state_dict())

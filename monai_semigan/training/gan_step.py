@@ -40,6 +40,7 @@ from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscrimina
 from monai_semigan.training.augment import AdaptiveProbability, AugmentSettings, draw_augmentation
 from monai_semigan.training.disturb import DisturbSettings, disturb
 from monai_semigan.training.ema import update_ema
+from monai_semigan.training.ranks import ALONE, Ranks
 from monai_semigan.training.teacher import LabelTeacher
 
 __all__ = ["GanNetworks", "GanSettings", "GanStep", "label_to_critic"]
@@ -120,6 +121,7 @@ class GanStep:
         augment_pair: Augmentation of D_m's inputs.
         disturb_pair: Intensity changes of D_m's images; None for none.
         teacher: Labels generated images; None for none.
+        ranks: The processes that train together; each has the same networks.
     """
 
     def __init__(
@@ -131,8 +133,9 @@ class GanStep:
         augment_pair: AugmentSettings,
         disturb_pair: DisturbSettings | None = None,
         teacher: LabelTeacher | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.networks, self.settings = networks, settings
+        self.networks, self.settings, self.ranks = networks, settings, ranks
         self.disturb_pair, self.teacher = disturb_pair, teacher
         self.adaptive_image = AdaptiveProbability(augment_image)
         self.adaptive_pair = AdaptiveProbability(augment_pair)
@@ -151,15 +154,15 @@ class GanStep:
         """Run one iteration.
 
         Args:
-            unlabelled: Real images for D_r, ``(N, C, S, S)`` in [-1, 1].
+            unlabelled: Real images for D_r, ``(N, C, S, S)`` in [-1, 1]; N is this process's share of the batch.
             labelled: Real images with labels for D_m, the same shape.
             target: Their soft one-hot labels, ``(N, K, S, S)`` in [0, 1].
-            images_seen: Unlabelled images seen before this iteration.
+            images_seen: Unlabelled images that all processes saw before this iteration.
 
         Returns:
-            Scalars by name, on the device, without graph.
+            Scalars by name, on the device, without graph, of this process's images.
         """
-        networks, settings = self.networks, self.settings
+        networks, settings, batch_size = self.networks, self.settings, len(unlabelled) * self.ranks.size
         stats: dict[str, Tensor] = {}
         w_plus = sample_w_plus(
             networks.generator.mapping, len(unlabelled), mixing_probability=settings.mixing_probability
@@ -171,12 +174,13 @@ class GanStep:
         self._step_generator(image, label_logits, stats)
         if settings.path_length_weight > 0 and self.iteration % settings.path_length_interval == 0:
             self._step_path_length(max(len(unlabelled) // 2, 1), stats)
+        self.ranks.average_([networks.generator.mapping.latent_avg])  # each tracked the mean of its own samples
         update_ema(
             networks.generator_ema,
             networks.generator,
-            batch_size=len(unlabelled),
+            batch_size=batch_size,
             half_life=settings.ema_half_life_kimg * 1000,
-            images_seen=images_seen + len(unlabelled),
+            images_seen=images_seen + batch_size,
         )
         self.iteration += 1
         return {name: value.detach() for name, value in stats.items()}
@@ -232,7 +236,9 @@ class GanStep:
         settings, generator = self.settings, self.networks.generator
         w_plus = sample_w_plus(generator.mapping, num_samples, mixing_probability=settings.mixing_probability)
         lengths = path_lengths(generator.synthesis.image(w_plus, noise="random"), w_plus)
-        self.path_length_mean.lerp_(lengths.detach().mean(), settings.path_length_decay)
+        mean = lengths.detach().mean()
+        self.ranks.average_([mean])
+        self.path_length_mean.lerp_(mean, settings.path_length_decay)
         penalty = (lengths - self.path_length_mean).square().mean()
         stats |= {"path_length": lengths.mean(), "path_length_penalty": penalty}
         self._update("generator", penalty * (settings.path_length_weight * settings.path_length_interval))
@@ -255,6 +261,7 @@ class GanStep:
         optimizer = self.optimizers[name]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.ranks.average_(p.grad for p in self.networks.named()[name].parameters() if p.grad is not None)
         optimizer.step()
 
     def state_dict(self) -> dict[str, Any]:

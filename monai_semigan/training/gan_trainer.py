@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from monai_semigan.errors import ConfigError
 from monai_semigan.latent.sampling import sample_w_plus
 from monai_semigan.training.gan_step import GanStep
 from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
@@ -66,11 +67,18 @@ class GanTrainer(Trainer):
         self.teacher_settings = teacher
         self._real_order = EndlessOrder(len(unlabelled), seed=2 * settings.seed)
         self._pair_order = EndlessOrder(len(labelled), seed=2 * settings.seed + 1)
+        smallest = step.networks.d_image.stddev_group * step.ranks.size
+        if step.ranks.size > 1 and settings.batch_size % smallest:
+            raise ConfigError(
+                f"`batch_size` must be a multiple of {smallest}, {step.ranks.size} processes with whole groups of the "
+                f"minibatch standard deviation, got {settings.batch_size}."
+            )
         super().__init__(
             run_dir=run_dir,
             settings=settings,
             config={**(config or {}), "gan": asdict(step.settings), "teacher": asdict(teacher) if teacher else None},
             device=step.path_length_mean.device,
+            ranks=step.ranks,
             resume=resume,
             progress=progress,
         )
@@ -81,23 +89,25 @@ class GanTrainer(Trainer):
         return super().run()
 
     def _teacher(self, settings: TeacherSettings) -> LabelTeacher:
-        path = self.folder.path / TEACHER_NAME
+        path = self.run_dir / TEACHER_NAME
         with torch.random.fork_rng():  # a resumed run must go on with its own random numbers
-            if not path.exists():
+            if self.ranks.is_first and not path.exists():
                 save_teacher(path, train_teacher(self.labelled, settings, device=self.device, seed=self.settings.seed))
+            self.ranks.wait()
             return load_teacher(path, device=self.device)
 
     def iterate(self) -> dict[str, Tensor]:
         batch_size, at = self.settings.batch_size, self.images_seen
-        pairs = self._pair_order.batch(at, batch_size)
+        pairs = self.ranks.share(self._pair_order.batch(at, batch_size))
         stats = self.step(
-            self.unlabelled.take(self._real_order.batch(at, batch_size), self.device),
+            self.unlabelled.take(self.ranks.share(self._real_order.batch(at, batch_size)), self.device),
             self.labelled.take(pairs, self.device),
             self.labelled.take_targets(pairs, self.device),
             images_seen=at,
         )
         if self.step.iteration % ADAPT_INTERVAL == 0:
             num_images = ADAPT_INTERVAL * batch_size
+            self.ranks.average_([stats["real_sign"], stats["real_sign_pair"]])
             self.step.adaptive_image.update(float(stats["real_sign"]), num_images)
             self.step.adaptive_pair.update(float(stats["real_sign_pair"]), num_images)
         return stats
@@ -118,5 +128,5 @@ class GanTrainer(Trainer):
         w_plus = sample_w_plus(generator.mapping, self.settings.num_samples, truncation_psi=SHEET_TRUNCATION, rng=rng)
         image, label_logits = generator.synthesis(w_plus)
         sheet = sample_sheet(image.cpu(), label_logits.softmax(dim=1).cpu())
-        save_image(self.folder.path / f"samples-{self.images_seen:08d}.png", sheet)
+        save_image(self.run_dir / f"samples-{self.images_seen:08d}.png", sheet)
         return {"augment_image": self.step.adaptive_image.value, "augment_pair": self.step.adaptive_pair.value}

@@ -24,6 +24,7 @@ from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_trainer import EncoderTrainer
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.ranks import current_ranks, joined_ranks
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, load_teacher
 from monai_semigan.training.trainer import RunSettings
@@ -79,7 +80,7 @@ def gan_trainer(
         ConfigError: A setting is unknown or out of range.
         InputError: The data list or one of its files cannot be used.
     """
-    chosen, settings = choose_device(device), from_mapping(RunSettings, run or {})
+    chosen, settings = _training_device(device), from_mapping(RunSettings, run or {})
     data = load_datalist(datalist)
     preset = training_preset(domain, preprocessing, network)
     torch.manual_seed(settings.seed)  # the networks' first weights
@@ -101,6 +102,7 @@ def gan_trainer(
         augment_image=settings_image,
         augment_pair=settings_pair,
         disturb_pair=None if disturb_pair is None else from_mapping(DisturbSettings, disturb_pair),
+        ranks=current_ranks(),
     )
     return GanTrainer(
         step,
@@ -163,7 +165,7 @@ def encoder_trainer(
         ConfigError: A setting is unknown or out of range.
         InputError: The data list or one of its files cannot be used.
     """
-    chosen, settings = choose_device(device), from_mapping(RunSettings, run or {})
+    chosen, settings = _training_device(device), from_mapping(RunSettings, run or {})
     data = load_datalist(datalist)
     preset = training_preset(domain, preprocessing, network)
     torch.manual_seed(settings.seed)
@@ -179,6 +181,7 @@ def encoder_trainer(
         from_mapping(EncoderSettings, encoder or {}),
         distance=MonaiPerceptualDistance(**perceptual) if perceptual else None,
         teacher=load_teacher(teacher, device=chosen) if teacher.exists() else None,
+        ranks=current_ranks(),
     )
     if not data.validation:
         raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
@@ -212,10 +215,14 @@ def train_gan(
     total_kimg: float | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Train the GAN with the settings of a bundle's ``configs/train.json``; return the last snapshot."""
+    """Train the GAN with the settings of a bundle's ``configs/train.json``; return the last snapshot.
+
+    Under `torchrun`, the processes train together.
+    """
     settings = _training_config(bundle, "train.json", total_kimg)
     settings |= {"datalist": datalist, "run_dir": run_dir, "resume": resume, "device": device}
-    return gan_trainer(**settings, progress=progress).run()
+    with joined_ranks() as ranks:
+        return gan_trainer(**settings, progress=progress if ranks.is_first else None).run()
 
 
 def train_encoder(
@@ -232,7 +239,8 @@ def train_encoder(
     """Train the encoder with the settings of ``configs/train_encoder.json``; return the weight file ``best.pt``."""
     settings = _training_config(bundle, "train_encoder.json", total_kimg)
     settings |= {"datalist": datalist, "run_dir": run_dir, "gan_run": gan_run, "resume": resume, "device": device}
-    encoder_trainer(**settings, progress=progress).run()
+    with joined_ranks() as ranks:
+        encoder_trainer(**settings, progress=progress if ranks.is_first else None).run()
     return Path(run_dir) / "best.pt"
 
 
@@ -256,6 +264,13 @@ def _follow(value: Any, config: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         return {key: _follow(item, config) for key, item in value.items()}
     return [_follow(item, config) for item in value] if isinstance(value, list) else value
+
+
+def _training_device(name: str) -> torch.device:
+    device = choose_device(name)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, as convolutions have it by default
+    return device
 
 
 def _load_gan(segmenter: SemiGanSegmenter, snapshot: Path) -> None:

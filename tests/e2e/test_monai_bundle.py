@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -301,3 +302,27 @@ def test_both_trainings_run(tiny_bundle: Path, datalist: Path, tmp_path: Path) -
 
     assert list((tmp_path / "gan").glob("snapshot-*.pt"))
     assert float(read_state_dict(tmp_path / "enc" / "best.pt")["is_trained"]) == 1
+
+
+def test_two_processes_train_together(tiny_bundle: Path, datalist: Path, tmp_path: Path) -> None:
+    configs: Callable[[str], Path] = (tiny_bundle / "configs").joinpath
+    settings = json.loads(configs("train.json").read_text())
+    settings["trainer"]["run"] = {"total_kimg": 0.016, "batch_size": 8, "tick_kimg": 0.008, "num_samples": 2}
+    configs("train.json").write_text(json.dumps(settings))
+
+    torchrun = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    config_files = f"['{configs('train.json')}','{configs('multi_gpu_train.json')}']"
+    options = {"config_file": config_files, "datalist": datalist, "run_dir": "gan", "device": "cpu"}
+    flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
+    done = subprocess.run(
+        [sys.executable, *torchrun, "-m", "monai.bundle", "run", *flags],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert len((tmp_path / "gan" / "stats.jsonl").read_text().splitlines()) == 2
+    assert len(list((tmp_path / "gan").glob("snapshot-*.pt"))) == 2
