@@ -5,13 +5,12 @@ Every process (a *rank*) holds all networks and takes every ``size``-th image of
 before each optimizer step. Images are dealt out like cards, so that the groups of the minibatch standard deviation are
 those of a single process, without a word between the ranks. With one process nothing is sent and nothing changes.
 
-`torchrun` starts the processes and tells each its place in the environment (``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``).
+`torchrun` starts the processes. What lies on GPUs is sent by NCCL, the rest by gloo.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -98,28 +97,24 @@ def current_ranks() -> Ranks:
     return ALONE
 
 
-def join_ranks(backend: str = "auto") -> Ranks:
-    """Meet the other processes that `torchrun` started; nothing to do for a single one or a second call.
+def join_ranks() -> Ranks:
+    """Meet the other processes that `torchrun` started; nothing to do without it, or when called again.
 
-    Args:
-        backend: ``nccl``, ``gloo``, or ``auto``: NCCL where there is a GPU for each process of this machine.
+    From here on, "cuda" means this process's own GPU.
 
     Raises:
-        ConfigError: NCCL was asked for, but there are fewer GPUs than processes.
+        ConfigError: There are GPUs, but fewer than processes on this machine.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
-        local, processes = (int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
-        has_gpus = torch.cuda.is_available() and torch.cuda.device_count() >= max(processes, local + 1)
-        if backend == "nccl" and not has_gpus:
-            raise ConfigError(
-                f"`backend` nccl must have a GPU for each of the {processes} processes, got "
-                f"{torch.cuda.device_count()}. Start fewer processes, or use gloo with device cpu."
-            )
-        if backend == "auto":
-            backend = "nccl" if has_gpus else "gloo"
-        if backend == "nccl":
-            torch.cuda.set_device(local)  # what "cuda" means from here on
-        dist.init_process_group(backend, timeout=PATIENCE)
+    if dist.is_available() and dist.is_torchelastic_launched() and not dist.is_initialized():
+        if torch.cuda.is_available():
+            local, count = dist.get_node_local_rank(0), torch.cuda.device_count()
+            if local >= count:
+                raise ConfigError(
+                    f"Each process must have a GPU of its own, but there are {count} for more processes. "
+                    f"Start {count}, or hide the GPUs (CUDA_VISIBLE_DEVICES=) to train on the CPU."
+                )
+            torch.cuda.set_device(local)
+        dist.init_process_group(timeout=PATIENCE)
     return current_ranks()
 
 
@@ -130,11 +125,11 @@ def leave_ranks() -> None:
 
 
 @contextlib.contextmanager
-def joined_ranks(backend: str = "auto") -> Iterator[Ranks]:
+def joined_ranks() -> Iterator[Ranks]:
     """Join for a block, and leave after it what the block joined."""
-    was_joined = current_ranks().size > 1
+    was_joined = dist.is_available() and dist.is_initialized()
     try:
-        yield join_ranks(backend)
+        yield join_ranks()
     finally:
         if not was_joined:
             leave_ranks()
