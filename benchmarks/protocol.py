@@ -4,7 +4,8 @@
     python -m benchmarks.protocol FOLDER OUT.json --labels 175
 
 ``protocol.csv`` gives every image a role (train, unlabelled, val, test_in, test_ood) and training images a
-``label_rank``; images of rank at most ``--labels`` are labelled. All training images are in the unlabelled stream too.
+``label_rank``, of the image or of its patient; images of rank at most ``--labels`` are labelled. All training images are
+in the unlabelled stream too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ UNKNOWN_PATIENT = "unknown"
 def build(folder: Path, *, labels: int, exclude: frozenset[str] = frozenset()) -> dict[str, Any]:
     """Return the data list as JSON types."""
     with (folder / "metadata.csv").open(newline="") as stream:
-        metadata = {(row["source"], row["id"]): row for row in csv.DictReader(stream)}
+        metadata = {(row.get("source", ""), row["id"]): row for row in csv.DictReader(stream)}
     content: dict[str, Any] = {
         "schema": "semigan-datalist-1",
         "root": str(folder.resolve()),
@@ -33,9 +34,10 @@ def build(folder: Path, *, labels: int, exclude: frozenset[str] = frozenset()) -
     }
     with (folder / "protocol.csv").open(newline="") as stream:
         for row in csv.DictReader(stream):
-            if row["source"] in exclude:
+            source = row.get("source", "")
+            if source in exclude:
                 continue
-            entry = _entry(metadata[row["source"], row["id"]])
+            entry = _entry(metadata[source, row["id"]])
             image_only = {key: value for key, value in entry.items() if key in ("image", "patient_id")}
             match row["role"]:
                 case "train":
@@ -49,12 +51,12 @@ def build(folder: Path, *, labels: int, exclude: frozenset[str] = frozenset()) -
                 case "test_in":
                     content["test"].setdefault("test_in", []).append(entry)
                 case "test_ood":
-                    content["test"].setdefault(row["source"], []).append(entry)
+                    content["test"].setdefault(source, []).append(entry)
     return content
 
 
 def _entry(row: dict[str, str]) -> dict[str, str]:
-    entry = {"image": row["image"], "label": row["mask"], "ignore": row["ignore"]}
+    entry = {"image": row["image"], "label": row["mask"], "ignore": row.get("ignore", "")}
     if row["patient_id"] != UNKNOWN_PATIENT:
         entry["patient_id"] = row["patient_id"]
     return {key: value for key, value in entry.items() if value}

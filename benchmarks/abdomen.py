@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Dice per patient of a bundle for axial slices: pictures of CT slices, and whole volumes of any modality.
+
+    python -m benchmarks.abdomen BUNDLE --slices DATALIST --sets validation test_in --steps 0 50
+    python -m benchmarks.abdomen BUNDLE --volumes CSV --class 1 --steps 0 50
+
+Slices are pooled over a patient: twice the common pixels over all pixels of both; a bundle's rules for pieces are for
+volumes alone. ``CSV`` has the columns ``patient_id``, ``image`` and ``label`` (files beside it) and optionally ``role``,
+of which only ``test_ood`` is used. Settings of the inversion can be replaced with ``--set name=value``; choose them on
+the validation set alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_semigan.evaluation.overlap import dice
+from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
+from monai_semigan.inference.segmenter import segment_batch
+from monai_semigan.inference.volume import segment_volume
+from monai_semigan.io.datalist import Entry, load_datalist
+from monai_semigan.io.image_file import read_image
+from monai_semigan.io.label_file import read_label
+from monai_semigan.io.monai_volume_reader import VolumeReader
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.transforms.modality import guess_modality
+from monai_semigan.workflows.settings import choose_device
+
+BATCH_SIZE = 16
+
+
+def score_slices(
+    entries: Sequence[Entry], bundle: Bundle, network: SemiGanSegmenter, changes: Mapping[str, Any]
+) -> dict[str, float]:
+    """Return Dice per patient, pooled over the patient's slices."""
+    chain = bundle.chains["CT"]
+    settings = replace(chain.inversion, **changes)
+    areas: dict[str, np.ndarray] = {}
+    for start in range(0, len(entries), BATCH_SIZE):
+        batch = entries[start : start + BATCH_SIZE]
+        prepared = [chain.preset.prepare(read_image(entry.image).pixels) for entry in batch]
+        images = torch.from_numpy(np.stack([image for image, _ in prepared])).to(network.is_trained.device)
+        scores = segment_batch(network, images, settings).label_logits.cpu().numpy()
+        for entry, (_, geometry), logits in zip(batch, prepared, scores, strict=True):
+            assert entry.label is not None
+            label = geometry.scores_to_label(logits) == 1
+            reference = read_label(entry.label, binary=True) == 1
+            found = np.array([(label & reference).sum(), label.sum(), reference.sum()], dtype=np.float64)
+            patient = entry.patient_id or entry.image.stem
+            areas[patient] = areas.get(patient, 0) + found
+    return {patient: float(2 * both / (one + other)) for patient, (both, one, other) in areas.items()}
+
+
+def score_volumes(
+    table: Path, index: int, bundle: Bundle, network: SemiGanSegmenter, changes: Mapping[str, Any]
+) -> Iterator[tuple[str, dict[str, float]]]:
+    """Yield, per volume, Dice of the whole and of the slices that have the organ, and how many others got some."""
+    with table.open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row.get("role", "test_ood") == "test_ood"]
+    for row in rows:
+        (_, volume), (_, reference) = (
+            VolumeReader().read(str(table.parent / row[key]))[0] for key in ("image", "label")
+        )
+        chain = bundle.chains[guess_modality(volume.voxels).modality]
+        result = segment_volume(
+            volume.voxels,
+            volume.grid,
+            network,
+            chain.preset,
+            inversion=replace(chain.inversion, **changes),
+            slicewise=bundle.slicewise,
+        )
+        label, wanted = bundle.components.apply(result.label) == 1, reference.voxels == index
+        others = tuple(axis for axis in range(3) if axis != result.slice_axis)
+        has_organ, found = wanted.any(axis=others), label.any(axis=others)
+        both, one, other = (
+            np.compress(has_organ, part, axis=result.slice_axis).sum(dtype=np.float64)
+            for part in (label & wanted, label, wanted)
+        )
+        yield (
+            row["patient_id"],
+            {
+                "dice": float(dice(label, wanted)),
+                "dice_organ_slices": float(2 * both / max(one + other, 1)),
+                "false_slices": float(np.mean(found[~has_organ])) if (~has_organ).any() else 0.0,
+                "image_error": float(np.nanmean(result.slices.image_error)),
+            },
+        )
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("bundle")
+    parser.add_argument("--slices", type=Path, metavar="DATALIST")
+    parser.add_argument("--sets", nargs="+", default=["validation"])
+    parser.add_argument("--volumes", type=Path, metavar="CSV")
+    parser.add_argument("--class", dest="index", type=int, default=1)
+    parser.add_argument("--steps", nargs="+", type=int, default=[0, 50])
+    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    bundle = open_bundle(arguments.bundle)
+    network = load_network(bundle, device=choose_device(arguments.device))
+    given = {name: float(value) for name, value in (change.split("=") for change in arguments.changes)}
+    results: dict[str, Any] = {}
+    for steps in arguments.steps:
+        changes = {**given, "steps": steps}
+        if arguments.slices:
+            data = load_datalist(arguments.slices)
+            for name in arguments.sets:
+                scores = score_slices(
+                    data.validation if name == "validation" else data.test[name], bundle, network, changes
+                )
+                results[f"{name}, {steps} steps"] = scores
+                print(f"{name:12} {steps:4} steps: Dice {np.mean(list(scores.values())):.4f} per patient", flush=True)
+        if arguments.volumes:
+            volumes = dict(score_volumes(arguments.volumes, arguments.index, bundle, network, changes))
+            results[f"volumes, {steps} steps"] = volumes
+            means = {key: np.mean([row[key] for row in volumes.values()]) for key in next(iter(volumes.values()))}
+            print(f"volumes      {steps:4} steps: " + ", ".join(f"{key} {value:.4f}" for key, value in means.items()))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
