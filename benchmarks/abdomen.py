@@ -5,7 +5,7 @@
     python -m benchmarks.abdomen BUNDLE --volumes CSV --class 1 --steps 0 50
 
 Slices are pooled over a patient: twice the common pixels over all pixels of both; a bundle's rules for pieces are for
-volumes alone. ``CSV`` has the columns ``patient_id``, ``image`` and ``label`` (files beside it) and optionally ``role``,
+volumes alone. ``CSV`` has the columns ``patient_id``, ``image``, ``label`` (files beside it) and optionally ``role``,
 of which only ``test_ood`` is used. Settings of the inversion can be replaced with ``--set name=value``; choose them on
 the validation set alone.
 """

@@ -4,7 +4,7 @@
     python -m benchmarks.protocol FOLDER OUT.json --labels 175
 
 ``protocol.csv`` gives every image a role (train, unlabelled, val, test_in, test_ood) and training images a
-``label_rank``, of the image or of its patient; images of rank at most ``--labels`` are labelled. All training images are
+``label_rank``, of the image or its patient; images of rank at most ``--labels`` are labelled. All training images are
 in the unlabelled stream too.
 """
 
