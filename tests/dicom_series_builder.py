@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from dicom_files import CT, ENHANCED_MR, ORIENTATIONS, ORIGIN, SPACING, decimal, save
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -13,8 +14,6 @@ from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.volume import DicomOrigin, SourceVolume
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
-ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 IMAGES = {
     "CR": "1.2.840.10008.5.1.4.1.1.1",
     "DX": "1.2.840.10008.5.1.4.1.1.1.1",
@@ -24,8 +23,6 @@ IMAGES = {
 """Single images by Modality: computed and digital radiography, photograph, dermoscopy."""
 
 SHAPE = (7, 6, 5)  # columns, rows, slices
-SPACING = (0.8, 0.6, 2.5)
-ORIGIN = (-31.25, 17.5, -203.0)
 SECRETS = {
     "PatientName": "Secret^Name",
     "PatientID": "Secret-4711",
@@ -38,21 +35,6 @@ SECRETS = {
     "StudyTime": "120000",
 }
 """What must arrive in a result and show nowhere else."""
-
-ANGLE = np.radians(20)
-ORIENTATIONS = {
-    "axial": (1, 0, 0, 0, 1, 0),
-    "mirrored": (1, 0, 0, 0, -1, 0),
-    "coronal": (1, 0, 0, 0, 0, -1),
-    "sagittal": (0, 1, 0, 0, 0, -1),
-    "oblique": (np.cos(ANGLE), 0, -np.sin(ANGLE), np.sin(ANGLE) ** 2, np.cos(ANGLE), np.sin(ANGLE) * np.cos(ANGLE)),
-}
-"""Cosines of a row and a column, LPS+."""
-
-
-def decimal(values: Sequence[float]) -> list[str]:
-    """Decimal strings of at most 16 characters, as the standard wants them."""
-    return [f"{value:.10g}"[:16] for value in values]
 
 
 def dataset(sop_class: str, rows: int, columns: int, **values: object) -> Dataset:
@@ -68,14 +50,6 @@ def dataset(sop_class: str, rows: int, columns: int, **values: object) -> Datase
     for name, value in (SECRETS | values).items():
         setattr(made, name, value)
     return made
-
-
-def save(made: Dataset, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID
-    made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    made.save_as(path, enforce_file_format=True)
-    return path
 
 
 def affine_of(orientation: Sequence[float], *, is_reversed: bool = False) -> np.ndarray:

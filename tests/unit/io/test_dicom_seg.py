@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+from dicom_files import ORIENTATIONS
 from dicom_series_builder import (
     IMAGES,
-    ORIENTATIONS,
     SECRETS,
     SHAPE,
     affine_of,
