@@ -15,7 +15,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai_semigan.errors import ConfigError, check_shape
 from monai_semigan.transforms.body import Modality, body_box
 from monai_semigan.transforms.ct_window import HuWindow, check_hu, find_window, window_hu
-from monai_semigan.transforms.mapped import ArrayTransform, DictionaryTransform, Image
+from monai_semigan.transforms.mapped import ArrayTransform, Image, dictionary_version
 from monai_semigan.transforms.mri import body_percentiles, correct_bias_field, match_quantiles, window_signal
 from monai_semigan.transforms.presets import AxialSlicePreset, CtSlicePreset, MrSlicePreset
 
@@ -187,52 +187,10 @@ class PrepareMrSlice(_PrepareSlice):
     preset_type = MrSlicePreset
 
 
-class WindowHud(DictionaryTransform):
-    """Dictionary version of `WindowHu`."""
-
-    array_transform = WindowHu
-
-
-class CropBodyd(DictionaryTransform):
-    """Dictionary version of `CropBody`."""
-
-    array_transform = CropBody
-
-
-class WindowBodySignald(DictionaryTransform):
-    """Dictionary version of `WindowBodySignal`."""
-
-    array_transform = WindowBodySignal
-
-
-class CorrectBiasFieldd(DictionaryTransform):
-    """Dictionary version of `CorrectBiasField`."""
-
-    array_transform = CorrectBiasField
-
-
-class MatchQuantilesd(DictionaryTransform):
-    """Dictionary version of `MatchQuantiles`."""
-
-    array_transform = MatchQuantiles
-
-
-class PrepareCtSliced(DictionaryTransform):
-    """Dictionary version of `PrepareCtSlice`."""
-
-    array_transform = PrepareCtSlice
-
-
-class PrepareMrSliced(DictionaryTransform):
-    """Dictionary version of `PrepareMrSlice`."""
-
-    array_transform = PrepareMrSlice
-
-
-WindowHuD = WindowHuDict = WindowHud
-CropBodyD = CropBodyDict = CropBodyd
-WindowBodySignalD = WindowBodySignalDict = WindowBodySignald
-CorrectBiasFieldD = CorrectBiasFieldDict = CorrectBiasFieldd
-MatchQuantilesD = MatchQuantilesDict = MatchQuantilesd
-PrepareCtSliceD = PrepareCtSliceDict = PrepareCtSliced
-PrepareMrSliceD = PrepareMrSliceDict = PrepareMrSliced
+WindowHuD = WindowHuDict = WindowHud = dictionary_version(WindowHu)
+CropBodyD = CropBodyDict = CropBodyd = dictionary_version(CropBody)
+WindowBodySignalD = WindowBodySignalDict = WindowBodySignald = dictionary_version(WindowBodySignal)
+CorrectBiasFieldD = CorrectBiasFieldDict = CorrectBiasFieldd = dictionary_version(CorrectBiasField)
+MatchQuantilesD = MatchQuantilesDict = MatchQuantilesd = dictionary_version(MatchQuantiles)
+PrepareCtSliceD = PrepareCtSliceDict = PrepareCtSliced = dictionary_version(PrepareCtSlice)
+PrepareMrSliceD = PrepareMrSliceDict = PrepareMrSliced = dictionary_version(PrepareMrSlice)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the MONAI classes of all domains share: arrays in and out with their metadata, and the dictionary version.
 
-A dictionary class names its array class; its arguments are ``keys``, the array class's arguments, and
-``allow_missing_keys``.
+The arguments of a dictionary class are ``keys``, the array class's arguments, and ``allow_missing_keys``.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from torch import Tensor
 from monai_semigan.errors import check_shape
 from monai_semigan.transforms.square import SquareGeometry
 
-__all__ = ["GEOMETRY_KEY", "ArrayTransform", "DictionaryTransform", "Image"]
+__all__ = ["GEOMETRY_KEY", "ArrayTransform", "DictionaryTransform", "Image", "dictionary_version"]
 
 GEOMETRY_KEY = "semigan_geometry"
 """Metadata entry with the fields of `SquareGeometry`."""
@@ -97,6 +96,16 @@ class DictionaryTransform(MapTransform):
         for key in self.key_iterator(result):
             result[key] = self.transform(result[key])
         return result
+
+
+def dictionary_version(array_transform: type[Transform]) -> type[DictionaryTransform]:
+    """Make the dictionary class of an array class: its name with a ``d``, for that class's own module."""
+    names = {
+        "array_transform": array_transform,
+        "__module__": array_transform.__module__,
+        "__doc__": f"Dictionary version of `{array_transform.__name__}`.",
+    }
+    return type(f"{array_transform.__name__}d", (DictionaryTransform,), names)
 
 
 def _meta(img: Image) -> dict[str, Any]:

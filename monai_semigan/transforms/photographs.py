@@ -18,7 +18,7 @@ from monai_semigan.errors import ConfigError
 from monai_semigan.transforms.dermoscopy import fill_in, remove_hair, shades_of_grey, sticker_mask, vignette_mask
 from monai_semigan.transforms.face import merge_parts
 from monai_semigan.transforms.intensity import unit_rgb
-from monai_semigan.transforms.mapped import ArrayTransform, DictionaryTransform, Image
+from monai_semigan.transforms.mapped import ArrayTransform, Image, dictionary_version
 from monai_semigan.transforms.presets import DermoscopyPreset, FacePreset
 
 __all__ = [
@@ -141,52 +141,10 @@ class PrepareFace(_PreparePhotograph):
     preset_type = FacePreset
 
 
-class BalanceColord(DictionaryTransform):
-    """Dictionary version of `BalanceColor`."""
-
-    array_transform = BalanceColor
-
-
-class RemoveHaird(DictionaryTransform):
-    """Dictionary version of `RemoveHair`."""
-
-    array_transform = RemoveHair
-
-
-class FillVignetted(DictionaryTransform):
-    """Dictionary version of `FillVignette`."""
-
-    array_transform = FillVignette
-
-
-class FillStickersd(DictionaryTransform):
-    """Dictionary version of `FillStickers`."""
-
-    array_transform = FillStickers
-
-
-class MergeFacePartsd(DictionaryTransform):
-    """Dictionary version of `MergeFaceParts`."""
-
-    array_transform = MergeFaceParts
-
-
-class PrepareDermoscopyd(DictionaryTransform):
-    """Dictionary version of `PrepareDermoscopy`."""
-
-    array_transform = PrepareDermoscopy
-
-
-class PrepareFaced(DictionaryTransform):
-    """Dictionary version of `PrepareFace`."""
-
-    array_transform = PrepareFace
-
-
-BalanceColorD = BalanceColorDict = BalanceColord
-RemoveHairD = RemoveHairDict = RemoveHaird
-FillVignetteD = FillVignetteDict = FillVignetted
-FillStickersD = FillStickersDict = FillStickersd
-MergeFacePartsD = MergeFacePartsDict = MergeFacePartsd
-PrepareDermoscopyD = PrepareDermoscopyDict = PrepareDermoscopyd
-PrepareFaceD = PrepareFaceDict = PrepareFaced
+BalanceColorD = BalanceColorDict = BalanceColord = dictionary_version(BalanceColor)
+RemoveHairD = RemoveHairDict = RemoveHaird = dictionary_version(RemoveHair)
+FillVignetteD = FillVignetteDict = FillVignetted = dictionary_version(FillVignette)
+FillStickersD = FillStickersDict = FillStickersd = dictionary_version(FillStickers)
+MergeFacePartsD = MergeFacePartsDict = MergeFacePartsd = dictionary_version(MergeFaceParts)
+PrepareDermoscopyD = PrepareDermoscopyDict = PrepareDermoscopyd = dictionary_version(PrepareDermoscopy)
+PrepareFaceD = PrepareFaceDict = PrepareFaced = dictionary_version(PrepareFace)
