@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import pickle
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +16,7 @@ from torch import Tensor, nn
 from monai_semigan.errors import CheckpointError
 from monai_semigan.types import PathLike
 
-__all__ = ["file_digest", "load_weight_file", "load_weights", "read_state_dict", "to_half"]
+__all__ = ["file_digest", "load_weight_file", "load_weights", "read_checkpoint", "read_state_dict", "to_half"]
 
 NAMED_KEYS = 5
 """Keys named per kind of mismatch; the rest is counted."""
@@ -34,25 +37,30 @@ def read_state_dict(path: PathLike) -> dict[str, Tensor]:
     Raises:
         CheckpointError: The file is missing, damaged, carries code, or holds something else than named tensors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"`{path}` must be a weight file, but there is none.")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"`{path}` must hold tensors only, but it carries other Python objects, which could run code. "
-            "Export a plain state dict: torch.save(network.state_dict(), path)."
-        ) from error
-    except Exception as error:  # zip, runtime, end of file, OS: torch.load has no common base
-        raise CheckpointError(
-            f"`{path}` must be a weight file, but it is damaged ({type(error).__name__}). Copy it again."
-        ) from error
+    state = _load(path)
     if not isinstance(state, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
         raise CheckpointError(f"`{path}` must be a dictionary of named tensors. Save `network.state_dict()`.")
     return state
+
+
+def read_checkpoint(path: PathLike) -> dict[str, Any]:
+    """Read a training checkpoint of another code base without executing anything in it.
+
+    Beside tensors, numbers and texts it may hold an ``argparse.Namespace``, a bare collection of such values.
+
+    Returns:
+        The dictionary that was saved; its tensors may be mapped from the file.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, carries code, or holds no dictionary.
+    """
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        content = _load(path, mmap=zipfile.is_zipfile(path))  # optimizers, often half of a file, stay on the disk
+    if not isinstance(content, dict):
+        raise CheckpointError(f"`{path}` must hold a dictionary of networks, got {type(content).__name__}.")
+    return content
 
 
 def load_weights(network: nn.Module, state: dict[str, Tensor], *, source: PathLike = "the state dict") -> None:
@@ -100,6 +108,23 @@ def to_half(network: nn.Module) -> dict[str, Tensor]:
     if broken:
         raise CheckpointError(f"The weights must fit float16 (65504), but not so: {_shorten(broken)}.")
     return state
+
+
+def _load(path: PathLike, *, mmap: bool = False) -> Any:
+    path = Path(path)
+    if not path.is_file():
+        raise CheckpointError(f"`{path}` must be a weight file, but there is none.")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"`{path}` must hold tensors only, but it carries other Python objects, which could run code. "
+            "Export a plain state dict: torch.save(network.state_dict(), path)."
+        ) from error
+    except Exception as error:  # zip, runtime, end of file, OS: torch.load has no common base
+        raise CheckpointError(
+            f"`{path}` must be a weight file, but it is damaged ({type(error).__name__}). Copy it again."
+        ) from error
 
 
 def _shorten(keys: list[str]) -> str:

@@ -106,7 +106,8 @@ def minibatch_stddev(x: Tensor, *, group_size: int = 4) -> Tensor:
     """
     n, c, h, w = check_shape("x", x.shape, "N C H W").values()
     members = next(size for size in range(min(group_size, n), 0, -1) if n % size == 0)
-    grouped = x.float().reshape(members, n // members, c, h, w)
+    wide = x if x.dtype == torch.float64 else x.float()
+    grouped = wide.reshape(members, n // members, c, h, w)
     centered = grouped - grouped.mean(dim=0)
     deviation = (centered.square().mean(dim=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # (N / members,)
     channel = deviation.repeat(members).reshape(n, 1, 1, 1).expand(n, 1, h, w)

@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from monai_semigan.errors import CheckpointError
+from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.networks.discriminator import ImageDiscriminator
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.generator import Generator
+from monai_semigan.networks.official_encoder import OfficialEncoder
 
-__all__ = ["SemiGanSegmenter"]
+__all__ = ["ENCODER_KINDS", "SemiGanSegmenter"]
+
+ENCODER_KINDS = ("pyramid", "official")
+"""`Encoder`, and the one of the official SemanticGAN code, for imported weights."""
 
 
 class SemiGanSegmenter(nn.Module):
@@ -32,6 +37,10 @@ class SemiGanSegmenter(nn.Module):
         channels: Feature channels of generator and critic at 4, 8, ... ``image_size`` px; None for StyleGAN2's table.
         encoder_channels: Widths of the encoder's trunk.
         head_channels: Width of the encoder's pyramid.
+        encoder_kind: ``pyramid`` for `Encoder`, ``official`` for `OfficialEncoder`.
+
+    Raises:
+        ConfigError: A setting is out of range.
 
     Shapes:
         ``(N, image_channels, S, S)`` in [-1, 1] -> label logits ``(N, K, S, S)``.
@@ -55,6 +64,7 @@ class SemiGanSegmenter(nn.Module):
         channels: Sequence[int] | None = None,
         encoder_channels: Sequence[int] = (32, 64, 128, 192, 192),
         head_channels: int = 64,
+        encoder_kind: str = "pyramid",
     ) -> None:
         super().__init__()
         self.generator = Generator(
@@ -66,12 +76,19 @@ class SemiGanSegmenter(nn.Module):
             num_mapping_layers=num_mapping_layers,
             channels=channels,
         )
-        self.encoder = Encoder(
-            image_channels=image_channels,
-            num_layers=self.generator.num_layers,
-            w_dim=w_dim,
-            channels=encoder_channels,
-            head_channels=head_channels,
+        if encoder_kind not in ENCODER_KINDS:
+            raise ConfigError(f"`encoder_kind` must be one of {', '.join(ENCODER_KINDS)}, got {encoder_kind!r}.")
+        encoder_settings: dict[str, Any] = {
+            "image_channels": image_channels,
+            "num_layers": self.generator.num_layers,
+            "w_dim": w_dim,
+            "channels": encoder_channels,
+            "head_channels": head_channels,
+        }
+        self.encoder: Encoder | OfficialEncoder = (
+            OfficialEncoder(image_size=image_size, **encoder_settings)
+            if encoder_kind == "official"
+            else Encoder(**encoder_settings)
         )
         self.d_image = ImageDiscriminator(image_size=image_size, image_channels=image_channels, channels=channels)
         self.register_buffer("is_trained", torch.zeros(()))
