@@ -25,6 +25,7 @@ COMMANDS = {
     "evaluate": "Score label maps against references, per case and per patient.",
     "train": "Train a generator, then its encoder, on your own images.",
     "prepare": "Make a data list of a public data set, or of drawn phantoms.",
+    "convert": "Convert weights trained elsewhere to start from.",
     "pack": "Put trained weights into a bundle of your own.",
     "sample": "Draw images with their labels from a generator.",
     "info": "Show versions, devices, backends and shipped bundles.",

@@ -15,7 +15,12 @@ __all__ = ["command"]
 @click.command(name="pack")
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 @options.bundle
-@click.option("--weights", required=True, type=click.Path(path_type=Path), help="best.pt of an encoder's run.")
+@click.option(
+    "--weights",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="best.pt of an encoder's run, or converted weights with an encoder.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace weights that lie there.")
 def command(output: Path, bundle: str, weights: Path, overwrite: bool) -> None:
     """Make a bundle of your own training: configs of BUNDLE, your weights, their digest.

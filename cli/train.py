@@ -47,16 +47,32 @@ def command() -> None:
 @run_dir
 @options.bundle
 @data
+@click.option("--start", type=click.Path(path_type=Path), help="Weights to start from, made by `semigan convert`.")
 @resume
 @kimg
 @options.device
-def gan(run_dir: Path, bundle: str, datalist: Path, resume: bool, kimg: float | None, device: str) -> None:
+def gan(
+    run_dir: Path,
+    bundle: str,
+    datalist: Path,
+    start: Path | None,
+    resume: bool,
+    kimg: float | None,
+    device: str,
+) -> None:
     """Train generator and critics on unlabelled and labelled images."""
     from monai_semigan.workflows.train import train_gan
 
     with progress_bar("train gan", unit=" kimg", divisor=1000) as progress:
         path = train_gan(
-            run_dir, bundle=bundle, datalist=datalist, resume=resume, device=device, total_kimg=kimg, progress=progress
+            run_dir,
+            bundle=bundle,
+            datalist=datalist,
+            start=start,
+            resume=resume,
+            device=device,
+            total_kimg=kimg,
+            progress=progress,
         )
     _announce(path)
 

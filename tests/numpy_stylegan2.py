@@ -140,15 +140,11 @@ def styled(layout: Layout, x: Array, w: Array, block: int, *, up: bool, constant
         full = np.stack([sum(convolve2d(c, k) for c, k in zip(wide, kernel, strict=True)) for kernel in weight])
         x = 4 * low_pass(full, 1, 1)
     else:
-        x = np.stack(
-            [sum(correlate2d(c, k, mode="same") for c, k in zip(x, kernel, strict=True)) for kernel in weight]
-        )
+        x = np.stack([sum(correlate2d(c, k, mode="same") for c, k in zip(x, kernel, strict=True)) for kernel in weight])
     return activated(x + strength * noise, bias)
 
 
-def synthesis(
-    layout: Layout, w_plus: Array, num_blocks: int, *, output: str = "image", constant: bool = True
-) -> Array:
+def synthesis(layout: Layout, w_plus: Array, num_blocks: int, *, output: str = "image", constant: bool = True) -> Array:
     """Render the image or the label of styles ``(L, w_dim)``, with the stored noise."""
     x, result = layout.constant(), None
     for block in range(num_blocks):

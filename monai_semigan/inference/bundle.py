@@ -39,7 +39,7 @@ from monai_semigan.inference.slicewise import SlicewiseSettings
 from monai_semigan.io.terminology import SegmentInfo, segments_of_classes
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
-from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.networks.segmenter import ENCODER_KINDS, SemiGanSegmenter
 from monai_semigan.transforms.presets import ChestXrayPreset, DermoscopyPreset, FacePreset
 from monai_semigan.transforms.slice_presets import SLICE_PRESETS
 from monai_semigan.types import PathLike
@@ -76,6 +76,7 @@ WIDTH_RANGE = (1, 4096)
 LARGEST_SETTING = 1e6
 """Of any number among the settings; ours, far above what makes sense."""
 NETWORK_LISTS = ("channels", "encoder_channels")
+NETWORK_CHOICES = {"encoder_kind": ENCODER_KINDS}
 
 Color = tuple[int, int, int]
 T = TypeVar("T")
@@ -262,7 +263,7 @@ def _check_metadata(metadata: dict[str, Any], path: Path) -> None:
 
 def _check_network(network: dict[str, Any]) -> dict[str, Any]:
     """Check names, types and ranges, so that building the network can neither fail obscurely nor fill the memory."""
-    known = NETWORK_RANGES.keys() | NETWORK_LISTS
+    known = NETWORK_RANGES.keys() | NETWORK_LISTS | NETWORK_CHOICES.keys()
     required = {"image_size", "num_classes"}
     if not required <= network.keys() <= known:
         raise BundleError(
@@ -272,6 +273,9 @@ def _check_network(network: dict[str, Any]) -> dict[str, Any]:
         value = network.get(key, low)
         if type(value) is not int or not low <= value <= high:
             raise BundleError(f"`{key}` must be a whole number from {low} to {high}, got {value!r}.")
+    for key, choices in NETWORK_CHOICES.items():
+        if network.get(key, choices[0]) not in choices:
+            raise BundleError(f"`{key}` must be one of {', '.join(choices)}, got {network[key]!r}.")
     for key in NETWORK_LISTS:
         widths = network.get(key) or [1]  # null asks for the default table
         low, high = WIDTH_RANGE

@@ -21,6 +21,7 @@ from monai_semigan.losses.perceptual import PerceptualDistance
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.generator import Generator
+from monai_semigan.networks.official_encoder import OfficialEncoder
 from monai_semigan.types import Progress
 
 __all__ = ["Inversion", "InversionResult", "InversionSettings"]
@@ -103,7 +104,11 @@ class Inversion:
     """
 
     def __init__(
-        self, generator: Generator, encoder: Encoder, distance: PerceptualDistance, settings: InversionSettings
+        self,
+        generator: Generator,
+        encoder: Encoder | OfficialEncoder,
+        distance: PerceptualDistance,
+        settings: InversionSettings,
     ) -> None:
         self.generator, self.encoder, self.distance, self.settings = generator, encoder, distance, settings
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import pickle
+import re
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -115,11 +117,14 @@ def _load(path: PathLike, *, mmap: bool = False) -> Any:
     if not path.is_file():
         raise CheckpointError(f"`{path}` must be a weight file, but there is none.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd pickles, which are refused below
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
+        name = re.search(r"GLOBAL (\S+)", str(error))
         raise CheckpointError(
-            f"`{path}` must hold tensors only, but it carries other Python objects, which could run code. "
-            "Export a plain state dict: torch.save(network.state_dict(), path)."
+            f"`{path}` must hold tensors only, but it carries other Python objects{f' ({name[1]})' if name else ''}, "
+            "which could run code. Export a plain state dict: torch.save(network.state_dict(), path)."
         ) from error
     except Exception as error:  # zip, runtime, end of file, OS: torch.load has no common base
         raise CheckpointError(

@@ -18,7 +18,7 @@ from monai_semigan.networks.checkpoint import read_checkpoint
 from monai_semigan.networks.generator import Generator
 from monai_semigan.types import PathLike
 
-__all__ = ["StartWeights", "generator_arguments", "read_start"]
+__all__ = ["StartWeights", "generator_arguments", "is_start", "read_start"]
 
 FORMAT = "semigan-start-1"
 NAMES = ("generator", "d_image", "d_pair", "encoder")
@@ -71,7 +71,7 @@ def read_start(path: PathLike) -> StartWeights:
         CheckpointError: The file is missing, damaged, carries code, or is something else.
     """
     content = read_checkpoint(path)
-    if content.get("format") != FORMAT:
+    if not is_start(content):
         raise CheckpointError(f"`{path}` must have the format {FORMAT!r}. Make it with `semigan convert`.")
     try:
         settings = json.loads(content["settings"])
@@ -79,6 +79,11 @@ def read_start(path: PathLike) -> StartWeights:
         return StartWeights(settings["network"], settings["pair_critic"], {"generator": {}, **states})
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"`{path}` must describe its networks, but is damaged. Convert again.") from error
+
+
+def is_start(content: dict[str, Any]) -> bool:
+    """Whether a loaded file is one that `read_start` reads."""
+    return content.get("format") == FORMAT
 
 
 def generator_arguments(generator: Generator) -> dict[str, Any]:

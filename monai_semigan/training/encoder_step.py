@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_semigan.errors import ConfigError
 from monai_semigan.latent.sampling import sample_w_plus
 from monai_semigan.losses.perceptual import FeatureDistance, PerceptualDistance
 from monai_semigan.losses.segmentation import dice_cross_entropy
@@ -87,6 +88,9 @@ class EncoderStep:
         distance: Compares images; None for the critic's features.
         teacher: Labels unlabelled images; None for none.
         ranks: The processes that train together; each has the same networks.
+
+    Raises:
+        ConfigError: The segmenter has the official SemanticGAN's encoder.
     """
 
     def __init__(
@@ -99,6 +103,11 @@ class EncoderStep:
         ranks: Ranks = ALONE,
     ) -> None:
         self.segmenter, self.settings, self.teacher, self.ranks = segmenter, settings, teacher, ranks
+        if not isinstance(segmenter.encoder, Encoder):
+            raise ConfigError(
+                "`encoder_kind` must be pyramid to train, got official, which is for imported weights. Take the three "
+                "settings of the encoder out of the bundle's network."
+            )
         self.generator, self.encoder = segmenter.generator.eval(), segmenter.encoder
         self.encoder.latent_avg.copy_(self.generator.mapping.latent_avg)
         self.encoder_ema: Encoder = copy.deepcopy(self.encoder).requires_grad_(False)

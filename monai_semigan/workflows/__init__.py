@@ -2,8 +2,9 @@
 """The Python API: one function per task.
 
 ``segment`` images with a bundle, ``evaluate`` label maps against references, ``train_gan`` and ``train_encoder`` on
-your own data, ``pack`` the result into a bundle, ``sample`` a generator, ``list_series`` of DICOM, ``prepare`` a public
-data set or ``prepare_phantom``s to train on. Each is imported on first use, so that this package stays quick to import.
+your own data, ``convert`` weights trained elsewhere to start from, ``pack`` the result into a bundle, ``sample`` a
+generator, ``list_series`` of DICOM, ``prepare`` a public data set or ``prepare_phantom``s to train on. Each is imported
+on first use, so that this package stays quick to import.
 (Modules have other names than functions: importing a module would otherwise hide the function of its name.)
 """
 
@@ -13,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from monai_semigan.workflows.converting import convert
     from monai_semigan.workflows.evaluating import evaluate
     from monai_semigan.workflows.packing import pack
     from monai_semigan.workflows.preparing import prepare, prepare_phantom
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from monai_semigan.workflows.train import train_encoder, train_gan
 
 __all__ = [
+    "convert",
     "evaluate",
     "list_series",
     "pack",
@@ -34,6 +37,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "convert": "converting",
     "evaluate": "evaluating",
     "list_series": "series_listing",
     "pack": "packing",

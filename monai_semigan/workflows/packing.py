@@ -11,8 +11,15 @@ import torch
 
 from monai_semigan.errors import BundleError
 from monai_semigan.inference.bundle import load_network, open_bundle
-from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict, to_half
+from monai_semigan.networks.checkpoint import (
+    file_digest,
+    load_weights,
+    read_checkpoint,
+    read_state_dict,
+    to_half,
+)
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.networks.start_weights import is_start, read_start
 from monai_semigan.report.files import make_folder, write_json, write_text
 from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.types import PathLike
@@ -26,7 +33,7 @@ def pack(output: PathLike, *, bundle: PathLike, weights: PathLike, overwrite: bo
     Args:
         output: The new bundle's folder; may be the bundle itself with ``overwrite``.
         bundle: Shipped name or folder: the network's description and the chain.
-        weights: ``best.pt`` of an encoder's run.
+        weights: ``best.pt`` of an encoder's run, or what ``semigan convert`` made of the files of GAN and encoder.
         overwrite: Replace weights that lie there.
 
     Raises:
@@ -37,7 +44,7 @@ def pack(output: PathLike, *, bundle: PathLike, weights: PathLike, overwrite: bo
     if (target / "configs" / "metadata.json").exists() and not overwrite:
         raise BundleError(f"`{target}` already holds a bundle. Pass --overwrite, or choose another folder.")
     network = SemiGanSegmenter(**source.network)
-    load_weights(network, read_state_dict(weights), source=weights)
+    load_weights(network, _trained_state(weights), source=weights)
     network.require_trained()
     make_folder(target / "models")
     if target.resolve() != source.root.resolve():
@@ -56,3 +63,9 @@ def pack(output: PathLike, *, bundle: PathLike, weights: PathLike, overwrite: bo
     write_json(path, metadata)
     load_network(open_bundle(target), device=torch.device("cpu"))
     return target
+
+
+def _trained_state(weights: PathLike) -> dict[str, torch.Tensor]:
+    if is_start(read_checkpoint(weights)):
+        return read_start(weights).segmenter_state()
+    return read_state_dict(weights)

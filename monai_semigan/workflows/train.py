@@ -16,8 +16,12 @@ from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.inference.bundle import open_bundle
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
+from monai_semigan.networks.checkpoint import file_digest, load_weights
+from monai_semigan.networks.discriminator import ImageDiscriminator
+from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.networks.start_weights import generator_arguments, read_start
 from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.disturb import DisturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
@@ -49,6 +53,7 @@ def gan_trainer(
     augment_pair: Mapping[str, Any] | None = None,
     disturb_pair: Mapping[str, Any] | None = None,
     teacher: Mapping[str, Any] | None = None,
+    start: PathLike | None = None,
     run: Mapping[str, Any] | None = None,
     device: str = "auto",
     resume: bool = False,
@@ -70,6 +75,8 @@ def gan_trainer(
         augment_pair: Fields of `AugmentSettings` for D_m.
         disturb_pair: Fields of `DisturbSettings` for D_m's images; None for no disturbance.
         teacher: Fields of `TeacherSettings`; None for no teacher.
+        start: Weights to start from, as ``semigan convert`` writes them; None for random ones. A network that is not
+            among them starts from random ones.
         run: Fields of `RunSettings`.
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: Continue the run in ``run_dir``.
@@ -77,7 +84,8 @@ def gan_trainer(
         progress: Called with the images seen and their total.
 
     Raises:
-        ConfigError: A setting is unknown or out of range.
+        CheckpointError: The weights to start from cannot be used.
+        ConfigError: A setting is unknown or out of range, or ``start`` is of another network.
         InputError: The data list or one of its files cannot be used.
     """
     chosen, settings = _training_device(device), from_mapping(RunSettings, run or {})
@@ -90,6 +98,8 @@ def gan_trainer(
         num_classes=segmenter.generator.synthesis.num_classes,
         **_without_remarks(pair_critic or {}),
     ).to(chosen)
+    if start is not None:
+        _load_start(start, segmenter.generator, segmenter.d_image, d_pair)
     average = copy.deepcopy(segmenter.generator).requires_grad_(False).eval()
     if bfloat16:
         segmenter.generator.synthesis.compute_dtype = segmenter.d_image.compute_dtype = torch.bfloat16
@@ -117,6 +127,7 @@ def gan_trainer(
             "preprocessing": asdict(preset),
             "augment": {"image": asdict(settings_image), "pair": asdict(settings_pair)},
             "disturb_pair": asdict(step.disturb_pair) if step.disturb_pair else None,
+            "start": None if start is None else file_digest(start),
             "symmetries": symmetries,
             "bfloat16": bfloat16,
             "data_digest": data.digest(),
@@ -210,6 +221,7 @@ def train_gan(
     *,
     bundle: str,
     datalist: PathLike,
+    start: PathLike | None = None,
     resume: bool = False,
     device: str = "auto",
     total_kimg: float | None = None,
@@ -221,6 +233,8 @@ def train_gan(
     """
     settings = _training_config(bundle, "train.json", total_kimg)
     settings |= {"datalist": datalist, "run_dir": run_dir, "resume": resume, "device": device}
+    if start is not None:
+        settings["start"] = start
     with joined_ranks() as ranks:
         return gan_trainer(**settings, progress=progress if ranks.is_first else None).run()
 
@@ -271,6 +285,28 @@ def _training_device(name: str) -> torch.device:
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, as convolutions have it by default
     return device
+
+
+def _load_start(
+    path: PathLike, generator: Generator, d_image: ImageDiscriminator, d_pair: MultiscaleDiscriminator
+) -> None:
+    start = read_start(path)
+    wanted = generator_arguments(generator)
+    differences = [
+        f"{key} {start.network.get(key)} instead of {value}"
+        for key, value in wanted.items()
+        if start.network.get(key) != value
+    ]
+    if differences:
+        raise ConfigError(
+            f"`{path}` must fit the network in the bundle's configs, but has {'; '.join(differences)}. Put the "
+            "`network` that `semigan convert` printed into a copy of the bundle, or convert with other --num-classes."
+        )
+    load_weights(generator, start.states["generator"], source=path)
+    if "d_image" in start.states:
+        load_weights(d_image, start.states["d_image"], source=path)
+    if "d_pair" in start.states:
+        load_weights(d_pair, start.states["d_pair"], source=path)
 
 
 def _load_gan(segmenter: SemiGanSegmenter, snapshot: Path) -> None:

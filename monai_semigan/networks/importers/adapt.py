@@ -78,8 +78,8 @@ def mean_style(generator: State, *, z_dim: int, w_dim: int, num_mapping_layers: 
     mapping = MappingNetwork(z_dim=z_dim, w_dim=w_dim, num_layers=1, num_mapping_layers=num_mapping_layers)
     prefix = "mapping."
     weights = {key.removeprefix(prefix): value for key, value in generator.items() if key.startswith(prefix)}
-    mapping.double().load_state_dict({**weights, "latent_avg": mapping.latent_avg})
+    dtype = generator["synthesis.const"].dtype
+    mapping.to(torch.promote_types(dtype, torch.float32)).load_state_dict({**weights, "latent_avg": mapping.latent_avg})
     rng = torch.Generator().manual_seed(seed)
-    z = torch.randn(MEAN_SAMPLES, z_dim, generator=rng, dtype=torch.float64)
-    mean = mapping.map(z).mean(dim=0)
-    return mean.to(generator["mapping.layers.0.weight"].dtype)
+    z = torch.randn(MEAN_SAMPLES, z_dim, generator=rng)
+    return mapping.map(z.to(mapping.latent_avg.dtype)).mean(dim=0).to(dtype)

@@ -134,7 +134,7 @@ class ForeignState:
             elif not tensor.is_floating_point() or not bool(torch.isfinite(tensor).all()):
                 self._problems["not finite numbers"].append(rule.key)
             else:
-                taken[ours] = tensor.detach().reshape(shapes[ours]).clone()
+                taken[ours] = tensor.detach().reshape(shapes[ours])
         return taken
 
     def check_filters(self, pattern: str, *, gain: float) -> None:

@@ -29,6 +29,8 @@ WRONG_NETWORKS = [
     ({"image_size": 32, "num_classes": True}, "`num_classes` must be a whole number from 2 to 255, got True"),
     ({"image_size": 32, "num_classes": 2, "channels": [8, -8]}, "`channels` must be a list of whole numbers"),
     ({"image_size": 32, "num_classes": 2, "encoder_channels": 8}, "`encoder_channels` must be a list"),
+    ({"image_size": 32, "num_classes": 2, "encoder_kind": "unet"}, "`encoder_kind` must be one of pyramid, official"),
+    ({"image_size": 32, "num_classes": 2, "encoder_kind": []}, r"`encoder_kind` must be one of .* got \[\]"),
 ]
 
 WRONG_BLOCKS = [
