@@ -215,6 +215,14 @@ def test_networks_that_do_not_belong_together_are_refused(gan: dict) -> None:
         import_weights("rosinality", {"f": small}, num_classes=2)
 
 
+@pytest.mark.parametrize("key", ["mapping.embed.weight", "synthesis.b8.skip.weight", "synthesis.b8.conv0.scale"])
+def test_other_architectures_of_stylegan2_ada_are_refused(key: str) -> None:
+    state = {**foreign.ada_generator(CHANNELS), key: torch.zeros(1)}
+
+    with pytest.raises(CheckpointError, match=f"in `generator` keys are unknown: {re.escape(key)}"):
+        import_weights("stylegan2-ada", {"f": state}, num_classes=2)
+
+
 def test_half_precision_sources_keep_their_dtype() -> None:
     state = {key: tensor.half() for key, tensor in foreign.ada_generator(CHANNELS).items()}
 
