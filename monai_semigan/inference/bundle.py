@@ -14,8 +14,9 @@ complete. What may be left out: ``components``, which cleans the label map; ``co
      "inversion": {"steps": 50}, "max_image_error": 0.2, "components": {"lung": {"keep": 2}},
      "weights": {"file": "models/model.pt", "sha256": "..."}}
 
-A bundle for volumes has a chain for each modality that it accepts, ``"preprocessing": {"CT": {...}, "MR": {...}}`` and
-``"inversion"`` likewise. ``"weights": null`` says that there are none yet: such a bundle is for training.
+A bundle for volumes has a chain for each modality that it accepts, ``"preprocessing": {"CT": {...}, "MR": {...}}``,
+``"inversion"`` and, if the modalities differ, ``"max_image_error"`` likewise. ``"weights": null`` says that there are
+none yet: such a bundle is for training.
 """
 
 from __future__ import annotations
@@ -89,10 +90,13 @@ class Chain:
     Attributes:
         preset: The preparation.
         inversion: Settings of the test-time optimization.
+        max_image_error: Error of the encoder's reconstruction above which an image is unlike those that the bundle was
+            made for; chosen on validation images. Mean squared, or by local correlation where inversion compares so.
     """
 
     preset: Any
     inversion: InversionSettings
+    max_image_error: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +114,6 @@ class Bundle:
         slicewise: How a stack of slices is worked through.
         segments: What DICOM says of each class, background left out.
         components: Which pieces of a class stay in a label map, and which holes are filled; none if not given.
-        max_image_error: Mean squared error of the encoder's reconstruction above which an image is unlike those that
-            the bundle was made for; chosen on validation images.
         weights_file: The weights, inside the bundle; None if it has none yet, and can only be trained.
         weights_sha256: What their digest must be; None likewise.
     """
@@ -126,7 +128,6 @@ class Bundle:
     slicewise: SlicewiseSettings
     segments: tuple[SegmentInfo, ...]
     components: ComponentRules
-    max_image_error: float
     weights_file: Path | None
     weights_sha256: str | None
 
@@ -148,6 +149,11 @@ class Bundle:
     def inversion(self) -> InversionSettings:
         """The test-time optimization of single images; raises as `preset` does."""
         return self._image_chain.inversion
+
+    @property
+    def max_image_error(self) -> float:
+        """Where images are unlike the bundle's, for single images; raises as `preset` does."""
+        return self._image_chain.max_image_error
 
     @property
     def _image_chain(self) -> Chain:
@@ -190,7 +196,6 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
         slicewise=_build(SlicewiseSettings, "slicewise", _object(block.get("slicewise", {}), "slicewise")),
         segments=_segments(block.get("codes"), classes, colors),
         components=_components(block.get("components", {}), classes),
-        max_image_error=_positive("max_image_error", block["max_image_error"]),
         weights_file=weights_file,
         weights_sha256=sha256,
     )
@@ -324,7 +329,9 @@ def _chains(block: dict[str, Any], image_size: int) -> dict[str, Chain]:
                 f"`preprocessing` must have the network's image_size {image_size}, got {preset.image_size}."
             )
         refinement = _build(InversionSettings, "inversion", _object(inversion, "inversion"))
-        chains[key] = Chain(preset=preset, inversion=refinement)
+        limit = block["max_image_error"]
+        limit = limit.get(key) if isinstance(limit, dict) else limit
+        chains[key] = Chain(preset=preset, inversion=refinement, max_image_error=_positive("max_image_error", limit))
     return chains
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.latent.inversion import Inversion, InversionSettings
+from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.types import Progress
@@ -65,7 +66,8 @@ class SliceNumbers:
         is_empty: Nothing to see: the network was not asked.
         is_refined: Inversion was run.
         has_organ: Foreground covers at least ``min_share`` of the square in the final result.
-        image_error: Mean squared error of the final reconstruction; NaN for empty slices.
+        image_error: Mean squared error of the final reconstruction, or the local correlation loss of settings that are
+            blind to contrast; NaN for empty slices.
         encoder_image_error: The same of the encoder's.
     """
 
@@ -180,7 +182,11 @@ class _Stack:
         reconstruction, label_logits = synthesis(w_plus)
         if share > 0 and encoded is not w_plus:
             label_logits = label_logits.lerp(synthesis(encoded)[1], share)
-        self.numbers[name][indices] = (reconstruction - image).square().flatten(1).mean(dim=1).cpu()
+        if self.inversion.settings.is_blind_to_contrast:
+            error = local_correlation_loss(reconstruction, image)
+        else:
+            error = (reconstruction - image).square().flatten(1).mean(dim=1)
+        self.numbers[name][indices] = error.cpu()
         foreground = (label_logits.argmax(dim=1) > 0).float().flatten(1).mean(dim=1)
         has_organ = (foreground >= max(self.settings.min_share, 1e-9)).cpu()
         self.numbers["has_organ"][indices] = has_organ

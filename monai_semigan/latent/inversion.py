@@ -65,6 +65,11 @@ class InversionSettings:
     tolerance: float = 0.01
     patience: int = 10
 
+    @property
+    def is_blind_to_contrast(self) -> bool:
+        """Whether images are compared by local correlation alone, so that squared differences say nothing."""
+        return self.correlation_weight > 0 and self.image_weight == self.perceptual_weight == 0
+
     def __post_init__(self) -> None:
         if self.steps < 0 or self.patience < 0:
             raise ConfigError(f"`steps` and `patience` must be >= 0, got {self.steps} and {self.patience}.")

@@ -290,16 +290,16 @@ class _Run:
             "image_error": errors[0],
             "encoder_image_error": errors[1],
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
-            "warnings": [*case.volume.warnings, *remarks, *_warnings(volumes, errors[1], bundle)],
+            "warnings": [*case.volume.warnings, *remarks, *_warnings(volumes, errors[1], self.chain.max_image_error)],
         }
 
 
-def _warnings(volumes: dict[str, float], image_error: float | None, bundle: Bundle) -> list[str]:
+def _warnings(volumes: dict[str, float], image_error: float | None, max_image_error: float) -> list[str]:
     warnings = [f"No {name} was found." for name, volume in volumes.items() if volume == 0]
-    if image_error is not None and image_error > bundle.max_image_error:
+    if image_error is not None and image_error > max_image_error:
         warnings.append(
             "Unlike the images this bundle was made for: do not trust the label "
-            f"(reconstruction error {image_error:.3f}, usual up to {bundle.max_image_error:.3f})."
+            f"(reconstruction error {image_error:.3f}, usual up to {max_image_error:.3f})."
         )
     return warnings
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.inference.slicewise import SlicewiseSettings, segment_slices
 from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 
 SIZE = 8
@@ -179,3 +180,17 @@ def test_an_untrained_network_is_refused(tiny_network: SemiGanSegmenter) -> None
 def test_wrong_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         SlicewiseSettings(**wrong)
+
+
+def test_other_modalities_are_judged_by_correlation(copy_network) -> None:
+    rng = np.random.default_rng(2)
+    data = rng.uniform(-0.3, 0.3, (2, 16, 16))
+    blind = InversionSettings(steps=0, image_weight=0.0, perceptual_weight=0.0, correlation_weight=1.0)
+
+    numbers = segment_slices(
+        copy_network(16), Stack(data), blind, SlicewiseSettings(), write=lambda index, logits: None
+    )
+
+    image = torch.from_numpy(data[:, None]).float()
+    np.testing.assert_allclose(numbers.image_error, local_correlation_loss(image, image), rtol=1e-4)
+    assert (numbers.image_error > 1e-3).all()  # the window's floor; squared differences are 0
