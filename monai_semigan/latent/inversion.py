@@ -4,12 +4,18 @@
 SemanticGAN (Li et al. 2021), equation 8: minimize over w_plus the distance of the rendered image to the target, with a
 pull to the encoder. Images are optimized in batches; every operation acts on each sample alone and losses are summed
 over the batch, so an image's path is what it would be alone. Noise is fixed: nothing here is random.
+
+What a step costs is one rendering of the image and the way back through it, and through the perceptual distance: no
+label is rendered, no weight gets a gradient, the targets' features are computed once. In bfloat16 only the feature maps
+are: styles, their gradients, Adam's state, heads and sums stay float32, and the result is rendered in float32.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -22,9 +28,12 @@ from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.official_encoder import OfficialEncoder
+from monai_semigan.ops.precision import ComputeDtype, resolve_compute_dtype
 from monai_semigan.types import Progress
 
-__all__ = ["Inversion", "InversionResult", "InversionSettings"]
+__all__ = ["Inversion", "InversionResult", "InversionSettings", "InversionTargets"]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +57,8 @@ class InversionSettings:
             two err differently where an image is unlike the training images.
         tolerance: An image is finished when its best loss has not fallen by this share within ``patience`` steps.
         patience: Steps; 0 turns the early stop off.
+        compute_dtype: Of the feature maps during optimization: ``float32``, ``bfloat16``, or ``auto`` for bfloat16
+            where it is fast. Asked for where it is slow, float32 runs, with a warning.
     """
 
     steps: int = 50
@@ -64,6 +75,7 @@ class InversionSettings:
     encoder_share: float = 0.0
     tolerance: float = 0.01
     patience: int = 10
+    compute_dtype: ComputeDtype = "float32"
 
     @property
     def is_blind_to_contrast(self) -> bool:
@@ -77,6 +89,7 @@ class InversionSettings:
             raise ConfigError(f"`encoder_share` must lie in [0, 1], got {self.encoder_share}.")
         if self.learning_rate <= 0:
             raise ConfigError(f"`learning_rate` must be > 0, got {self.learning_rate}.")
+        resolve_compute_dtype(self.compute_dtype, torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -116,6 +129,7 @@ class Inversion:
         settings: InversionSettings,
     ) -> None:
         self.generator, self.encoder, self.distance, self.settings = generator, encoder, distance, settings
+        self.has_warned = False
 
     def __call__(
         self,
@@ -145,21 +159,48 @@ class Inversion:
             frozen(self.generator, self.encoder),
         ):
             target = image.detach().clone().float()
-            with torch.no_grad():
-                encoded = self.encoder(target)
-                targets = _Targets(target, list(self.distance.prepare(target)), encoded, _mean_neighbor(neighbors))
-                start = encoded if neighbors is None else self._best_start(targets, neighbors)
+            with torch.no_grad(), self.precision(target.device):
+                targets = self.prepare(target, self.encoder(target), neighbors=neighbors)
+                start = targets.encoded if neighbors is None else self._best_start(targets, neighbors)
             with torch.enable_grad():
                 return self._optimize(targets, start, images_at, progress)
 
-    def _best_start(self, targets: _Targets, neighbors: Tensor) -> Tensor:
+    @torch.no_grad()
+    def prepare(self, image: Tensor, encoded: Tensor, *, neighbors: Tensor | None = None) -> InversionTargets:
+        """Compute once what every step needs of images ``(N, C, S, S)`` and of the encoder's styles of them."""
+        features = list(self.distance.prepare(image.to(self._dtype(image.device))))
+        return InversionTargets(image, features, encoded, _mean_neighbor(neighbors))
+
+    def gradient(self, w_plus: Tensor, targets: InversionTargets) -> tuple[Tensor, Tensor]:
+        """Return the loss per image, ``(N,)``, and the gradient of its sum in ``w_plus``."""
+        with self.precision(w_plus.device):
+            w_plus = w_plus.detach().requires_grad_(True)
+            loss = self._loss(w_plus, targets)
+            (grad,) = torch.autograd.grad(loss.sum(), w_plus)
+        return loss.detach(), grad
+
+    @contextmanager
+    def precision(self, device: torch.device) -> Iterator[None]:
+        """Compute the generator's feature maps as ``compute_dtype`` says inside the block."""
+        synthesis, dtype = self.generator.synthesis, self._dtype(device)
+        if dtype == torch.float32:
+            yield
+            return
+        before = synthesis.compute_dtype
+        try:
+            synthesis.compute_dtype = dtype
+            yield
+        finally:
+            synthesis.compute_dtype = before
+
+    def _best_start(self, targets: InversionTargets, neighbors: Tensor) -> Tensor:
         starts = [targets.encoded, *neighbors.unbind(dim=1)]
         losses = torch.stack([self._loss(start, targets) for start in starts])  # NaN, where there is no neighbour
         chosen = losses.nan_to_num(math.inf).argmin(dim=0)
         return torch.stack(starts)[chosen, torch.arange(len(chosen), device=chosen.device)]
 
     def _optimize(
-        self, targets: _Targets, start: Tensor, images_at: Sequence[int], progress: Progress | None
+        self, targets: InversionTargets, start: Tensor, images_at: Sequence[int], progress: Progress | None
     ) -> InversionResult:
         settings, total, encoded = self.settings, self.settings.steps, targets.encoded
         best = _Best(start, total)
@@ -168,16 +209,15 @@ class Inversion:
         first, second = torch.zeros_like(w_plus), torch.zeros_like(w_plus)  # Adam's moments
         images: dict[int, Tensor] = {}
         for step in range(total + 1):
-            w_plus.requires_grad_(True)
-            loss = self._loss(w_plus, targets)
-            best.update(step, active, loss.detach(), w_plus.detach())
+            is_last = step == total
+            loss, grad = self._last_loss(w_plus, targets) if is_last else self.gradient(w_plus, targets)
+            best.update(step, active, loss, w_plus)
             if step in images_at:
                 images[step] = self._render(best.w_plus, active, w_plus)
             if progress is not None:
                 progress(step, total)
-            if step == total:
+            if is_last:
                 break
-            (grad,) = torch.autograd.grad(loss.sum(), w_plus)
             with torch.no_grad():
                 w_plus, first, second = _adam(w_plus, grad, first, second, step + 1, self._rate(step))
                 moving = ~best.has_converged(active, settings) if settings.patience else None
@@ -189,11 +229,18 @@ class Inversion:
                 break
         return InversionResult(best.w_plus, encoded, best.trace, best.steps_taken, images)
 
-    def _loss(self, w_plus: Tensor, targets: _Targets) -> Tensor:
+    @torch.no_grad()
+    def _last_loss(self, w_plus: Tensor, targets: InversionTargets) -> tuple[Tensor, Tensor]:
+        with self.precision(w_plus.device):
+            return self._loss(w_plus, targets), w_plus
+
+    def _loss(self, w_plus: Tensor, targets: InversionTargets) -> Tensor:
         settings = self.settings
         image = self.generator.synthesis.image(w_plus)
         loss = settings.image_weight * (image - targets.image).square().flatten(1).mean(dim=1)
-        loss = loss + settings.perceptual_weight * self.distance(image, targets.prepared)
+        if settings.perceptual_weight > 0:
+            features = image.to(self._dtype(image.device))
+            loss = loss + settings.perceptual_weight * self.distance(features, targets.prepared)
         if settings.correlation_weight > 0:
             loss = loss + settings.correlation_weight * local_correlation_loss(image, targets.image)
         loss = loss + settings.encoder_weight * (w_plus - targets.encoded).square().flatten(1).mean(dim=1)
@@ -206,6 +253,13 @@ class Inversion:
                 encoded = self.encoder(image)
             loss = loss + settings.cycle_weight * (w_plus - encoded).square().flatten(1).mean(dim=1)
         return loss  # (N,)
+
+    def _dtype(self, device: torch.device) -> torch.dtype:
+        dtype, obstacle = resolve_compute_dtype(self.settings.compute_dtype, device)
+        if obstacle is not None and not self.has_warned:
+            logger.warning("bfloat16 would be slow here, as %s: the inversion computes in float32.", obstacle)
+            self.has_warned = True
+        return dtype
 
     def _rate(self, step: int) -> float:
         """Learning rate of a step: its middle counts, so that no step is wasted on a rate of zero."""
@@ -222,16 +276,25 @@ class Inversion:
 
 
 @dataclass(frozen=True)
-class _Targets:
+class InversionTargets:
+    """What is known of the targets before the first step.
+
+    Attributes:
+        image: ``(N, C, S, S)`` in [-1, 1].
+        prepared: What the perceptual distance made of them.
+        encoded: The encoder's styles, ``(N, L, w_dim)``.
+        neighbor: Mean styles of the neighbouring slices, ``(N, L, w_dim)``, NaN where there is none.
+    """
+
     image: Tensor
     prepared: list[Tensor]
     encoded: Tensor
     neighbor: Tensor | None = None
 
-    def take(self, keep: Tensor) -> _Targets:
+    def take(self, keep: Tensor) -> InversionTargets:
         neighbor = None if self.neighbor is None else self.neighbor[keep]
         prepared = [feature[keep] for feature in self.prepared]
-        return _Targets(self.image[keep], prepared, self.encoded[keep], neighbor)
+        return InversionTargets(self.image[keep], prepared, self.encoded[keep], neighbor)
 
 
 def _mean_neighbor(neighbors: Tensor | None) -> Tensor | None:

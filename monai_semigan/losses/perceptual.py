@@ -27,7 +27,10 @@ class PerceptualDistance(Protocol):
         """Return what `__call__` needs of targets ``(N, C, S, S)``; every tensor has the batch axis first."""
 
     def __call__(self, image: Tensor, prepared: Sequence[Tensor]) -> Tensor:
-        """Return the distance of images ``(N, C, S, S)`` to prepared targets, ``(N,)``, >= 0."""
+        """Return the distance of images ``(N, C, S, S)`` to prepared targets, ``(N,)``, >= 0, float32 or better.
+
+        Images may be bfloat16: a distance that cannot compute in it widens them.
+        """
 
 
 class FeatureDistance:
@@ -45,11 +48,12 @@ class FeatureDistance:
         return [_unit(feature) for feature in self.features(target)]
 
     def __call__(self, image: Tensor, prepared: Sequence[Tensor]) -> Tensor:
-        total = image.new_zeros(len(image))
+        wide = torch.promote_types(image.dtype, torch.float32)
+        total = image.new_zeros(len(image), dtype=wide)
         for feature, target in zip(self.features(image), prepared, strict=True):
             # |a - b|^2 = 2 - 2 a.b for unit vectors: one contraction instead of a normalized map.
-            norm = feature.square().sum(dim=1).add(FEATURE_EPSILON).rsqrt()  # (N, H, W)
-            cosine = (feature * target).sum(dim=1) * norm
+            norm = feature.square().sum(dim=1, dtype=wide).add(FEATURE_EPSILON).rsqrt()  # (N, H, W)
+            cosine = (feature * target).sum(dim=1, dtype=wide) * norm
             total = total + (2 - 2 * cosine).flatten(1).mean(dim=1)
         return total / len(prepared)
 
@@ -83,13 +87,15 @@ class MonaiPerceptualDistance:
 
     def prepare(self, target: Tensor) -> list[Tensor]:
         """Return the targets themselves."""
-        return [target]
+        return [target.float()]
 
     def __call__(self, image: Tensor, prepared: Sequence[Tensor]) -> Tensor:
         """Compare one by one: MONAI's loss returns the mean over a batch."""
-        pairs = zip(image.unsqueeze(1), prepared[0].unsqueeze(1), strict=True)
+        pairs = zip(image.float().unsqueeze(1), prepared[0].unsqueeze(1), strict=True)
         return torch.stack([self.loss(a, b).reshape(()) for a, b in pairs])
 
 
 def _unit(feature: Tensor) -> Tensor:
-    return feature * feature.square().sum(dim=1, keepdim=True).add(FEATURE_EPSILON).rsqrt()
+    wide = torch.promote_types(feature.dtype, torch.float32)
+    norm = feature.square().sum(dim=1, keepdim=True, dtype=wide).add(FEATURE_EPSILON).rsqrt()
+    return feature * norm.to(feature.dtype)

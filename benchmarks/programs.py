@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The programs that are compared, each able to render styles and to take one inversion step with the same weights.
+
+``ours`` is what `semigan segment` runs. A base is the grouped formulation, or the official generator of the user's own
+checkout; both take their step as the official program does: image and label, the target's features each time, one map
+after the other, gradients of the weights as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.features import VggFeatures, unit_map_distance
+from benchmarks.grouped import grouped
+from monai_semigan.latent.inversion import Inversion, InversionSettings
+from monai_semigan.losses.perceptual import FeatureDistance
+from monai_semigan.networks.generator import Generator
+
+__all__ = ["GROUPED", "OURS", "OURS_BF16", "BaseProgram", "OurProgram", "Program", "full_generator", "styles_and_target"]
+
+OURS, OURS_BF16, GROUPED = "ours", "ours bf16", "grouped"
+NUM_CLASSES = 4
+IMAGE_WEIGHT = 0.1
+"""Of the squared error beside the perceptual distance, as in the official program."""
+
+Render = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+class Program(Protocol):
+    """What both sides can do."""
+
+    def render(self, w_plus: Tensor) -> tuple[Tensor, Tensor]:
+        """Return image and label logits, without gradients."""
+
+    def step(self, w_plus: Tensor, target: Tensor) -> Tensor:
+        """Return the gradient of one inversion step, ``(N, L, w_dim)``."""
+
+
+def full_generator(size: int, *, channels: tuple[int, ...] | None = None) -> Generator:
+    """Build a grey generator with the official widths and random weights; its noise counts."""
+    torch.manual_seed(0)
+    generator = Generator(image_size=size, num_classes=NUM_CLASSES, channels=channels)
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.fill_(0.1)
+    return generator.eval()
+
+
+def styles_and_target(generator: Generator, batch: int) -> tuple[Tensor, Tensor]:
+    """Draw styles, and images of other styles as targets."""
+    rng = torch.Generator().manual_seed(batch)
+    size, layers = generator.image_size, generator.num_layers
+    w_plus = torch.randn(batch, layers, generator.mapping.w_dim, generator=rng)
+    return w_plus, torch.rand(batch, 1, size, size, generator=rng) * 2 - 1
+
+
+class OurProgram:
+    """The package's own inversion, whose encoder is not part of the step; weights are frozen, as in a bundle."""
+
+    def __init__(self, generator: Generator, *, compute_dtype: str = "float32") -> None:
+        self.generator = generator.requires_grad_(False)
+        settings = InversionSettings(
+            image_weight=IMAGE_WEIGHT, perceptual_weight=1.0, encoder_weight=0.0, compute_dtype=compute_dtype
+        )
+        distance = FeatureDistance(VggFeatures(channels_last=True))
+        self.inversion = Inversion(generator, nn.Identity(), distance, settings)  # type: ignore[arg-type]
+        self.prepared: tuple[Tensor, object] | None = None
+
+    def render(self, w_plus: Tensor) -> tuple[Tensor, Tensor]:
+        """Render as inference does."""
+        with torch.inference_mode(), self.inversion.precision(w_plus.device):
+            return self.generator.synthesis(w_plus)
+
+    def step(self, w_plus: Tensor, target: Tensor) -> Tensor:
+        """Take a step; the target is prepared in the first call with it."""
+        if self.prepared is None or self.prepared[0] is not target:
+            self.prepared = target, self.inversion.prepare(target, w_plus)
+        return self.inversion.gradient(w_plus, self.prepared[1])[1]  # type: ignore[arg-type]
+
+
+class BaseProgram:
+    """The official program's step around a generator."""
+
+    def __init__(self, render: Render) -> None:
+        self.renders = render
+        self.features = VggFeatures(channels_last=False)
+
+    @classmethod
+    def grouped(cls, generator: Generator) -> BaseProgram:
+        """Build the stand-in from our generator's weights."""
+        twin = grouped(generator).requires_grad_(True)
+        return cls(lambda w_plus: twin.synthesis(w_plus))
+
+    def render(self, w_plus: Tensor) -> tuple[Tensor, Tensor]:
+        """Render without gradients."""
+        with torch.no_grad():
+            return self.renders(w_plus)
+
+    def step(self, w_plus: Tensor, target: Tensor) -> Tensor:
+        """Take a step; the weights' gradients are computed too, as nobody has switched them off."""
+        w_plus = w_plus.detach().requires_grad_(True)
+        self.loss(w_plus, target).sum().backward()  # type: ignore[no-untyped-call]
+        assert w_plus.grad is not None
+        return w_plus.grad
+
+    def loss(self, w_plus: Tensor, target: Tensor) -> Tensor:
+        """Return the loss per image."""
+        image, _ = self.renders(w_plus)
+        with torch.no_grad():
+            features = self.features(target)
+        distance = unit_map_distance(self.features(image), features)
+        return distance + IMAGE_WEIGHT * (image - target).square().flatten(1).mean(dim=1)
