@@ -28,7 +28,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NoReturn, TypeVar, get_args, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 
@@ -298,6 +298,10 @@ def _build(kind: type[T], name: str, values: dict[str, Any]) -> T:
         )
     for key, value in values.items():
         kinds = get_args(types[key]) or (types[key],)  # `float | None` is one of two
+        if get_origin(types[key]) is Literal:
+            if value not in kinds:
+                raise BundleError(f"`{key}` in `{name}` must be one of {', '.join(kinds)}, got {value!r:.40}.")
+            continue
         fits = type(value) in kinds or (float in kinds and type(value) is int)
         if not fits or not (isinstance(value, (str, type(None))) or abs(value) <= LARGEST_SETTING):  # refuses NaN
             wanted = " or ".join(kind.__name__ for kind in kinds)

@@ -7,7 +7,7 @@ over the batch, so an image's path is what it would be alone. Noise is fixed: no
 
 What a step costs is one rendering of the image and the way back through it, and through the perceptual distance: no
 label is rendered, no weight gets a gradient, the targets' features are computed once. In bfloat16 only the feature maps
-are: styles, their gradients, Adam's state, heads and sums stay float32, and the result is rendered in float32.
+are: styles, their gradients, the optimizer's state, heads and sums stay float32, and the result is rendered in float32.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import get_args
 
 import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.latent.descent import Adam, Descent, Lbfgs, Optimizer
 from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.losses.perceptual import PerceptualDistance
 from monai_semigan.networks.encoder import Encoder
@@ -42,6 +44,8 @@ class InversionSettings:
 
     Attributes:
         steps: Optimization steps; 0 keeps the encoder's styles.
+        optimizer: ``adam``, or ``lbfgs``, which needs about half as many steps for the same loss and has no rate: it
+            ignores ``learning_rate`` and the two ramps.
         learning_rate: Of Adam, at its highest.
         ramp_up: Share of the steps over which the rate rises linearly.
         ramp_down: Share of the steps over which it falls to zero along a cosine (StyleGAN2, appendix D).
@@ -62,6 +66,7 @@ class InversionSettings:
     """
 
     steps: int = 50
+    optimizer: Optimizer = "adam"
     learning_rate: float = 0.05
     ramp_up: float = 0.1
     ramp_down: float = 0.5
@@ -89,6 +94,8 @@ class InversionSettings:
             raise ConfigError(f"`encoder_share` must lie in [0, 1], got {self.encoder_share}.")
         if self.learning_rate <= 0:
             raise ConfigError(f"`learning_rate` must be > 0, got {self.learning_rate}.")
+        if self.optimizer not in get_args(Optimizer):
+            raise ConfigError(f"`optimizer` must be one of {', '.join(get_args(Optimizer))}, got {self.optimizer!r}.")
         resolve_compute_dtype(self.compute_dtype, torch.device("cpu"))
 
 
@@ -206,7 +213,7 @@ class Inversion:
         best = _Best(start, total)
         active = torch.arange(len(start), device=start.device)  # images that still move
         w_plus = start.clone()
-        first, second = torch.zeros_like(w_plus), torch.zeros_like(w_plus)  # Adam's moments
+        descent: Descent = Adam(self._rate) if settings.optimizer == "adam" else Lbfgs()
         images: dict[int, Tensor] = {}
         for step in range(total + 1):
             is_last = step == total
@@ -219,11 +226,11 @@ class Inversion:
             if is_last:
                 break
             with torch.no_grad():
-                w_plus, first, second = _adam(w_plus, grad, first, second, step + 1, self._rate(step))
+                w_plus = descent.step(w_plus, loss, grad)
                 moving = ~best.has_converged(active, settings) if settings.patience else None
                 if moving is not None and not bool(moving.all()):
-                    active, w_plus, first, second = (x[moving] for x in (active, w_plus, first, second))
-                    targets = targets.take(moving)
+                    active, w_plus, targets = active[moving], w_plus[moving], targets.take(moving)
+                    descent.keep(moving)
             if len(active) == 0:
                 images |= {at: self._render(best.w_plus, active, w_plus) for at in images_at if step < at <= total}
                 break
@@ -327,13 +334,3 @@ class _Best:
         self.reference_step[active] = torch.where(progressed, step, self.reference_step[active])
         return step - self.reference_step[active] >= settings.patience
 
-
-def _adam(
-    x: Tensor, grad: Tensor, first: Tensor, second: Tensor, step: int, rate: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One step of Adam (Kingma and Ba 2015, algorithm 1), written out so that finished images can leave its state."""
-    beta1, beta2 = 0.9, 0.999
-    first = first.lerp(grad, 1 - beta1)
-    second = second.lerp(grad.square(), 1 - beta2)
-    update = (first / (1 - beta1**step)) / ((second / (1 - beta2**step)).sqrt() + 1e-8)
-    return x.detach() - rate * update, first, second
