@@ -106,10 +106,17 @@ def main() -> None:
     for row in rows_of(plan, arguments.parts, full=arguments.full):
         rows.append(row)
         print(line_of(row), flush=True)
-        if arguments.json:
-            content = {**facts, "rows": [vars(row) for row in rows]}
-            arguments.json.write_text(json.dumps(content, indent=1) + "\n")
+        _write(arguments.json, facts, rows)
+    # Again, as the machine may have been busier before; the better number is nearer to the limit.
+    facts["limits"] = {name: max(value, facts["limits"][name]) for name, value in machine_limits().items()}
+    _write(arguments.json, facts, rows)
+    print(json.dumps(facts["limits"]))
     print(summary_of(rows, plan.base))
+
+
+def _write(path: Path | None, facts: dict[str, Any], rows: list[Row]) -> None:
+    if path is not None:
+        path.write_text(json.dumps({**facts, "rows": [vars(row) for row in rows]}, indent=1) + "\n")
 
 
 def _processor() -> str:

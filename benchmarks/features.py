@@ -36,6 +36,7 @@ class VggFeatures(nn.Module):
                 conv = nn.Conv2d(channels, width, 3, padding=1)
                 with torch.no_grad():
                     conv.weight.normal_(std=(2 / (9 * channels)) ** 0.5, generator=generator)
+                    torch.nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
                 convs.append(conv)
                 channels = width
             stages.append(nn.ModuleList(convs))

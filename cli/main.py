@@ -27,6 +27,7 @@ COMMANDS = {
     "prepare": "Make a data list of a public data set, or of drawn phantoms.",
     "convert": "Convert weights trained elsewhere to start from.",
     "pack": "Put trained weights into a bundle of your own.",
+    "tune": "Find how many inversion steps a bundle needs.",
     "sample": "Draw images with their labels from a generator.",
     "info": "Show versions, devices, backends and shipped bundles.",
 }

@@ -175,7 +175,7 @@ class Inversion:
     @torch.no_grad()
     def prepare(self, image: Tensor, encoded: Tensor, *, neighbors: Tensor | None = None) -> InversionTargets:
         """Compute once what every step needs of images ``(N, C, S, S)`` and of the encoder's styles of them."""
-        features = list(self.distance.prepare(image.to(self._dtype(image.device))))
+        features = list(self.distance.prepare(self._narrowed(image)))
         return InversionTargets(image, features, encoded, _mean_neighbor(neighbors))
 
     def gradient(self, w_plus: Tensor, targets: InversionTargets) -> tuple[Tensor, Tensor]:
@@ -246,8 +246,8 @@ class Inversion:
         image = self.generator.synthesis.image(w_plus)
         loss = settings.image_weight * (image - targets.image).square().flatten(1).mean(dim=1)
         if settings.perceptual_weight > 0:
-            features = image.to(self._dtype(image.device))
-            loss = loss + settings.perceptual_weight * self.distance(features, targets.prepared)
+            distance = self.distance(self._narrowed(image), targets.prepared)
+            loss = loss + settings.perceptual_weight * distance
         if settings.correlation_weight > 0:
             loss = loss + settings.correlation_weight * local_correlation_loss(image, targets.image)
         loss = loss + settings.encoder_weight * (w_plus - targets.encoded).square().flatten(1).mean(dim=1)
@@ -260,6 +260,10 @@ class Inversion:
                 encoded = self.encoder(image)
             loss = loss + settings.cycle_weight * (w_plus - encoded).square().flatten(1).mean(dim=1)
         return loss  # (N,)
+
+    def _narrowed(self, image: Tensor) -> Tensor:
+        """Cast an image to bfloat16, if that is what is computed in; a perceptual network follows its input."""
+        return image.bfloat16() if self._dtype(image.device) == torch.bfloat16 else image
 
     def _dtype(self, device: torch.device) -> torch.dtype:
         dtype, obstacle = resolve_compute_dtype(self.settings.compute_dtype, device)

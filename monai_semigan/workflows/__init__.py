@@ -2,9 +2,9 @@
 """The Python API: one function per task.
 
 ``segment`` images with a bundle, ``evaluate`` label maps against references, ``train_gan`` and ``train_encoder`` on
-your own data, ``convert`` weights trained elsewhere to start from, ``pack`` the result into a bundle, ``sample`` a
-generator, ``list_series`` of DICOM, ``prepare`` a public data set or ``prepare_phantom``s to train on. Each is imported
-on first use, so that this package stays quick to import.
+your own data, ``convert`` weights trained elsewhere to start from, ``pack`` the result into a bundle, ``tune`` its steps,
+``sample`` a generator, ``list_series`` of DICOM, ``prepare`` a public data set or ``prepare_phantom``s to train on. Each is
+imported on first use, so that this package stays quick to import.
 (Modules have other names than functions: importing a module would otherwise hide the function of its name.)
 """
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from monai_semigan.workflows.segmenting import segment
     from monai_semigan.workflows.series_listing import list_series
     from monai_semigan.workflows.train import train_encoder, train_gan
+    from monai_semigan.workflows.tuning import tune
 
 __all__ = [
     "convert",
@@ -34,6 +35,7 @@ __all__ = [
     "segment",
     "train_encoder",
     "train_gan",
+    "tune",
 ]
 
 _MODULES = {
@@ -47,6 +49,7 @@ _MODULES = {
     "segment": "segmenting",
     "train_encoder": "train",
     "train_gan": "train",
+    "tune": "tuning",
 }
 
 

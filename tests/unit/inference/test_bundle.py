@@ -45,6 +45,8 @@ WRONG_BLOCKS = [
     ),
     ({"inversion": {"steps": -1}}, "`inversion` must hold valid settings, but `steps`"),
     ({"inversion": {"steps": 1.5}}, "`steps` in `inversion` must be of type int and of usual size, got 1.5"),
+    ({"inversion": {"optimizer": "sgd"}}, "`optimizer` in `inversion` must be one of adam, lbfgs, got 'sgd'"),
+    ({"inversion": {"compute_dtype": 16}}, "must be one of float32, bfloat16, auto, got 16"),
     ({"inversion": {"learning_rate": 1e999}}, "must be JSON, but is not: Infinity is no JSON number"),
     ({"inversion": {"steps": 10**400}}, "`steps` in `inversion` must be of type int and of usual size, got 1000"),
     ({"inversion": {"iterations": 1}}, "iterations is unknown"),

@@ -50,6 +50,8 @@ def test_the_loss_falls(network, images):
         {"patience": 1, "tolerance": 0.03},
         {"cycle_weight": 0.5, "cycle_gradient": True},
         {"correlation_weight": 1.0},
+        {"optimizer": "lbfgs"},
+        {"optimizer": "lbfgs", "patience": 1, "tolerance": 0.03},
     ],
 )
 def test_each_image_goes_the_way_it_would_go_alone(network, images, settings):
@@ -208,6 +210,55 @@ def test_images_at_steps_after_the_stop_show_the_best(network, images):
         torch.testing.assert_close(result.images[12], network.generator.synthesis.image(result.w_plus))
 
 
+def test_lbfgs_needs_fewer_steps_than_adam(network, images):
+    adam = inversion(network, steps=20)(images).trace.amin(dim=1)
+    lbfgs = inversion(network, steps=10, optimizer="lbfgs")(images).trace.amin(dim=1)
+
+    assert bool((lbfgs < adam).all())
+
+
+@pytest.fixture
+def bfloat16_hardware(monkeypatch):
+    def pretend(obstacle: str | None) -> None:
+        monkeypatch.setattr("monai_semigan.ops.precision.bfloat16_obstacle", lambda *_, **__: obstacle)
+
+    return pretend
+
+
+def test_bfloat16_is_near_float32_and_leaves_float32_behind(network, images, bfloat16_hardware):
+    bfloat16_hardware(None)
+    exact, narrow = (inversion(network, compute_dtype=name)(images) for name in ("float32", "bfloat16"))
+
+    assert not torch.equal(narrow.trace, exact.trace)
+    torch.testing.assert_close(narrow.trace, exact.trace, rtol=0.03, atol=0)
+    assert narrow.w_plus.dtype == narrow.trace.dtype == torch.float32
+    assert network.generator.synthesis.compute_dtype is None
+    with torch.no_grad():  # the final rendering, and the images on the way, are float32
+        kept = inversion(network, compute_dtype="bfloat16")(images, images_at=(0,)).images[0]
+        torch.testing.assert_close(kept, network.generator.synthesis.image(network.encoder(images)))
+
+
+def test_bfloat16_without_hardware_is_float32_and_says_so_once(network, images, bfloat16_hardware, caplog):
+    expected = inversion(network)(images)
+    bfloat16_hardware("the processor is old")
+
+    result = inversion(network, compute_dtype="bfloat16")(images)
+
+    torch.testing.assert_close(result.w_plus, expected.w_plus, rtol=0, atol=0)
+    assert caplog.messages == [
+        "bfloat16 would be slow here, as the processor is old: the inversion computes in float32."
+    ]
+
+
+def test_auto_without_hardware_is_float32_in_silence(network, images, bfloat16_hardware, caplog):
+    bfloat16_hardware("the processor is old")
+
+    torch.testing.assert_close(
+        inversion(network, compute_dtype="auto")(images).w_plus, inversion(network)(images).w_plus, rtol=0, atol=0
+    )
+    assert caplog.messages == []
+
+
 def test_progress_counts_the_steps(network, images):
     calls = []
 
@@ -256,6 +307,8 @@ def test_the_rate_rises_and_falls_to_almost_zero(network):
     [
         ({"steps": -1}, "`steps` and `patience` must be >= 0, got -1 and 10"),
         ({"patience": -2}, "got 50 and -2"),
+        ({"optimizer": "sgd"}, "`optimizer` must be one of adam, lbfgs, got 'sgd'"),
+        ({"compute_dtype": "half"}, "`compute_dtype` must be one of float32, bfloat16, auto, got 'half'"),
         ({"learning_rate": 0.0}, "`learning_rate` must be > 0, got 0.0"),
     ],
 )
