@@ -18,7 +18,6 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-import torch
 from torch import Tensor, nn
 
 from monai_semigan.errors import CheckpointError, InputError

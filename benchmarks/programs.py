@@ -109,7 +109,7 @@ class BaseProgram:
     def grouped(cls, generator: Generator) -> BaseProgram:
         """Build the stand-in from our generator's weights."""
         twin = grouped(generator).requires_grad_(True)
-        return cls(lambda w_plus: twin.synthesis(w_plus), generator.synthesis.const.device)
+        return cls(twin.synthesis, generator.synthesis.const.device)
 
     @classmethod
     def official(cls, generator: Generator, checkout: Path) -> BaseProgram:

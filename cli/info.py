@@ -20,12 +20,14 @@ def command(as_json: bool) -> None:
 
     from monai_semigan.bundles import list_bundles
     from monai_semigan.ops.backend import describe_backends
+    from monai_semigan.ops.precision import bfloat16_obstacle
     from monai_semigan.versions import environment
 
     facts: dict[str, dict[str, object]] = {
         "versions": dict(environment()),
         "devices": {
             "cpu_threads": torch.get_num_threads(),
+            "bfloat16": bfloat16_obstacle(torch.device("cpu")) or "has instructions for it on the CPU",
             "cuda": [torch.cuda.get_device_name(at) for at in range(torch.cuda.device_count())],
         },
         "op_backends": dict(describe_backends()),

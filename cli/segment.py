@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 SOME_CASES_FAILED = 3
+COMMON_SETTINGS = ("output", "steps", "compute_dtype", "device", "seed", "overwrite")
 
 
 @click.command(name="segment")
@@ -26,6 +27,11 @@ SOME_CASES_FAILED = 3
 @options.output_folder
 @click.option(
     "--steps", type=click.IntRange(0, 10_000), help="Inversion steps; 0: encoder alone. [default: the bundle's]"
+)
+@click.option(
+    "--compute-dtype",
+    type=click.Choice(["float32", "bfloat16", "auto"]),
+    help="Of the inversion; auto: bfloat16 where it is fast. The result is float32. [default: the bundle's]",
 )
 @click.option(
     "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Images or slices at once."
@@ -85,7 +91,7 @@ def _segment_images(inputs: tuple[Path, ...], bundle: str, settings: dict[str, A
         return segment(
             inputs,
             bundle=bundle,
-            **{name: settings[name] for name in ("output", "steps", "device", "seed", "overwrite", "batch_size")},
+            **{name: settings[name] for name in (*COMMON_SETTINGS, "batch_size")},
             dicom=_dicom_options(settings),
             progress=progress,
         )
@@ -109,7 +115,7 @@ def _segment_volumes(inputs: tuple[Path, ...], bundle: str, settings: dict[str, 
         return segment_volumes(
             inputs,
             bundle=bundle,
-            **{name: settings[name] for name in ("output", "steps", "device", "seed", "overwrite")},
+            **{name: settings[name] for name in COMMON_SETTINGS},
             options=chosen,
             progress=progress,
             say=lambda line: click.echo(line, err=True),

@@ -46,7 +46,7 @@ class Adam:
         self.count = 0
         self.moments: tuple[Tensor, Tensor] | None = None
 
-    def step(self, at: Tensor, loss: Tensor, grad: Tensor) -> Tensor:  # noqa: ARG002  (Adam never looks at the loss)
+    def step(self, at: Tensor, loss: Tensor, grad: Tensor) -> Tensor:
         beta1, beta2 = 0.9, 0.999
         first, second = self.moments or (torch.zeros_like(at), torch.zeros_like(at))
         first, second = first.lerp(grad, 1 - beta1), second.lerp(grad.square(), 1 - beta2)

@@ -337,4 +337,3 @@ class _Best:
         self.reference[active] = torch.where(progressed, loss, reference)
         self.reference_step[active] = torch.where(progressed, step, self.reference_step[active])
         return step - self.reference_step[active] >= settings.patience
-

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from monai_semigan.io.label_file import write_label
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.ops.precision import ComputeDtype
 from monai_semigan.report.files import make_folder, write_json, write_text
 from monai_semigan.report.overlay import encode_jpeg, encode_png, overlay, reconstruction_panel
 from monai_semigan.report.segmentation_report import (
@@ -37,7 +38,7 @@ from monai_semigan.types import PathLike, Progress
 from monai_semigan.versions import environment
 from monai_semigan.workflows.cases import CASE_SCHEMA, CaseInput, CaseQueue, write_case
 from monai_semigan.workflows.dicom_results import DicomOptions, image_results
-from monai_semigan.workflows.settings import choose_device
+from monai_semigan.workflows.settings import choose_device, choose_inversion
 
 __all__ = ["segment"]
 
@@ -61,6 +62,7 @@ def segment(
     bundle: PathLike,
     output: PathLike,
     steps: int | None = None,
+    compute_dtype: ComputeDtype | None = None,
     device: str = "auto",
     seed: int = 0,
     overwrite: bool = False,
@@ -81,6 +83,7 @@ def segment(
         bundle: A shipped bundle's name, or a bundle folder.
         output: Folder for the results.
         steps: Steps of the inversion; None for the bundle's number, 0 for the encoder alone.
+        compute_dtype: Of the inversion's feature maps: ``float32``, ``bfloat16`` or ``auto``; None for the bundle's.
         device: ``auto``, ``cpu`` or ``cuda``.
         seed: Seed of the global random state. The inversion uses fixed noise and draws nothing: results do not depend
             on it today; it is recorded.
@@ -100,7 +103,7 @@ def segment(
     paths = find_images(inputs)
     opened = open_bundle(bundle)
     network = load_network(opened, device=choose_device(device))
-    settings = opened.inversion if steps is None else replace(opened.inversion, steps=steps)
+    settings = choose_inversion(opened.inversion, steps=steps, compute_dtype=compute_dtype)
     folder = make_folder(output)
     torch.manual_seed(seed)
     queue: CaseQueue[_Case] = CaseQueue(folder, len(paths), overwrite=overwrite, progress=progress)

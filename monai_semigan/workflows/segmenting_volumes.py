@@ -27,6 +27,7 @@ from monai_semigan.io.series_rules import SeriesRules
 from monai_semigan.io.volume import SourceVolume
 from monai_semigan.io.volume_input import VolumeCandidate, find_volumes
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.ops.precision import ComputeDtype
 from monai_semigan.report.files import make_folder
 from monai_semigan.report.montage import slice_montage
 from monai_semigan.report.overlay import encode_png
@@ -38,7 +39,7 @@ from monai_semigan.versions import environment
 from monai_semigan.workflows.cases import CASE_SCHEMA, CaseInput, CaseQueue, write_case
 from monai_semigan.workflows.dicom_results import DicomOptions, volume_results
 from monai_semigan.workflows.segmenting import finish_report
-from monai_semigan.workflows.settings import choose_device
+from monai_semigan.workflows.settings import choose_device, choose_inversion
 
 __all__ = ["VolumeOptions", "segment_volumes"]
 
@@ -85,6 +86,7 @@ def segment_volumes(
     bundle: PathLike,
     output: PathLike,
     steps: int | None = None,
+    compute_dtype: ComputeDtype | None = None,
     device: str = "auto",
     seed: int = 0,
     overwrite: bool = False,
@@ -101,6 +103,7 @@ def segment_volumes(
         bundle: A shipped bundle's name, or a bundle folder.
         output: Folder for the results.
         steps: Steps of the inversion; None for the bundle's number, 0 for the encoder alone.
+        compute_dtype: Of the inversion's feature maps: ``float32``, ``bfloat16`` or ``auto``; None for the bundle's.
         device: ``auto``, ``cpu`` or ``cuda``.
         seed: Seed of the global random state; nothing is drawn today.
         overwrite: Segment finished cases again.
@@ -128,7 +131,7 @@ def segment_volumes(
         queue: CaseQueue[_Case] = CaseQueue(folder, len(candidates), overwrite=overwrite)
         for case in queue.cases([_case_input(candidate, opened, options) for candidate in candidates]):
             chain = opened.chains[case.modality]
-            inversion = chain.inversion if steps is None else replace(chain.inversion, steps=steps)
+            inversion = choose_inversion(chain.inversion, steps=steps, compute_dtype=compute_dtype)
             try:
                 run = _Run(case, opened, replace(chain, inversion=inversion), network, options, seed)
                 write_case(folder / case.name, run.content(progress, say))
@@ -137,7 +140,13 @@ def segment_volumes(
                 queue.fail(case.name, error)
                 continue
             queue.advance()
-    settings = {"steps": steps, "seed": seed, "device": device, "modality": options.modality}
+    settings = {
+        "steps": steps,
+        "compute_dtype": compute_dtype,
+        "seed": seed,
+        "device": device,
+        "modality": options.modality,
+    }
     return finish_report(folder, opened, queue, settings)
 
 

@@ -10,8 +10,10 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import torch
 
 from monai_semigan.errors import ConfigError
+from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.ops.precision import ComputeDtype
 
-__all__ = ["choose_device", "from_mapping"]
+__all__ = ["choose_device", "choose_inversion", "from_mapping"]
 
 T = TypeVar("T")
 
@@ -55,3 +57,11 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError("`device` must be available, but no CUDA device is. Use --device cpu.")
     return device
+
+
+def choose_inversion(
+    settings: InversionSettings, *, steps: int | None, compute_dtype: ComputeDtype | None
+) -> InversionSettings:
+    """Replace what a user set on a bundle's inversion; None keeps the bundle's."""
+    given: dict[str, Any] = {"steps": steps, "compute_dtype": compute_dtype}
+    return dataclasses.replace(settings, **{name: value for name, value in given.items() if value is not None})

@@ -104,7 +104,8 @@ def tune(
     network = load_network(opened, device=choose_device(device))
     rows, done, total = [], 0, len(counts) * len(data.validation)
     for count in counts:
-        started, scores = time.perf_counter(), []
+        started = time.perf_counter()
+        scores: list[float] = []
         for start in range(0, len(data.validation), batch_size):
             entries = data.validation[start : start + batch_size]
             scores += _scores(entries, opened, network, replace(settings, steps=count), is_binary=data.is_binary)

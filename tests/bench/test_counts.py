@@ -6,6 +6,7 @@ from __future__ import annotations
 import sys
 
 import pytest
+
 from benchmarks.counts import forward_gflop, inversion_step_gflop
 from benchmarks.memory import peak_growth_bytes
 from benchmarks.programs import GROUPED, OURS

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from benchmarks.peer import official_generator
 from benchmarks.programs import OFFICIAL, OURS, build_programs, full_generator, require_equal, styles_and_target
-
 from monai_semigan.errors import CheckpointError, InputError
 
 OP = """

@@ -7,6 +7,7 @@ import copy
 
 import pytest
 import torch
+
 from benchmarks.features import VggFeatures, unit_map_distance
 from benchmarks.grouped import grouped
 from benchmarks.programs import (
@@ -19,7 +20,6 @@ from benchmarks.programs import (
     require_equal,
     styles_and_target,
 )
-
 from monai_semigan.errors import CheckpointError
 from monai_semigan.losses.gradient_penalty import r1_penalty
 from monai_semigan.losses.path_length import path_lengths
@@ -102,5 +102,5 @@ def test_programs_that_differ_are_not_timed(generator) -> None:
     assert require_equal(programs, w_plus) < 1e-5
 
     programs[GROUPED] = BaseProgram.grouped(full_generator(32, channels=(5, 5, 4, 4)))
-    with pytest.raises(CheckpointError, match="must agree to 0.0001 with the same weights"):
+    with pytest.raises(CheckpointError, match=r"must agree to 0\.0001 with the same weights"):
         require_equal(programs, w_plus)
