@@ -1,6 +1,7 @@
 # make demo   segment the sample X-rays and score them
 # make test   run the tests
 # make check  lint, format, types
+# make bench  time this package against the usual way to compute the same; bench-full takes about an hour
 # Each creates the environment in .venv first, if it is not there.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BUNDLE := lung_cxr_segmentation
 SAMPLES := bundles/$(BUNDLE)/samples
 DEMO := build/demo
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench bench-full clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,6 +35,14 @@ check: .venv/installed
 	rm -rf build/typed build/lib build/bdist.*
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target build/typed .
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p monai_semigan
+
+bench: .venv/installed
+	mkdir -p build
+	$(BIN)/python -m benchmarks --json build/bench.json
+
+bench-full: .venv/installed
+	mkdir -p build
+	$(BIN)/python -m benchmarks --full --json build/bench-full.json
 
 clean:
 	rm -rf .venv build
