@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draw what a benchmark measured: ratios, and how near to the machine's limit each program comes.
 
-    python -m benchmarks.plot bench.json docs/images/benchmarks.png
+python -m benchmarks.plot bench.json docs/images/benchmarks.png
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def draw_rates(axes: Axes, results: dict[str, Any]) -> None:
     counts = {(row["task"], row["size_px"]): row["values"] for row in results["rows"] if row["unit"] == "GFLOP"}
     for task, style in zip(TASKS, ("o-", "s--"), strict=True):
         rows = [row for row in results["rows"] if row["task"] == task and row["batch"] == 1]
-        for name in COLORS:
+        for name, color in COLORS.items():
             points = [
                 (row["size_px"], _gflop(counts, task, row["size_px"], name) / row["values"][name])
                 for row in rows
                 if name in row["values"]
             ]
             if points:
-                axes.plot(*zip(*points, strict=True), style, color=COLORS[name], label=f"{name}, {task}", markersize=5)
+                axes.plot(*zip(*points, strict=True), style, color=color, label=f"{name}, {task}", markersize=5)
     for kind, name in (("float32", "ours"), ("bfloat16", "ours bf16")):
         limit = max(results["limits"][f"{what}_{kind}"] for what in ("gemm", "conv"))
         axes.axhline(limit, color=COLORS[name], linestyle=":", linewidth=1.2)

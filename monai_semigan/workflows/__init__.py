@@ -2,9 +2,9 @@
 """The Python API: one function per task.
 
 ``segment`` images with a bundle, ``evaluate`` label maps against references, ``train_gan`` and ``train_encoder`` on
-your own data, ``convert`` weights trained elsewhere to start from, ``pack`` the result into a bundle, ``tune`` its steps,
-``sample`` a generator, ``list_series`` of DICOM, ``prepare`` a public data set or ``prepare_phantom``s to train on. Each is
-imported on first use, so that this package stays quick to import.
+your own data, ``convert`` weights trained elsewhere to start from, ``pack`` the result into a bundle, ``tune`` its
+steps, ``sample`` a generator, ``list_series`` of DICOM, ``prepare`` a public data set or ``prepare_phantom``s to train
+on. Each is imported on first use, so that this package stays quick to import.
 (Modules have other names than functions: importing a module would otherwise hide the function of its name.)
 """
 
