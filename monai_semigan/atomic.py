@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write files whole or not at all."""
+"""Write files whole or not at all.
+
+What is not whole yet has a hidden name that says whose it is: ``.NAME.PID-HOST.tmp``, where HOST is a short hash. So a
+later run can tell what a killed one left behind from what another one, here or on another machine, is still writing.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
+import platform
+import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from monai_semigan.errors import OutputError
 from monai_semigan.types import PathLike
 
-__all__ = ["replacing", "replacing_folder"]
+__all__ = ["remove_stale", "replacing", "replacing_folder", "scratch_folder"]
+
+STALE_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-(?P<host>[0-9a-f]{6})\.(?P<kind>tmp|old)")
 
 
 @contextlib.contextmanager
@@ -23,7 +33,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
         OutputError: The operating system refused, for example for want of space.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{_owner()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -48,7 +58,7 @@ def replacing_folder(path: PathLike) -> Iterator[Path]:
         OutputError: The operating system refused, for example for want of space.
     """
     path = Path(path)
-    temporary, old = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
+    temporary, old = (path.with_name(f".{path.name}.{_owner()}.{kind}") for kind in ("tmp", "old"))
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -66,3 +76,50 @@ def replacing_folder(path: PathLike) -> Iterator[Path]:
                 f"`{path}` could not be written: {reason}. Free some space or choose another folder."
             ) from error
         raise
+
+
+@contextlib.contextmanager
+def scratch_folder(path: PathLike, name: str) -> Iterator[Path]:
+    """Yield a new, hidden folder inside the folder ``path``; it is removed when the block ends."""
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", suffix=f".{_owner()}.tmp", dir=path) as folder:
+        yield Path(folder)
+
+
+def remove_stale(folder: PathLike) -> None:
+    """Remove what runs of this machine that are gone left unfinished directly inside ``folder``.
+
+    A result that was just being replaced is put back. Other hidden entries, and those of other machines, stay.
+    """
+    for path in sorted(Path(folder).iterdir()):
+        found = STALE_NAME.fullmatch(path.name)
+        if found is None or found["host"] != _host() or _is_running(int(found["pid"])):
+            continue
+        target = path.with_name(found["name"])
+        with contextlib.suppress(OSError):
+            if found["kind"] == "old" and not target.exists():
+                path.rename(target)
+            elif path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _owner() -> str:
+    return f"{os.getpid()}-{_host()}"
+
+
+def _host() -> str:
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process of this machine has the number; where that cannot be asked without harm, True."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)  # signal 0 only asks
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

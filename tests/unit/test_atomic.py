@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from monai_semigan.atomic import replacing_folder
+from monai_semigan import atomic
+from monai_semigan.atomic import remove_stale, replacing_folder, scratch_folder
 from monai_semigan.errors import OutputError
 
 
@@ -48,3 +53,43 @@ def test_parents_are_made(tmp_path):
         pass
 
     assert (tmp_path / "a" / "b").is_dir()
+
+
+def gone_pid() -> int:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path):
+    host, gone, alive = atomic._host(), gone_pid(), os.getpid()
+    stale = (f".case.{gone}-{host}.tmp", f".unpacked.abc.{gone}-{host}.tmp")
+    kept = (f".a.{alive}-{host}.tmp", f".a.{gone}-ffffff.tmp", ".hidden", f"case.{gone}-{host}.tmp", ".unpacked-mine")
+    for name in (*stale, *kept):
+        (tmp_path / name / "inner").mkdir(parents=True)
+    (tmp_path / f".report.json.{gone}-{host}.tmp").write_text("half")
+
+    remove_stale(tmp_path)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_a_result_that_was_being_replaced_comes_back(tmp_path):
+    mark = f"{gone_pid()}-{atomic._host()}"
+    (tmp_path / f".a.{mark}.old" / "whole").mkdir(parents=True)
+    (tmp_path / f".b.{mark}.old" / "before").mkdir(parents=True)
+    (tmp_path / "b" / "new").mkdir(parents=True)
+
+    remove_stale(tmp_path)
+
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["a", "a/whole", "b", "b/new"]
+
+
+def test_scratch_folders_go_and_say_whose_they_are(tmp_path):
+    with scratch_folder(tmp_path, "unpacked") as folder:
+        (folder / "inner").mkdir()
+        remove_stale(tmp_path)
+        assert (folder / "inner").exists()
+        assert atomic.STALE_NAME.fullmatch(folder.name)["pid"] == str(os.getpid())
+
+    assert not list(tmp_path.iterdir())
