@@ -20,6 +20,8 @@ __all__ = ["command"]
 SOME_CASES_FAILED = 3
 COMMON_SETTINGS = ("output", "steps", "compute_dtype", "device", "seed", "overwrite")
 
+IMAGES_AT_ONCE = 8
+
 
 @click.command(name="segment")
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -34,9 +36,17 @@ COMMON_SETTINGS = ("output", "steps", "compute_dtype", "device", "seed", "overwr
     help="Of the inversion; auto: bfloat16 where it is fast. The result is float32. [default: the bundle's]",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Images or slices at once."
+    "--batch-size",
+    type=click.IntRange(1, 1024),
+    help="Images or slices at once.  [default: 8 images; slices: the bundle's]",
 )
-@click.option("--overwrite", is_flag=True, help="Segment finished cases again.")
+@click.option("--overwrite", is_flag=True, help="Segment finished cases again, also those with the same settings.")
+@click.option(
+    "--identify",
+    is_flag=True,
+    help="DICOM: put patient's id and name, study date, accession number and series description into the report, and "
+    "name cases after the id. Without, nothing of the patient is in logs, names and reports.",
+)
 @click.option(
     "--modality",
     type=click.Choice(["auto", "CT", "MR"], case_sensitive=False),
@@ -62,7 +72,8 @@ def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: An
 
     The bundle decides: for images or for volumes. Every case gets a folder: images with label.png, overlay.png and
     reconstruction.png, volumes with label.nii.gz and montage.png, DICOM sources with seg.dcm, all with case.json;
-    report.html and report.json cover all of them. Finished cases are skipped when the command is repeated.
+    report.html and report.json cover all of them. When the command is repeated, finished cases are skipped if their
+    source, the bundle, the settings and the wanted outputs are the same. The output folder may lie inside an input.
 
     \b
     Examples:
@@ -91,9 +102,11 @@ def _segment_images(inputs: tuple[Path, ...], bundle: str, settings: dict[str, A
         return segment(
             inputs,
             bundle=bundle,
-            **{name: settings[name] for name in (*COMMON_SETTINGS, "batch_size")},
+            **{name: settings[name] for name in (*COMMON_SETTINGS, "identify")},
+            batch_size=settings["batch_size"] or IMAGES_AT_ONCE,
             dicom=_dicom_options(settings),
             progress=progress,
+            say=_say,
         )
 
 
@@ -110,6 +123,7 @@ def _segment_volumes(inputs: tuple[Path, ...], bundle: str, settings: dict[str, 
         dicom=_dicom_options(settings),
         max_memory_gib=settings["max_memory"],
         batch_size=settings["batch_size"],
+        identify=settings["identify"],
     )
     with progress_bar("segment", unit=" slices") as progress:
         return segment_volumes(
@@ -118,7 +132,7 @@ def _segment_volumes(inputs: tuple[Path, ...], bundle: str, settings: dict[str, 
             **{name: settings[name] for name in COMMON_SETTINGS},
             options=chosen,
             progress=progress,
-            say=lambda line: click.echo(line, err=True),
+            say=_say,
         )
 
 
@@ -134,18 +148,24 @@ def _dicom_options(settings: dict[str, Any]) -> Any:
     )
 
 
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
 def _print(report: SegmentationReport, output: Path) -> None:
-    rows = []
-    for case in report.cases:
-        numbers = case.numbers
-        amounts = numbers.get("class_volumes_ml") or numbers["class_shares"]
-        rows.append((case.name, *amounts.values(), numbers["image_error"], "; ".join(numbers["warnings"])))
-    if rows:
-        numbers = report.cases[0].numbers
-        unit = " mL" if "class_volumes_ml" in numbers else ""
-        names = [f"{name}{unit}" for name in numbers["class_shares"]]
-        click.echo(text_table(("case", *names, "image error", "warnings"), rows))
+    for key, unit in (("class_volumes_ml", " mL"), ("class_shares", " share")):  # volumes, then images
+        cases = [case for case in report.cases if ("class_volumes_ml" in case.numbers) == (key == "class_volumes_ml")]
+        if cases:
+            names = list(dict.fromkeys(name for case in cases for name in case.numbers[key]))
+            head = ("case", *(f"{name}{unit}" for name in names), "image error", "warnings")
+            click.echo(text_table(head, [_row(case.name, case.numbers, key, names) for case in cases]))
     for failure in report.failures:
         click.echo(f"failed: {failure.source}: {failure.reason}", err=True)
-    counts = f"{len(report.cases)} segmented ({len(report.skipped)} of them before), {len(report.failures)} failed"
-    click.echo(f"{counts}; report: {output / 'report.html'}")
+    again = f", {len(report.redone)} again" if report.redone else ""
+    counts = f"{len(report.cases)} segmented ({len(report.skipped)} of them before{again})"
+    click.echo(f"{counts}, {len(report.failures)} failed; report: {output / 'report.html'}")
+
+
+def _row(name: str, numbers: dict[str, Any], key: str, names: list[str]) -> list[object]:
+    amounts = [numbers[key].get(class_name) for class_name in names]
+    return [name, *amounts, numbers["image_error"], "; ".join(numbers["warnings"])]

@@ -45,7 +45,7 @@ from monai_semigan.transforms.presets import ChestXrayPreset, DermoscopyPreset, 
 from monai_semigan.transforms.slice_presets import SLICE_PRESETS
 from monai_semigan.types import PathLike
 
-__all__ = ["IMAGE_DOMAINS", "VOLUME_DOMAINS", "Bundle", "Chain", "load_network", "open_bundle"]
+__all__ = ["IMAGE_DOMAINS", "MAX_NAME_LENGTH", "VOLUME_DOMAINS", "Bundle", "Chain", "load_network", "open_bundle"]
 
 FORMAT = "semigan-bundle-1"
 KEYS = frozenset(
@@ -78,6 +78,9 @@ LARGEST_SETTING = 1e6
 """Of any number among the settings; ours, far above what makes sense."""
 NETWORK_LISTS = ("channels", "encoder_channels")
 NETWORK_CHOICES = {"encoder_kind": ENCODER_KINDS}
+
+MAX_NAME_LENGTH = 64
+"""Of name and version, which come into DICOM results as long strings (LO, PS3.5 6.2)."""
 
 Color = tuple[int, int, int]
 T = TypeVar("T")
@@ -187,7 +190,7 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
     weights_file, sha256 = _weights(root, block["weights"])
     return Bundle(
         root=root,
-        name=metadata.get("name", root.name),
+        name=metadata.get("name") or _name_of(root),
         version=metadata["version"],
         class_names=classes,
         colors=colors,
@@ -199,6 +202,14 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
         weights_file=weights_file,
         weights_sha256=sha256,
     )
+
+
+def _name_of(root: Path) -> str:
+    """Make a name that DICOM takes out of the folder's."""
+    name = "".join(
+        letter if letter.isascii() and letter.isprintable() and letter != "\\" else "_" for letter in root.name
+    )
+    return name.strip()[:MAX_NAME_LENGTH] or "bundle"
 
 
 def load_network(bundle: Bundle, *, device: torch.device) -> SemiGanSegmenter:
@@ -262,8 +273,17 @@ def _check_metadata(metadata: dict[str, Any], path: Path) -> None:
     for key in ("network", "preprocessing", "inversion"):
         _object(block[key], f"{key}` in `{path}")
     for value in (metadata.get("version"), metadata.get("name", "a name")):
-        if not isinstance(value, str) or not value.isprintable():
-            raise BundleError(f"`version` and `name` in `{path}` must be texts, got {value!r}.")
+        if not _is_long_string(value):
+            raise BundleError(
+                f"`version` and `name` in `{path}` must be 1 to {MAX_NAME_LENGTH} printable ASCII characters without "
+                f"backslash, as they come into DICOM results, got {value!r:.80}."
+            )
+
+
+def _is_long_string(value: Any) -> bool:
+    if not isinstance(value, str) or not 0 < len(value.strip()) <= len(value) <= MAX_NAME_LENGTH:
+        return False
+    return value.isascii() and value.isprintable() and "\\" not in value
 
 
 def _check_network(network: dict[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,15 @@ PROBABILITY_LEVELS = 255
 BASE_GIB = 0.6
 """Allowance for interpreter, libraries and a network of usual size; not fitted."""
 
+BIAS_BYTES = 30
+"""Per voxel, while the bias field is corrected: signal, field, its logarithm and exponential, float64 in part."""
+
+RULES_BYTES = 4
+"""Per voxel of the volume, while pieces and holes are searched: 8 in the box around a class, at most half of it."""
+
+PROBABILITY_BYTES = 9
+"""Per voxel, while probabilities are written: whole numbers, float32, and the writer's copy."""
+
 SLICE_FLOATS = 40
 """Float32 values that a slice in work needs at once, per pixel of the network's square and channel of its finest layer:
 activations, and with inversion their gradients. An allowance, not fitted."""
@@ -75,12 +84,14 @@ class VolumeResult:
         probability: Of any foreground, ``(I, J, K)`` uint8 from 0 to `PROBABILITY_LEVELS`; None if not asked for.
         slices: Numbers of the axial slices, from inferior to superior.
         slice_axis: The source's array axis that the slices lie along.
+        window: Values that the network was shown as black and white.
     """
 
     label: np.ndarray
     probability: np.ndarray | None
     slices: SliceNumbers
     slice_axis: int
+    window: tuple[float, float]
 
 
 def segment_volume(
@@ -125,25 +136,40 @@ def segment_volume(
             probability_view[:, :, index] = np.round(scaled).astype(np.uint8).T
 
     numbers = segment_slices(network, stack, inversion, slicewise, write=write, progress=progress)
-    return VolumeResult(label, probability, numbers, change.permutation[2])
+    return VolumeResult(label, probability, numbers, change.permutation[2], stack.window)
 
 
 def peak_memory_gib(
-    shape: tuple[int, int, int], itemsize: int, network: SemiGanSegmenter, slicewise: SlicewiseSettings
+    shape: tuple[int, int, int],
+    itemsize: int,
+    network: SemiGanSegmenter,
+    slicewise: SlicewiseSettings,
+    *,
+    with_probability: bool = False,
+    corrects_bias: bool = False,
+    has_rules: bool = True,
 ) -> float:
-    """Estimate roughly the peak of the process's memory for a volume, GiB.
-
-    A correction of the bias field, probabilities as float32 and the search for pieces are not counted.
+    """Estimate roughly the peak of the process's memory for a volume, GiB: that of the stage that needs most.
 
     Args:
         shape: Of the volume.
         itemsize: Bytes of a voxel as it is held.
         network: The network.
         slicewise: Batches.
+        with_probability: Probabilities are wanted.
+        corrects_bias: The volume's bias field is corrected.
+        has_rules: The bundle has rules for pieces and holes.
     """
     voxels = float(np.prod(shape, dtype=np.float64))
-    held = voxels * (2 * itemsize + 2)  # the volume, its reader's copy, label and what rules on components need
     size = network.generator.image_size
     channels = max(network.generator.synthesis.num_classes, 32)
     working = slicewise.batch_size * size * size * channels * SLICE_FLOATS * 4.0
-    return BASE_GIB + (held + working) / 2**30
+    results = 1 + with_probability  # bytes per voxel: label and probability
+    stages = (
+        voxels * 2 * itemsize,  # reading: the volume and its reader's copy
+        voxels * (itemsize + BIAS_BYTES * corrects_bias),
+        voxels * (itemsize + 4 * corrects_bias + results) + working,
+        voxels * (itemsize + results + 1 + RULES_BYTES * has_rules),
+        voxels * (itemsize + 1 + PROBABILITY_BYTES * with_probability),
+    )
+    return BASE_GIB + max(stages) / 2**30

@@ -39,8 +39,12 @@ class DicomSeries:
     frames: tuple[FrameHeader, ...]
 
 
-def files_in(path: Path) -> list[Path]:
+def files_in(path: Path, *, skip: Path | None = None) -> list[Path]:
     """List a file, or all files in a folder and its subfolders, in order; hidden ones left out.
+
+    Args:
+        path: File or folder.
+        skip: A subfolder that is left out, such as that of the results.
 
     Raises:
         InputError: It does not exist or cannot be read.
@@ -56,6 +60,8 @@ def files_in(path: Path) -> list[Path]:
 
     for folder, subfolders, names in os.walk(path, onerror=refuse):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name != "__MACOSX")
+        if skip is not None:
+            subfolders[:] = [name for name in subfolders if Path(folder, name).resolve() != skip.resolve()]
         found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
     return [file for file in found if file.is_file()]
 

@@ -53,18 +53,23 @@ class SourceImage:
     warnings: tuple[str, ...] = ()
 
 
-def find_images(inputs: Iterable[PathLike]) -> list[Path]:
+def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> list[Path]:
     """List the images among files and, recursively, folders; in order, without doubles.
 
     In folders, files are taken by their ending, and files without one if they are DICOM; hidden files are left out.
+
+    Args:
+        inputs: Files and folders.
+        skip: A folder inside them that is left out, such as that of the results.
 
     Raises:
         InputError: A path does not exist, or a folder holds no image.
     """
     found: dict[Path, None] = {}
+    left_out = None if skip is None else Path(skip).resolve()
     for item in map(Path, inputs):
         if item.is_dir():
-            inside = [path for path in sorted(item.rglob("*")) if _is_candidate(path, item)]
+            inside = [path for path in sorted(item.rglob("*")) if _is_candidate(path, item, left_out)]
             if not inside:
                 raise InputError(f"`{item}` must hold images ({', '.join(sorted(SUFFIXES))}), but holds none.")
             found |= dict.fromkeys(inside)
@@ -159,8 +164,10 @@ def _pixels_of(picture: Image.Image) -> dict[str, Any]:
     return {"pixels": np.asarray(picture.convert("RGB")), "photometric": "RGB"}
 
 
-def _is_candidate(path: Path, folder: Path) -> bool:
+def _is_candidate(path: Path, folder: Path, left_out: Path | None) -> bool:
     if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
+        return False
+    if left_out is not None and path.resolve().is_relative_to(left_out):
         return False
     return path.suffix.lower() in SUFFIXES or (not path.suffix and _is_dicom(path))
 

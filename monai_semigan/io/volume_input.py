@@ -3,24 +3,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import shutil
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from monai_semigan.errors import InputError
+from monai_semigan.errors import GeometryError, InputError
+from monai_semigan.io.dicom_headers import is_dicom
+from monai_semigan.io.dicom_identity import Identity, read_identity
 from monai_semigan.io.dicom_repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom_series import DicomSeries, files_in, find_series
-from monai_semigan.io.itk_volume import ITK_SUFFIXES, read_itk
-from monai_semigan.io.nifti_volume import NIFTI_SUFFIXES, nifti_stem, read_nifti
+from monai_semigan.io.dicom_stack import plan_stack
+from monai_semigan.io.itk_volume import ITK_SUFFIXES, data_files, itk_size, read_itk
+from monai_semigan.io.nifti_volume import NIFTI_SUFFIXES, nifti_size, nifti_stem, read_nifti
 from monai_semigan.io.series_rules import SeriesInfo, SeriesRules
 from monai_semigan.io.volume import SourceVolume
 from monai_semigan.io.zip_input import unpack_zip
 from monai_semigan.types import PathLike, Progress
 
-__all__ = ["VolumeCandidate", "find_volumes", "safe_name"]
+__all__ = ["VolumeCandidate", "find_volumes", "iter_volumes", "safe_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +40,12 @@ RESERVED_NAMES = frozenset(
 
 MAX_REASONS = 5
 
+DIGEST_CHUNK = 2**20
+"""Bytes."""
+
+Size = tuple[tuple[int, int, int], int]
+"""Shape of a volume and bytes of a voxel as it will be held."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeCandidate:
@@ -44,8 +55,10 @@ class VolumeCandidate:
         name: Of the case: unique among its like, safe as a folder's name, made of file and folder names and numbers.
         kind: ``nifti``, ``itk`` or ``dicom``.
         path: The file; for a series the folder that all its files lie in.
-        files: All files that it is read from; of a series in the order of its slices.
+        files: All files that it is read from; of a series in the order in which they were found.
         series: What its headers say; None for files.
+        read: Reads it under a name.
+        measure: Returns shape and bytes per voxel from the headers; None where they do not say it.
     """
 
     name: str
@@ -54,6 +67,36 @@ class VolumeCandidate:
     files: tuple[Path, ...]
     series: SeriesInfo | None
     read: Callable[[str], SourceVolume]
+    measure: Callable[[], Size | None]
+
+    def size(self) -> Size | None:
+        """Return the shape and the bytes of a voxel as it will be held, without reading voxels; None if unknown.
+
+        DICOM counts as 2 bytes, which few series exceed.
+        """
+        return self.measure()
+
+    def digest(self) -> str:
+        """Compute the SHA-256 of the files' contents, in order, and of which stack of theirs it is.
+
+        Raises:
+            InputError: One cannot be read.
+        """
+        digest = hashlib.sha256()
+        try:
+            for path in self.files:
+                with path.open("rb") as stream:
+                    while chunk := stream.read(DIGEST_CHUNK):
+                        digest.update(chunk)
+        except OSError as error:
+            raise InputError(f"`{self.name}` must be readable: {error.strerror}.") from error
+        if self.series is not None and self.series.part[1] > 1:
+            digest.update(f"part {self.series.part}".encode())
+        return digest.hexdigest()
+
+    def identity(self) -> Identity | None:
+        """Return what the DICOM header says of the patient; None for other formats."""
+        return read_identity(self.files[0]) if self.kind == "dicom" else None
 
     def load(self) -> SourceVolume:
         """Read the volume.
@@ -75,8 +118,8 @@ def find_volumes(
 ) -> list[VolumeCandidate]:
     """List the volumes among files, folders (with their subfolders) and zips.
 
-    NIfTI, MHA, MHD and NRRD are known by their endings, DICOM by its mark whatever the name. Series that the rules
-    leave are logged. Nothing is decoded before `VolumeCandidate.load`.
+    NIfTI, MHA, MHD, NRRD and NHDR are known by their endings, DICOM by its mark whatever the name. Series that the
+    rules leave are logged. Nothing is decoded before `VolumeCandidate.load`.
 
     Args:
         paths: Files, folders, zips; loose DICOM files belong together.
@@ -88,25 +131,39 @@ def find_volumes(
     Raises:
         InputError: A path does not exist, a zip cannot be used, or there is no volume at all, with the reasons.
     """
-    found: list[VolumeCandidate] = []
-    left: list[SeriesInfo] = []
-    for root, base, files in _roots([Path(path) for path in paths], unpack_to):
-        is_volume = [file.name.lower().endswith(VOLUME_SUFFIXES) for file in files]
-        found += [_file_candidate(file, root) for file, known in zip(files, is_volume, strict=True) if known]
-        others = [file for file, known in zip(files, is_volume, strict=True) if not known]
-        series = find_series(others, rules, repairs=repairs, progress=progress)
-        left += [entry.info for entry in series if not entry.info.is_taken]
-        found += _series_candidates([entry for entry in series if entry.info.is_taken], root, base, repairs)
-    for info in left:
-        logger.info("Series %s was left: %s.", info.short_hash, info.reason)
-    if not found:
-        reasons = "; ".join(list(dict.fromkeys(info.reason for info in left))[:MAX_REASONS])
-        raise InputError(
-            "No volume was found: expected DICOM slices or a file ending in "
-            + ", ".join(VOLUME_SUFFIXES)
-            + (f". {len(left)} DICOM series were left: {reasons}." if left else ".")
-        )
-    return _uniquely_named(found)
+    search = _Search(rules, repairs, unpack_to, None, progress)
+    return list(search.volumes(paths, on_failure=None, keep_unpacked=True))
+
+
+def iter_volumes(
+    paths: Iterable[PathLike],
+    *,
+    on_failure: Callable[[str, Exception], None],
+    unpack_to: PathLike,
+    rules: SeriesRules | None = None,
+    repairs: RepairOptions = NO_REPAIRS,
+    skip: PathLike | None = None,
+    progress: Progress | None = None,
+) -> Iterator[VolumeCandidate]:
+    """Find volumes as `find_volumes` does, one input after the other, and go on where one cannot be used.
+
+    A zip is unpacked when its turn comes; its files are removed when the volume after its last is asked for.
+
+    Args:
+        paths: As for `find_volumes`, with the options that follow.
+        on_failure: Called with an input's name and the reason why nothing of it is used.
+        unpack_to: Folder for the contents of zips, of one at a time.
+        rules: Which DICOM series are taken.
+        repairs: What may be done to irregular DICOM series.
+        skip: A folder inside the inputs that is left out, such as that of the results.
+        progress: Called after each header.
+
+    Raises:
+        InputError: A path does not exist, or there is no volume at all and no other failure, with the reasons.
+        OutputError: A zip does not fit onto the disk.
+    """
+    search = _Search(rules, repairs, unpack_to, None if skip is None else Path(skip), progress)
+    yield from search.volumes(paths, on_failure=on_failure, keep_unpacked=False)
 
 
 def safe_name(text: str) -> str:
@@ -117,38 +174,178 @@ def safe_name(text: str) -> str:
     return f"{kept}_" if kept.split(".")[0].upper() in RESERVED_NAMES else kept
 
 
-def _roots(paths: list[Path], unpack_to: PathLike | None) -> Iterable[tuple[Path, str, list[Path]]]:
-    """Yield each source of files: its folder, the name for what lies directly in it, and the files."""
+@dataclass(frozen=True)
+class _Root:
+    """A source of files: its path or, of loose files, their folder; what lies directly in it is called ``base``."""
+
+    path: Path
+    base: str
+    loose: tuple[Path, ...] = ()
+
+    @property
+    def is_zip(self) -> bool:
+        return not self.loose and self.path.suffix.lower() == ".zip" and not self.path.is_dir()
+
+
+class _Search:
+    """The options of a search, the names that it has given, and what it found nothing in."""
+
+    def __init__(
+        self,
+        rules: SeriesRules | None,
+        repairs: RepairOptions,
+        unpack_to: PathLike | None,
+        skip: Path | None,
+        progress: Progress | None,
+    ) -> None:
+        self.rules, self.repairs, self.unpack_to, self.skip = rules, repairs, unpack_to, skip
+        self.progress = progress
+        self.taken: set[str] = set()
+        self.barren: list[tuple[str, list[SeriesInfo]]] = []
+        self.has_result = False
+
+    def volumes(
+        self,
+        paths: Iterable[PathLike],
+        *,
+        on_failure: Callable[[str, Exception], None] | None,
+        keep_unpacked: bool,
+    ) -> Iterator[VolumeCandidate]:
+        for root in _roots([Path(path) for path in paths]):
+            folder, found = self._searched(root, on_failure)
+            for candidate in found:
+                yield self._uniquely_named(candidate)
+            if root.is_zip and folder is not None and not keep_unpacked:
+                shutil.rmtree(folder, ignore_errors=True)
+        if not self.has_result:
+            raise _nothing(None, [info for _, left in self.barren for info in left])
+        if on_failure is not None:
+            for name, left in self.barren:
+                on_failure(name, _nothing(name, left))
+
+    def _searched(
+        self, root: _Root, on_failure: Callable[[str, Exception], None] | None
+    ) -> tuple[Path | None, list[VolumeCandidate]]:
+        """Return where the root's files are and its volumes; note what is not used and why."""
+        try:
+            folder, files = self._files(root)
+            found, left = self._candidates(root, folder, files)
+        except InputError as error:
+            if on_failure is None:
+                raise
+            on_failure(root.path.name, error)
+            self.has_result = True
+            return None, []
+        if not found:
+            self.barren.append((root.base if root.loose else root.path.name, left))
+        self.has_result = self.has_result or bool(found)
+        if found and on_failure is not None:
+            for file in _foreign(root, found):
+                on_failure(file.name, InputError(f"`{file.name}` must be a volume: {_expected()}."))
+        return folder, found
+
+    def _files(self, root: _Root) -> tuple[Path, list[Path]]:
+        """Return the folder and the files in it; of a zip, where it was unpacked."""
+        if root.loose:
+            return root.path, list(root.loose)
+        if not root.is_zip:
+            return root.path, files_in(root.path, skip=self.skip)
+        if self.unpack_to is None:
+            raise InputError(f"`{root.path.name}` must be unpacked first: no folder for its contents was given.")
+        folder = unpack_zip(root.path, self.unpack_to)
+        return folder, files_in(folder)
+
+    def _candidates(
+        self, root: _Root, folder: Path, files: list[Path]
+    ) -> tuple[list[VolumeCandidate], list[SeriesInfo]]:
+        is_volume = [_is_volume_file(file) for file in files]
+        found = [_file_candidate(file, folder) for file, known in zip(files, is_volume, strict=True) if known]
+        others = [file for file, known in zip(files, is_volume, strict=True) if not known]
+        series = find_series(others, self.rules, repairs=self.repairs, progress=self.progress)
+        left = [entry.info for entry in series if not entry.info.is_taken]
+        for info in left:
+            logger.info("Series %s was left: %s.", info.short_hash, info.reason)
+        taken = [entry for entry in series if entry.info.is_taken]
+        return found + _series_candidates(taken, folder, root.base, self.repairs), left
+
+    def _uniquely_named(self, candidate: VolumeCandidate) -> VolumeCandidate:
+        name, number = candidate.name, 2
+        while name.casefold() in self.taken:
+            name, number = f"{candidate.name}_{number}", number + 1
+        self.taken.add(name.casefold())
+        return replace(candidate, name=name)
+
+
+def _roots(paths: list[Path]) -> list[_Root]:
+    """Sort the inputs: folders and zips by themselves, loose files together at the end.
+
+    Raises:
+        InputError: One does not exist.
+    """
+    roots: list[_Root] = []
     loose: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            yield path, path.resolve().name, files_in(path)
+            roots.append(_Root(path, path.resolve().name))
         elif path.suffix.lower() == ".zip":
             files_in(path)  # that it exists
-            if unpack_to is None:
-                raise InputError(f"`{path.name}` must be unpacked first: no folder for its contents was given.")
-            folder = unpack_zip(path, unpack_to)
-            yield folder, path.stem, files_in(folder)
+            roots.append(_Root(path, path.stem))
         else:
             loose |= dict.fromkeys(files_in(path))
     if loose:
-        parents = {path.resolve().parent for path in loose}
-        dicom_name = next(iter(loose)).stem if len(loose) == 1 else next(iter(parents)).name
-        yield next(iter(loose)).parent, dicom_name, list(loose)
+        first = next(iter(loose))
+        base = first.stem if len(loose) == 1 else first.resolve().parent.name
+        roots.append(_Root(first.parent, base, tuple(loose)))
+    return roots
+
+
+def _foreign(root: _Root, found: list[VolumeCandidate]) -> list[Path]:
+    """Files that were named one by one, and are no volumes nor parts of some."""
+    used = {file for candidate in found for file in candidate.files}
+    return [file for file in root.loose if file not in used and not _is_volume_file(file) and not is_dicom(file)]
+
+
+def _is_volume_file(file: Path) -> bool:
+    return file.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def _expected() -> str:
+    return "expected DICOM slices or a file ending in " + ", ".join(VOLUME_SUFFIXES)
+
+
+def _nothing(name: str | None, left: list[SeriesInfo]) -> InputError:
+    reasons = "; ".join(list(dict.fromkeys(info.reason for info in left))[:MAX_REASONS])
+    return InputError(
+        f"No volume was found{f' in `{name}`' if name else ''}: {_expected()}."
+        + (f" {len(left)} DICOM series were left: {reasons}." if left else "")
+    )
 
 
 def _file_candidate(file: Path, root: Path) -> VolumeCandidate:
     is_nifti = file.name.lower().endswith(NIFTI_SUFFIXES)
     read = read_nifti if is_nifti else read_itk
     inner = file.parent.relative_to(root).parts if file.is_relative_to(root) else ()
+
+    def load(name: str) -> SourceVolume:
+        return replace(read(file), name=name)
+
     return VolumeCandidate(
         name=safe_name("_".join((*inner, nifti_stem(file) if is_nifti else file.stem))),
         kind="nifti" if is_nifti else "itk",
         path=file,
-        files=(file,),
+        files=(file,) if is_nifti else (file, *_existing(file)),
         series=None,
-        read=lambda name: replace(read(file), name=name),
+        read=load,
+        measure=lambda: (nifti_size if is_nifti else itk_size)(file),
     )
+
+
+def _existing(header: Path) -> tuple[Path, ...]:
+    """The data files of a header, as far as they are there; reading it says what is wrong with it."""
+    try:
+        return tuple(file for file in data_files(header) if file.is_file())
+    except InputError:
+        return ()
 
 
 def _series_candidates(
@@ -169,8 +366,16 @@ def _series_candidates(
         def read(name: str, series: DicomSeries = series) -> SourceVolume:
             return read_dicom_series(series, name=name, repairs=repairs)
 
+        def measure(series: DicomSeries = series) -> Size | None:
+            try:
+                return plan_stack(series.frames, repairs).grid.shape, 2
+            except GeometryError:
+                return None
+
         files = tuple(dict.fromkeys(frame.path for frame in series.frames))  # a multi-frame file counts once
-        candidates.append(VolumeCandidate(name=name, kind="dicom", path=place, files=files, series=info, read=read))
+        candidates.append(
+            VolumeCandidate(name=name, kind="dicom", path=place, files=files, series=info, read=read, measure=measure)
+        )
     return candidates
 
 
@@ -179,15 +384,3 @@ def _common_folder(files: list[Path]) -> Path:
     while not all(file.is_relative_to(folder) for file in files):
         folder = folder.parent
     return folder
-
-
-def _uniquely_named(found: list[VolumeCandidate]) -> list[VolumeCandidate]:
-    taken: set[str] = set()
-    named = []
-    for candidate in found:
-        name, number = candidate.name, 2
-        while name.casefold() in taken:
-            name, number = f"{candidate.name}_{number}", number + 1
-        taken.add(name.casefold())
-        named.append(replace(candidate, name=name))
-    return named

@@ -9,7 +9,7 @@ from typing import Any
 
 from monai_semigan.report.page import RESEARCH_NOTICE, facts, failure_list, figure, image_tag, page, sparkline
 
-__all__ = ["CaseReport", "FailureReport", "SegmentationReport", "render_segmentation_report"]
+__all__ = ["CaseReport", "FailureReport", "RedoneReport", "SegmentationReport", "render_segmentation_report"]
 
 SCHEMA = "semigan-segmentation-1"
 
@@ -19,13 +19,13 @@ class CaseReport:
     """One segmented case; ``numbers`` is what ``case.json`` holds, pictures are JPEG or PNG.
 
     Attributes:
-        overlay: The label on the image, or the montage of a volume.
+        overlay: The label on the image, or the montage of a volume; None if the picture cannot be read.
         reconstruction: What the generator made of an image; None for volumes.
     """
 
     name: str
     numbers: dict[str, Any]
-    overlay: bytes
+    overlay: bytes | None
     reconstruction: bytes | None = None
 
 
@@ -34,6 +34,14 @@ class FailureReport:
     """One input that could not be segmented."""
 
     source: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedoneReport:
+    """One case that an earlier call had finished and that was made again, and why."""
+
+    case: str
     reason: str
 
 
@@ -48,6 +56,7 @@ class SegmentationReport:
     cases: tuple[CaseReport, ...]
     failures: tuple[FailureReport, ...] = ()
     skipped: tuple[str, ...] = field(default=())
+    redone: tuple[RedoneReport, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:
         """Return everything but the pictures as JSON types."""
@@ -59,6 +68,7 @@ class SegmentationReport:
             "settings": self.settings,
             "cases": [case.numbers for case in self.cases],
             "skipped": list(self.skipped),
+            "redone": [asdict(item) for item in self.redone],
             "failures": [asdict(failure) for failure in self.failures],
         }
 
@@ -75,6 +85,7 @@ def render_segmentation_report(report: SegmentationReport) -> str:
         + figure("failed", str(len(report.failures)), is_bad=bool(report.failures))
         + "</div>"
         + failure_list("Failed", [(failure.source, failure.reason) for failure in report.failures])
+        + _redone(report.redone)
         + "<h2>Cases</h2>"
         + ("\n".join(_case(case) for case in report.cases) or "<p>None.</p>")
     )
@@ -84,10 +95,19 @@ def render_segmentation_report(report: SegmentationReport) -> str:
     return page("Segmentation report", body, footer=footer)
 
 
+def _redone(redone: tuple[RedoneReport, ...]) -> str:
+    said = "; ".join(f"{item.case}: {item.reason}" for item in redone)
+    return f'<p class="soft">Segmented again: {escape(said)}.</p>' if redone else ""
+
+
 def _case(case: CaseReport) -> str:
     numbers = case.numbers
     is_volume = "class_volumes_ml" in numbers
-    rows = [*(_volume_rows(numbers) if is_volume else _image_rows(numbers)), ("time", _times(numbers["seconds"]))]
+    rows = [
+        *_identity_rows(numbers.get("identity") or {}),
+        *(_volume_rows(numbers) if is_volume else _image_rows(numbers)),
+        ("time", _times(numbers["seconds"])),
+    ]
     warnings = "".join(f'<p class="warning">{escape(warning)}</p>' for warning in numbers["warnings"])
     drawn = sparkline(numbers.get("trace", []), "loss per inversion step")
     trace = f'<figure class="trace">{drawn}<figcaption>loss per inversion step</figcaption></figure>' if drawn else ""
@@ -95,11 +115,16 @@ def _case(case: CaseReport) -> str:
         image_tag(case.reconstruction, f"reconstruction of {case.name}") if case.reconstruction is not None else ""
     )
     kind = "montage" if is_volume else "overlay"
+    picture = "no picture" if case.overlay is None else image_tag(case.overlay, f"label on {case.name}", kind=kind)
     return (
-        f'<section class="case {kind}-case"><div>{image_tag(case.overlay, f"label on {case.name}", kind=kind)}</div>'
+        f'<section class="case {kind}-case"><div>{picture}</div>'
         f'<div class="text"><h3>{escape(case.name)}</h3>{warnings}'
         f"{reconstruction}{facts(rows)}{trace}</div></section>"
     )
+
+
+def _identity_rows(identity: dict[str, str]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), value) for name, value in identity.items() if value]
 
 
 def _image_rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:

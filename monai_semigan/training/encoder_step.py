@@ -41,10 +41,11 @@ class EncoderSettings:
         warm_up: Share of the training over which the rate rises linearly.
         cool_down: Share of the training over which it falls to zero along a cosine.
         image_weight: Weight of the mean squared error of the image.
-        perceptual_weight: Weight of the perceptual distance.
+        perceptual_weight: Weight of the perceptual distance; with 0 it is not computed.
         label_weight: Weight of Dice and cross-entropy on labelled images.
         generated_label_weight: The same on generated images.
-        teacher_weight: The same on unlabelled images, to the teacher's label, if there is a teacher.
+        teacher_weight: The same on unlabelled images, to the teacher's label, if there is a teacher; with 0 it is not
+            asked.
         latent_weight: Weight of the mean squared error of the styles of generated images.
         average_weight: Weight of the mean squared distance of all styles to their mean.
         mixing_probability: Chance of style mixing per generated sample.
@@ -141,11 +142,8 @@ class EncoderStep:
             foreign = cross_modality(clean, settings.other_modality) if settings.other_modality else clean
             w_plus = self.encoder(disturb(foreign, settings.disturb))
             image, label_logits = self.generator.synthesis(w_plus)
-            with torch.no_grad():
-                prepared = self.distance.prepare(clean)
             stats = {
                 "loss_image": (image - clean).square().mean(),
-                "loss_perceptual": self.distance(image, prepared).mean(),
                 "loss_label": dice_cross_entropy(label_logits[-n:], target).mean(),
                 "loss_label_generated": dice_cross_entropy(label_logits[:n], generated_label).mean(),
                 "loss_latent": (w_plus[:n] - w_true).square().mean(),
@@ -153,13 +151,17 @@ class EncoderStep:
             }
             loss = (
                 settings.image_weight * stats["loss_image"]
-                + settings.perceptual_weight * stats["loss_perceptual"]
                 + settings.label_weight * stats["loss_label"]
                 + settings.generated_label_weight * stats["loss_label_generated"]
                 + settings.latent_weight * stats["loss_latent"]
                 + settings.average_weight * stats["loss_average"]
             )
-            if self.teacher is not None:
+            if settings.perceptual_weight:
+                with torch.no_grad():
+                    prepared = self.distance.prepare(clean)
+                stats["loss_perceptual"] = self.distance(image, prepared).mean()
+                loss = loss + settings.perceptual_weight * stats["loss_perceptual"]
+            if self.teacher is not None and settings.teacher_weight:
                 taught = self.teacher(clean[n:-n])
                 stats["loss_teacher"] = dice_cross_entropy(label_logits[n:-n], taught).mean()
                 loss = loss + settings.teacher_weight * stats["loss_teacher"]

@@ -58,7 +58,8 @@ class GanSettings:
         image_loss: ``logistic`` or ``hinge``, of D_r.
         pair_loss: ``logistic`` or ``hinge``, of D_m.
         pair_weight: Weight of D_m's loss for the generator.
-        teacher_weight: Weight of Dice and cross-entropy to the teacher's label, if there is a teacher.
+        teacher_weight: Weight of Dice and cross-entropy to the teacher's label, if there is a teacher; with 0 it is not
+            asked.
         r1_gamma: Weight of D_r's R1 penalty (half of it multiplies the squared gradient).
         r1_gamma_pair: The same for D_m.
         r1_interval: Iterations between R1 steps; the weight grows with it.
@@ -227,7 +228,7 @@ class GanStep:
             stats["loss_g_image"] = GENERATOR_LOSSES[settings.image_loss](image_logits).mean()
             stats["loss_g_pair"] = GENERATOR_LOSSES[settings.pair_loss](pair_logits).mean()
             loss = stats["loss_g_image"] + settings.pair_weight * stats["loss_g_pair"]
-            if self.teacher is not None:
+            if self.teacher is not None and settings.teacher_weight:
                 stats["loss_teacher"] = dice_cross_entropy(label_logits, self.teacher(image)).mean()
                 loss = loss + settings.teacher_weight * stats["loss_teacher"]
             self._update("generator", loss)

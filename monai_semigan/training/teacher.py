@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from monai.networks.nets.basic_unet import BasicUNet
@@ -38,6 +39,9 @@ FORMAT = "semigan-teacher-1"
 
 LEVELS = 5
 """Resolutions of the U-Net; images must be divisible by 16 pixels."""
+
+MAX_WIDTH = 4096
+"""Channels of a resolution, far above what makes sense."""
 
 LOG_INTERVAL = 100
 """Steps between two lines of the log."""
@@ -163,13 +167,13 @@ def load_teacher(path: PathLike, *, device: torch.device) -> LabelTeacher:
     """Read what `save_teacher` wrote; frozen, in evaluation mode.
 
     Raises:
-        CheckpointError: The file is missing, damaged, or no teacher.
+        CheckpointError: The file is missing, damaged, or no teacher; or its sizes are out of range.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["format"] != FORMAT:
             raise CheckpointError(f"`{path}` must have the format {FORMAT}, got {content['format']!r}.")
-        teacher = LabelTeacher(**content["sizes"])
+        teacher = LabelTeacher(**_checked_sizes(path, content["sizes"]))
         teacher.load_state_dict(content["weights"])
     except CheckpointError:
         raise
@@ -179,3 +183,23 @@ def load_teacher(path: PathLike, *, device: torch.device) -> LabelTeacher:
             "Delete it: it is trained again when the run is resumed."
         ) from error
     return teacher.eval().requires_grad_(False).to(device)
+
+
+def _checked_sizes(path: PathLike, sizes: Any) -> dict[str, Any]:
+    """Check what a network is built from, so that a strange file can neither fail obscurely nor fill the memory."""
+    values = dict(sizes) if isinstance(sizes, dict) else {}
+    features = values.get("features")
+    limits = {"image_channels": (1, 3), "num_classes": (2, 255)}
+    fits = (
+        values.keys() == {*limits, "features"}
+        and all(type(values[name]) is int and low <= values[name] <= high for name, (low, high) in limits.items())
+        and isinstance(features, list)
+        and len(features) == LEVELS + 1
+        and all(type(width) is int and 1 <= width <= MAX_WIDTH for width in features)
+    )
+    if not fits:
+        raise CheckpointError(
+            f"`{path}` must hold a teacher's sizes (image_channels 1 to 3, num_classes 2 to 255, {LEVELS + 1} features "
+            f"of 1 to {MAX_WIDTH}), got {sizes!r:.120}. Delete it: it is trained again when the run is resumed."
+        )
+    return values

@@ -14,7 +14,7 @@ from monai_semigan.transforms.intensity import check_grey_values
 __all__ = ["body_percentiles", "correct_bias_field", "match_quantiles", "window_signal"]
 
 WINDOW_SLICES = 24
-"""So many slices, evenly spread, decide on a volume's window."""
+"""So many slices, evenly spread among those that show something, decide on a volume's window."""
 
 BIAS_WORKING_SIZE = 64
 """N4 runs on a copy with about this many pixels on the longer in-plane side: fields are smooth."""
@@ -42,8 +42,9 @@ def body_percentiles(
     """
     if not 0 <= low < high <= 100:
         raise ConfigError(f"Percentiles must satisfy 0 <= low < high <= 100, got {low} and {high}.")
-    chosen = np.unique(np.linspace(0, len(slices) - 1, min(len(slices), WINDOW_SLICES)).round().astype(int))
-    picked = [np.asarray(slices[at]) for at in chosen]
+    shown = [at for at in range(len(slices)) if np.min(slices[at]) != np.max(slices[at])] or list(range(len(slices)))
+    chosen = np.unique(np.linspace(0, len(shown) - 1, min(len(shown), WINDOW_SLICES)).round().astype(int))
+    picked = [np.asarray(slices[shown[at]]) for at in chosen]
     everything = np.concatenate([pixels.ravel() for pixels in picked])
     check_grey_values(everything)
     inside = np.concatenate([pixels[body_mask(pixels, modality="MR")] for pixels in picked])

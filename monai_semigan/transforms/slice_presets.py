@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ Window = tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AxialSlicePreset:
+class AxialSlicePreset(ABC):
     """What CT and MR slices share: frame and square. Use `CtSlicePreset` or `MrSlicePreset`.
 
     Attributes:
@@ -114,9 +115,14 @@ class AxialSlicePreset:
         """Correct what concerns a whole volume ``(S, H, W)``, before all else; the same shape."""
         return slices
 
+    @property
+    def corrects_bias(self) -> bool:
+        """Whether `corrected` makes a float32 copy of the volume without its bias field."""
+        return False
+
+    @abstractmethod
     def window_of(self, slices: np.ndarray | Sequence[np.ndarray]) -> Window:
         """Return the values of a volume ``(S, H, W)`` that are shown black and white."""
-        raise NotImplementedError
 
     def frames(
         self, slices: np.ndarray | Sequence[np.ndarray], *, spacing_mm: tuple[float, float] | None = None
@@ -125,9 +131,9 @@ class AxialSlicePreset:
         boxes = volume_body_boxes(slices, modality=self.modality)
         return [self._field(box, spacing_mm) for box in boxes]
 
+    @abstractmethod
     def _grey(self, pixels: np.ndarray, low: float, high: float) -> np.ndarray:
         """Values to [-1, 1]."""
-        raise NotImplementedError
 
     def _geometry(self, pixels: np.ndarray, spacing_mm: tuple[float, float] | None, box: Box | None) -> SquareGeometry:
         height, width = pixels.shape
@@ -208,6 +214,11 @@ class MrSlicePreset(AxialSlicePreset):
                 "Percentiles must satisfy 0 <= low_percentile < high_percentile <= 100, "
                 f"got {self.low_percentile} and {self.high_percentile}."
             )
+
+    @property
+    def corrects_bias(self) -> bool:
+        """Whether it was asked for."""
+        return self.correct_bias
 
     def corrected(self, slices: np.ndarray) -> np.ndarray:
         """Correct the bias field, if asked for."""

@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 
 from monai_semigan import __version__
-from monai_semigan.errors import ConfigError, OutputError
-from monai_semigan.geometry.grid import VoxelGrid
-from monai_semigan.inference.bundle import Bundle
+from monai_semigan.errors import ConfigError
+from monai_semigan.inference.bundle import MAX_NAME_LENGTH, Bundle
 from monai_semigan.io.dicom_preview import write_dicom_preview
 from monai_semigan.io.dicom_result import AlgorithmInfo
 from monai_semigan.io.dicom_seg import EmptyRule, SegKind, write_dicom_seg, write_dicom_seg_2d
-from monai_semigan.io.dicom_source import place_frames
 from monai_semigan.io.terminology import Terminology
 from monai_semigan.io.volume import DicomOrigin, SourceVolume
 from monai_semigan.types import PathLike
 
-__all__ = ["DicomOptions", "image_results", "volume_results"]
+__all__ = ["DicomOptions", "Writers", "image_results", "volume_results"]
 
 Writers = dict[str, Callable[[Path], object]]
 """By file name: what writes the file it is given."""
@@ -62,8 +60,10 @@ class DicomOptions:
 
 def volume_results(
     label: np.ndarray, volume: SourceVolume, bundle: Bundle, options: DicomOptions, picture: np.ndarray
-) -> tuple[Writers, list[str]]:
-    """Return the writers for a volume, and remarks on what is not written; nothing unless it is from DICOM.
+) -> Writers:
+    """Return the writers for a volume; nothing unless it is from DICOM.
+
+    A writer refuses what cannot be: the label of a repaired series may have slices that are no frames of it.
 
     Args:
         label: Class ids on the volume's grid.
@@ -73,17 +73,16 @@ def volume_results(
         picture: The montage, ``(H, W, 3)`` uint8.
     """
     if not isinstance(volume.origin, DicomOrigin):
-        return {}, []
+        return {}
     writers: Writers = {}
-    remarks = _why_no_seg(volume.origin, volume.grid) if options.seg else []
-    if options.seg and not remarks:
+    if options.seg:
         writers["seg.dcm"] = partial(write_dicom_seg, label=label, volume=volume, **_seg_settings(bundle, options))
     if options.preview:
         algorithm = _algorithm(bundle)
         writers["preview.dcm"] = partial(
             write_dicom_preview, picture=picture, source=volume.origin.files[0], algorithm=algorithm
         )
-    return writers, remarks
+    return writers
 
 
 def image_results(
@@ -99,17 +98,6 @@ def image_results(
     return writers
 
 
-def _why_no_seg(origin: DicomOrigin, grid: VoxelGrid) -> list[str]:
-    """A repaired series may have slices that are no frames of it: the label map is written all the same."""
-    if not origin.is_repaired:
-        return []
-    try:
-        place_frames(origin.files, grid, is_repaired=True)
-    except OutputError as error:
-        return [f"No DICOM SEG was written: {error}"]
-    return []
-
-
 def _seg_settings(bundle: Bundle, options: DicomOptions) -> dict[str, Any]:
     return {
         "segments": bundle.segments,
@@ -121,4 +109,6 @@ def _seg_settings(bundle: Bundle, options: DicomOptions) -> dict[str, Any]:
 
 
 def _algorithm(bundle: Bundle) -> AlgorithmInfo:
-    return AlgorithmInfo(name=bundle.name, version=f"{bundle.version} ({__version__})", digest=bundle.digest)
+    return AlgorithmInfo(
+        name=bundle.name, version=f"{bundle.version} ({__version__})"[:MAX_NAME_LENGTH], digest=bundle.digest
+    )

@@ -137,8 +137,12 @@ def test_a_zip_with_two_series_a_skip_and_a_bad_file(volume_bundle: Path, tmp_pa
     assert (out / "report.html").read_text().count("data:image/jpeg") == 2
     check_json("report", report)
 
-    again = json.loads(run(*arguments).stdout)
-    assert len(again["skipped"]) == 2
+    again = json.loads(run(*arguments, "--probability", "--preview").stdout)
+    assert len(again["skipped"]) == 2 and not again["redone"]
+    other = json.loads(run(*arguments, "--preview").stdout)
+    assert not other["skipped"]
+    assert {item["reason"] for item in other["redone"]} == {"other settings (probability)"}
+    assert not list(out.rglob("probability.nii.gz"))
 
 
 def test_what_cannot_be_segmented_says_why(volume_bundle: Path, tmp_path: Path) -> None:
