@@ -7,7 +7,7 @@ import pytest
 import SimpleITK
 
 from monai_semigan.errors import InputError
-from monai_semigan.io.itk_volume import read_itk
+from monai_semigan.io.itk_volume import data_files, read_itk
 
 VALUES = (np.arange(2 * 3 * 5) - 7).reshape(2, 3, 5).astype(np.int16)  # (I, J, K)
 
@@ -70,3 +70,30 @@ def test_damaged_files_are_refused_in_one_line(tmp_path, name):
         read_itk(path)
     with pytest.raises(InputError, match="does not exist"):
         read_itk(tmp_path / "no.mha")
+
+
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [
+        ("ElementDataFile = x.raw", ["x.raw"]),
+        ("ElementDataFile = LOCAL", []),
+        ("ElementDataFile = LIST\na.raw\nb.raw", ["a.raw", "b.raw"]),
+        ("ElementDataFile = x%02d.raw 1 5 2", ["x01.raw", "x03.raw", "x05.raw"]),
+        ("data file: deep/x.raw", ["deep/x.raw"]),
+        ("DataFile: x.raw.gz", ["x.raw.gz"]),
+        ("nothing", []),
+    ],
+)
+def test_data_files_of_a_header(tmp_path, line, names):
+    path = tmp_path / "x.mhd"
+    path.write_text(f"ObjectType = Image\n{line}\n")
+
+    assert [file.relative_to(tmp_path).as_posix() for file in data_files(path)] == names
+
+
+@pytest.mark.parametrize("name", ["../x.raw", "/etc/passwd"])
+def test_data_files_elsewhere_are_refused(tmp_path, name):
+    (tmp_path / "x.mhd").write_text(f"NDims = 3\nElementDataFile = {name}\n")
+
+    with pytest.raises(InputError, match="in its own folder"):
+        read_itk(tmp_path / "x.mhd")

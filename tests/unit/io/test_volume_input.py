@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from dataclasses import replace
 
 import nibabel as nib
 import numpy as np
@@ -12,7 +13,7 @@ import SimpleITK
 from monai_semigan.errors import GeometryError, InputError
 from monai_semigan.io.dicom_repair import RepairOptions
 from monai_semigan.io.series_rules import SeriesRules
-from monai_semigan.io.volume_input import find_volumes, safe_name
+from monai_semigan.io.volume_input import find_volumes, iter_volumes, safe_name
 
 
 def nifti(path):
@@ -127,3 +128,61 @@ def test_folders_without_volumes_are_refused(tmp_path):
 )
 def test_names_are_safe_for_folders(text, name):
     assert safe_name(text) == name
+
+
+@pytest.mark.parametrize("name", ["v.mhd", "v.nhdr"])
+def test_the_digest_of_a_header_covers_its_data_file(tmp_path, name):
+    image = SimpleITK.GetImageFromArray(np.arange(30, dtype=np.int16).reshape(2, 3, 5))
+    SimpleITK.WriteImage(image, str(tmp_path / name))
+    (data,) = [path for path in tmp_path.iterdir() if path.name != name]
+    (before,) = find_volumes([tmp_path / name])
+    first = before.digest()
+
+    data.write_bytes(data.read_bytes()[:-1] + b"\x7f")
+
+    assert before.files == (tmp_path / name, data)
+    assert first != find_volumes([tmp_path / name])[0].digest()
+    assert find_volumes([tmp_path])[0].load().voxels.shape == (5, 3, 2)
+
+
+def test_stacks_of_one_file_have_different_digests(tmp_path, dicom_files):
+    dicom_files.write_series(tmp_path / "ct")
+    (found,) = find_volumes([tmp_path / "ct"])
+    parts = [replace(found, series=replace(found.series, part=part)) for part in ((1, 1), (1, 2), (2, 2))]
+
+    assert len({part.digest() for part in parts}) == 3
+    assert parts[0].digest() == found.digest()
+
+
+def test_sizes_are_known_from_headers(tmp_path, dicom_files):
+    nifti(tmp_path / "a.nii.gz")
+    image = SimpleITK.GetImageFromArray(np.arange(30, dtype=np.float64).reshape(2, 3, 5))
+    SimpleITK.WriteImage(image, str(tmp_path / "b.mha"))
+    dicom_files.write_series(tmp_path / "ct")
+    (tmp_path / "damaged.nii").write_bytes(b"x")
+    (tmp_path / "damaged.mha").write_bytes(b"x")
+
+    sizes = {entry.name: entry.size() for entry in find_volumes([tmp_path])}
+
+    base = tmp_path.name
+    assert sizes.pop("damaged") is None and sizes.pop("damaged_2") is None
+    assert sizes.pop("a") == ((2, 3, 5), 2) and sizes.pop("b") == ((5, 3, 2), 4)
+    assert list(sizes.values()) == [((7, 6, 5), 2)], base
+
+
+def test_a_root_that_cannot_be_used_does_not_stop_the_others(tmp_path):
+    nifti(tmp_path / "a" / "a.nii")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.zip").write_bytes(b"x")
+    failed: dict[str, str] = {}
+
+    found = iter_volumes(
+        [tmp_path / "bad.zip", tmp_path / "empty", tmp_path / "a"],
+        on_failure=lambda name, error: failed.update({name: str(error)}),
+        unpack_to=tmp_path,
+    )
+
+    assert [entry.name for entry in found] == ["a"]
+    assert failed.keys() == {"bad.zip", "empty"}
+    with pytest.raises(InputError, match="does not exist"):
+        list(iter_volumes([tmp_path / "a", tmp_path / "no"], on_failure=print, unpack_to=tmp_path))
