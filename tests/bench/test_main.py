@@ -39,7 +39,8 @@ def test_ratios_say_how_many_times_less_ours_takes() -> None:
 
 
 def test_lines_and_the_summary_name_the_base() -> None:
-    assert line_of(ROWS[2]).endswith("64 px       CPU-s: ours 1, grouped 2, ours bf16 0.5  [ours 2.00x, ours bf16 4.00x]")
+    line = "64 px       CPU-s: ours 1, grouped 2, ours bf16 0.5  [ours 2.00x, ours bf16 4.00x]"
+    assert line_of(ROWS[2]).endswith(line)
     summary = summary_of(ROWS, "grouped")
     assert summary.startswith("ratios to the grouped formulation, not the official program: operations")
     assert "forward 64 px 2.00x / 4.00x bf16; inversion step 64 px 3.00x" in summary

@@ -42,7 +42,7 @@ def test_both_ways_reach_one_loss(tiny) -> None:
 
 
 def test_a_loss_that_is_not_reached_is_an_error(tiny) -> None:
-    with pytest.raises(InputError, match="No number of steps in .* reached"):
+    with pytest.raises(InputError, match=r"No number of steps in .* reached"):
         whole.same_loss_row(slices=2, base_steps=30, step_counts=(0,))
 
 
