@@ -35,17 +35,26 @@ class SlicewiseSettings:
         batch_size: Slices at once.
         min_share: Share of the network's square that foreground must cover for a slice to count as having the organ.
         margin: Slices above and below those with the organ that are refined too: the first pass may miss thin ends.
+        max_tissue_shift: Where an organ ends along the stack, see `limit_extent`; with ``max_tissue_spread``, or None.
+        max_tissue_spread: See `limit_extent`.
     """
 
     batch_size: int = 16
     min_share: float = 0.002
     margin: int = 1
+    max_tissue_shift: float | None = None
+    max_tissue_spread: float | None = None
 
     def __post_init__(self) -> None:
         if self.batch_size < 1 or self.margin < 0:
             raise ConfigError(f"`batch_size` must be >= 1 and `margin` >= 0, got {self.batch_size} and {self.margin}.")
         if not 0 <= self.min_share < 1:
             raise ConfigError(f"`min_share` must lie in [0, 1), got {self.min_share}.")
+        limits = (self.max_tissue_shift, self.max_tissue_spread)
+        if limits != (None, None) and not all(limit is not None and limit > 0 for limit in limits):
+            raise ConfigError(
+                f"`max_tissue_shift` and `max_tissue_spread` must both be above 0, or both be missing, got {limits}."
+            )
 
 
 class SliceSource(Protocol):

@@ -16,6 +16,7 @@ from scipy.special import softmax
 
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
+from monai_semigan.inference.organ_extent import limit_extent
 from monai_semigan.inference.slicewise import SliceNumbers, SlicewiseSettings, segment_slices
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -136,6 +137,20 @@ def segment_volume(
             probability_view[:, :, index] = np.round(scaled).astype(np.uint8).T
 
     numbers = segment_slices(network, stack, inversion, slicewise, write=write, progress=progress)
+    if slicewise.max_tissue_shift is not None and slicewise.max_tissue_spread is not None:
+        sections = label_view.transpose(2, 1, 0)
+        changed = limit_extent(
+            sections,
+            stack.slices,
+            spacing_mm=(change.target.spacing_mm[2], *stack.spacing_mm),
+            window=stack.window,
+            max_shift=slicewise.max_tissue_shift,
+            max_spread=slicewise.max_tissue_spread,
+        )
+        for index in np.flatnonzero(changed):
+            numbers.has_organ[index] = sections[index].any()
+            if probability_view is not None:
+                probability_view[:, :, index][label_view[:, :, index] == 0] = 0
     return VolumeResult(label, probability, numbers, change.permutation[2], stack.window)
 
 

@@ -176,7 +176,16 @@ def test_an_untrained_network_is_refused(tiny_network: SemiGanSegmenter) -> None
         )
 
 
-@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"margin": -1}, {"min_share": 1.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch_size": 0},
+        {"margin": -1},
+        {"min_share": 1.0},
+        {"max_tissue_shift": 2.0},
+        {"max_tissue_shift": 2.0, "max_tissue_spread": 0.0},
+    ],
+)
 def test_wrong_settings(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         SlicewiseSettings(**wrong)

@@ -83,6 +83,30 @@ def test_the_mask_returns_exactly(copy_network, axes, signs, tilt) -> None:
     np.testing.assert_allclose(result.probability[is_asked], expected, atol=1)
 
 
+def test_an_organ_ends_with_its_tissue_when_that_is_asked_for(copy_network) -> None:
+    voxels = np.full((SIZE, SIZE, 6), -0.8)
+    voxels[3:12, 3:12] = 0.5
+    voxels[3:12, 3:12, 4:] = 0.99
+    grid = VoxelGrid(voxels.shape, np.diag([-1.5, -1.2, 8.0, 1.0]))
+    results = [
+        segment_volume(
+            voxels,
+            grid,
+            copy_network(SIZE),
+            whole_slices(),
+            inversion=InversionSettings(steps=0),
+            slicewise=SlicewiseSettings(**limits),
+            with_probability=True,
+        )
+        for limits in ({}, {"max_tissue_shift": 2.0, "max_tissue_spread": 2.0})
+    ]
+
+    assert results[0].slices.has_organ.all()
+    assert results[1].slices.has_organ.tolist() == [True] * 4 + [False] * 2
+    np.testing.assert_array_equal(results[1].label[..., :4], results[0].label[..., :4])
+    assert not results[1].label[..., 4:].any() and not results[1].probability[..., 4:].any()
+
+
 def test_probability_only_when_asked(copy_network) -> None:
     voxels, grid = volume_in((0, 1, 2), (1, 1, 1), 0.0)
     result = segment_volume(
