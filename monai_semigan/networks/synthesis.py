@@ -15,9 +15,8 @@ from torch import Tensor, nn
 
 from monai_semigan.errors import ConfigError, check_shape
 from monai_semigan.networks.layers import EqualizedLinear
-from monai_semigan.ops.bias_act import bias_act
 from monai_semigan.ops.fir import normalized_taps, upsample_padding
-from monai_semigan.ops.modulated_conv2d import modulated_conv2d
+from monai_semigan.ops.modulated_conv2d import modulated_conv2d, styled_conv2d
 from monai_semigan.ops.upfirdn2d import upfirdn2d
 
 __all__ = ["Noise", "SynthesisNetwork", "check_channels", "default_channels"]
@@ -73,11 +72,19 @@ class StyledConv(nn.Module):
         self.register_buffer("taps", normalized_taps(), persistent=False)
 
     def forward(self, x: Tensor, w: Tensor, noise: Noise = "fixed") -> Tensor:
-        y = modulated_conv2d(x, self.weight, self.affine(w), up_taps=self.taps if self.up else None)
-        if noise != "none":
-            maps = self.noise_const if noise == "fixed" else torch.randn_like(y[:, :1])
-            y = y + (maps * self.noise_strength).to(y.dtype)
-        return bias_act(y, self.bias)
+        maps = None
+        if noise == "fixed":
+            maps = self.noise_const
+        elif noise == "random":
+            maps = torch.randn(x.shape[0], 1, self.size, self.size, dtype=x.dtype, device=x.device)
+        return styled_conv2d(
+            x,
+            self.weight,
+            self.affine(w),
+            noise=None if maps is None else maps * self.noise_strength,
+            bias=self.bias,
+            up_taps=self.taps if self.up else None,
+        )
 
 
 class OutputHead(nn.Module):

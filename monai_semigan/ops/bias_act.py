@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.errors import ShapeError
-from monai_semigan.ops.backend import Backend, resolve_backend
+from monai_semigan.ops.backend import Backend, kernel, resolve_backend
+from monai_semigan.ops.operands import check_operands
 
 __all__ = ["ACTIVATION_GAIN", "LEAKY_SLOPE", "bias_act"]
 
@@ -33,22 +34,28 @@ def bias_act(
 
     Args:
         x: ``(N, C)`` or ``(N, C, H, W)``, any floating dtype.
-        bias: ``(C,)``, or None for none.
+        bias: ``(C,)``, or None for none; computed with in the dtype of ``x``.
         slope: Slope below zero; 1 makes the activation linear.
         gain: Factor of the result.
-        backend: ``reference`` or ``torch``; ``auto`` chooses.
+        backend: Who computes; ``auto`` chooses.
 
     Returns:
         The shape and dtype of ``x``.
 
     Raises:
         ShapeError: ``bias`` does not have one entry per channel.
+        ConfigError: ``x`` or ``bias`` is not floating, or they are on two devices.
+        BackendError: The named backend cannot run here.
     """
+    if bias is not None and bias.shape != x.shape[1:2]:
+        raise ShapeError(f"`bias` must have shape ({x.shape[1]},), got {tuple(bias.shape)}.")
+    check_operands(x, bias=bias)
+    chosen = resolve_backend("bias_act", x, backend)
+    if chosen in {"triton", "stylegan"}:
+        return kernel(chosen, "bias_act")(x, bias, slope, gain)
     if bias is not None:
-        if bias.shape != x.shape[1:2]:
-            raise ShapeError(f"`bias` must have shape ({x.shape[1]},), got {tuple(bias.shape)}.")
         bias = bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
-    if resolve_backend(backend) == "reference":
+    if chosen == "reference":
         shifted = x if bias is None else x + bias
         return torch.where(shifted >= 0, shifted, shifted * slope) * gain
     # Both factors go into one pass: leaky_relu is positively homogeneous, so the gain can be applied before it.

@@ -9,7 +9,8 @@ With style ``s``, weight ``w`` and the equalized-learning-rate constant :math:`c
 
 The ``reference`` backend builds these per-sample weights. The ``torch`` backend scales activations instead: scaling the
 input channels before one shared convolution, and the output channels after it, is the same function, needs no
-per-sample weight, and its style gradient needs no weight-gradient convolution.
+per-sample weight, and its style gradient needs no weight-gradient convolution. The other backends do as `torch` does,
+with their own kernels for what follows the convolution.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
-from monai_semigan.ops.backend import Backend, resolve_backend
-from monai_semigan.ops.upfirdn2d import upfirdn2d
+from monai_semigan.ops.backend import Backend, Chosen, convolution_functions, resolve_backend
+from monai_semigan.ops.operands import check_operands
+from monai_semigan.ops.styled_epilogue import styled_epilogue
 
-__all__ = ["DEMODULATION_EPSILON", "modulated_conv2d"]
+__all__ = ["DEMODULATION_EPSILON", "modulated_conv2d", "styled_conv2d"]
 
 DEMODULATION_EPSILON = 1e-8
 """Keeps the demodulation finite (StyleGAN2, equation 3)."""
@@ -48,48 +49,86 @@ def modulated_conv2d(
         style: ``(N, I)`` factors of the input channels.
         demodulate: Normalize each output channel (equation 3).
         up_taps: FIR taps ``(T,)`` that sum to 1: upsample by 2 with a transposed convolution followed by this filter.
-        backend: ``reference`` or ``torch``; ``auto`` chooses.
+        backend: Who computes; ``auto`` chooses.
 
     Returns:
         ``(N, O, H, W)``, or ``(N, O, 2H, 2W)`` with ``up_taps``; dtype of ``x``.
 
     Raises:
         ShapeError: Channels or batch sizes do not agree.
-        ConfigError: ``k`` is even, or upsampling is asked for with ``k`` other than 3.
+        ConfigError: ``k`` is even, or upsampling is asked for with ``k`` other than 3, or the operands are not all
+            floating and on one device.
+        BackendError: The named backend cannot run here.
     """
+    chosen = _check(x, weight, style, up_taps, backend)
+    run = _per_sample_weights if chosen == "reference" else _scaled_activations
+    y, demodulation = run(x, weight, style, demodulate, up_taps is not None, chosen)
+    return styled_epilogue(y, demodulation=demodulation, up_taps=up_taps, slope=1.0, gain=1.0, backend=chosen)
+
+
+def styled_conv2d(
+    x: Tensor,
+    weight: Tensor,
+    style: Tensor,
+    *,
+    noise: Tensor | None,
+    bias: Tensor,
+    up_taps: Tensor | None = None,
+    backend: Backend = "auto",
+) -> Tensor:
+    """Compute a whole layer: demodulated `modulated_conv2d`, plus noise, plus bias, leaky ReLU with gain.
+
+    What follows the convolution is one op, `styled_epilogue`, whose ``noise`` and ``bias`` these are; the other
+    arguments, shapes and errors are those of `modulated_conv2d`.
+    """
+    chosen = _check(x, weight, style, up_taps, backend)
+    run = _per_sample_weights if chosen == "reference" else _scaled_activations
+    y, demodulation = run(x, weight, style, True, up_taps is not None, chosen)
+    return styled_epilogue(y, demodulation=demodulation, noise=noise, bias=bias, up_taps=up_taps, backend=chosen)
+
+
+def _check(x: Tensor, weight: Tensor, style: Tensor, up_taps: Tensor | None, backend: Backend) -> Chosen:
     size = check_shape("x", x.shape, "N I H W")
     kernel = check_shape("weight", weight.shape, f"O {size['I']} K K")["K"]
     check_shape("style", style.shape, f"{size['N']} {size['I']}")
     if kernel % 2 == 0 or (up_taps is not None and kernel != 3):
         raise ConfigError(f"`weight` must have an odd size (3 with upsampling), got {kernel} x {kernel}.")
-    style = style * (1 / math.sqrt(size["I"] * kernel**2))
-    run = _per_sample_weights if resolve_backend(backend) == "reference" else _scaled_activations
-    return run(x, weight, style, demodulate, up_taps)
+    check_operands(x, weight=weight, style=style)
+    return resolve_backend("modulated_conv2d", x, backend)
 
 
-def _per_sample_weights(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up_taps: Tensor | None) -> Tensor:
-    weights = weight[None] * style[:, None, :, None, None]  # (N, O, I, k, k)
+def _equalized(weight: Tensor, style: Tensor) -> Tensor:
+    return style * (1 / math.sqrt(weight[0].numel()))
+
+
+def _per_sample_weights(
+    x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up: bool, backend: Chosen
+) -> tuple[Tensor, None]:
+    weights = weight[None] * _equalized(weight, style)[:, None, :, None, None]  # (N, O, I, k, k)
     if demodulate:
         energy = weights.square().sum(dim=(2, 3, 4), keepdim=True)
         weights = weights * torch.rsqrt(energy + DEMODULATION_EPSILON)
-    outputs = [
-        _convolve(sample[None], w, up_taps, "reference") for sample, w in zip(x, weights.to(x.dtype), strict=True)
-    ]
-    return torch.cat(outputs)
+    samples = zip(x, weights.to(x.dtype), strict=True)
+    return torch.cat([_convolve(sample[None], w, up, backend) for sample, w in samples]), None
 
 
-def _scaled_activations(x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up_taps: Tensor | None) -> Tensor:
-    y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up_taps, "torch")
-    if demodulate:
-        energy = style.square() @ weight.square().sum(dim=(2, 3)).T.to(style.dtype)  # (N, O)
-        y = y * torch.rsqrt(energy + DEMODULATION_EPSILON).to(y.dtype)[:, :, None, None]
+def _scaled_activations(
+    x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up: bool, backend: Chosen
+) -> tuple[Tensor, Tensor | None]:
+    """Return the convolution of scaled channels and, with ``demodulate``, what to scale the result by, ``(N, O)``."""
+    style = _equalized(weight, style)
+    y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up, backend)
+    if not demodulate:
+        return y, None
+    energy = style.square() @ weight.square().sum(dim=(2, 3)).T.to(style.dtype)  # (N, O)
+    return y, torch.rsqrt(energy + DEMODULATION_EPSILON)
+
+
+def _convolve(x: Tensor, weight: Tensor, up: bool, backend: Chosen) -> Tensor:
+    functions = convolution_functions(backend)
+    y: Tensor
+    if up:
+        y = functions.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (N, O, 2H + 1, 2W + 1)
+    else:
+        y = functions.conv2d(x, weight, padding=weight.shape[-1] // 2)
     return y
-
-
-def _convolve(x: Tensor, weight: Tensor, up_taps: Tensor | None, backend: Backend) -> Tensor:
-    if up_taps is None:
-        return F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-    y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (N, O, 2H + 1, 2W + 1)
-    # The taps sum to 1 and the zeros between samples are three quarters of the map: gain 4 keeps the mean.
-    excess = len(up_taps) - 2
-    return upfirdn2d(y, up_taps, padding=((excess + 1) // 2, excess // 2), gain=4.0, backend=backend)

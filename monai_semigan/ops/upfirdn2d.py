@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
-from monai_semigan.ops.backend import Backend, resolve_backend
+from monai_semigan.ops.backend import Backend, kernel, resolve_backend
+from monai_semigan.ops.operands import check_operands
 
 __all__ = ["upfirdn2d"]
 
@@ -33,19 +34,21 @@ def upfirdn2d(
 
     Args:
         x: Feature maps, ``(N, C, H, W)``, any floating dtype.
-        taps: Filter taps, ``(T,)``, applied along H and W. Not differentiated.
+        taps: Filter taps, ``(T,)``, applied along H and W. Not differentiated; moved to the device of ``x``.
         up: Integer upsampling factor, >= 1.
         down: Integer downsampling factor, >= 1.
         padding: ``(before, after)`` on both axes, in upsampled pixels; negative values crop.
         gain: Factor of the whole operation.
-        backend: ``reference`` or ``torch``; ``auto`` chooses.
+        backend: Who computes; ``auto`` chooses.
 
     Returns:
         ``(N, C, H', W')`` with ``H' = (H * up + sum(padding) - T) // down + 1``; dtype of ``x``.
 
     Raises:
         ShapeError: ``x`` or ``taps`` has another number of axes.
-        ConfigError: A factor is below 1, or the padded input is shorter than the filter.
+        ConfigError: A factor is below 1, the padded input is shorter than the filter, or an operand is not
+            floating.
+        BackendError: The named backend cannot run here.
     """
     size = check_shape("x", x.shape, "N C H W")
     num_taps = check_shape("taps", taps.shape, "T")["T"]
@@ -55,8 +58,13 @@ def upfirdn2d(
         raise ConfigError(
             f"`x` must have at least {num_taps} pixels per axis after padding {padding}, got {tuple(x.shape[2:])}."
         )
-    taps = taps.detach().to(device=x.device, dtype=x.dtype)
-    if resolve_backend(backend) == "reference":
+    taps = taps.detach().to(device=x.device)
+    check_operands(x, taps=taps)
+    chosen = resolve_backend("upfirdn2d", x, backend)
+    if chosen in {"triton", "stylegan"}:
+        return kernel(chosen, "upfirdn2d")(x, taps, up, down, padding, gain)
+    taps = taps.to(x.dtype)
+    if chosen == "reference":
         y = _reference_1d(x.mT, taps, up, down, padding).mT  # along H
         return _reference_1d(y, taps, up, down, padding) * gain  # along W
     return _depthwise(x, taps, up, down, padding, gain)
