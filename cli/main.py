@@ -11,11 +11,16 @@ import logging
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from monai_semigan import __version__
 from monai_semigan.errors import SemiGanError
+
+if TYPE_CHECKING:
+    from monai_semigan.ops.backend import Backend
 
 __all__ = ["main"]
 
@@ -32,6 +37,9 @@ COMMANDS = {
     "info": "Show versions, devices, backends and shipped bundles.",
 }
 """Commands and their one-line help: the list is shown without importing any of them."""
+
+OP_BACKENDS = ("auto", "reference", "torch", "triton", "stylegan")
+"""Those of `monai_semigan.ops.backend`, which is not imported for `semigan --help`."""
 
 
 class LazyGroup(click.Group):
@@ -57,7 +65,22 @@ class LazyGroup(click.Group):
     "-v", "--verbose", count=True, help="Log more; twice: with tracebacks. Before the command: semigan -vv ..."
 )
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no warnings.")
-def cli(verbose: int, quiet: bool) -> None:
+@click.option(
+    "--op-backend",
+    type=click.Choice(OP_BACKENDS),
+    default="auto",
+    show_default=True,
+    help="What computes the network's ops; see `semigan info`. Before the command.",
+)
+@click.option(
+    "--stylegan-ops",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="SEMIGAN_STYLEGAN_OPS",
+    show_envvar=True,
+    help="Your checkout of StyleGAN2-ADA-PyTorch or StyleGAN3, for --op-backend stylegan (research use only).",
+)
+@click.pass_context
+def cli(ctx: click.Context, verbose: int, quiet: bool, op_backend: Backend, stylegan_ops: Path | None) -> None:
     """Segment medical images with a generator that learned images and labels together.
 
     \b
@@ -72,6 +95,10 @@ def cli(verbose: int, quiet: bool) -> None:
 
     usual = logging.ERROR if quiet else logging.WARNING
     enable_logging({0: usual, 1: logging.INFO}.get(verbose, logging.DEBUG))
+    if op_backend != "auto" or stylegan_ops is not None:
+        from monai_semigan.ops.backend import use_backend  # imports torch
+
+        ctx.with_resource(use_backend(op_backend, checkout=stylegan_ops))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -40,6 +40,7 @@ def test_commands_in_the_documentation_exist_with_their_options():
         words = shlex.split(line)[1:]
         context = click.Context(cli)
         while isinstance(command, click.Group):
+            _, words, _ = command.make_parser(context).parse_args(words)  # its own options, which stand before
             found = command.get_command(context, words.pop(0))
             assert found is not None, line
             command = found

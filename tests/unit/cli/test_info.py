@@ -40,6 +40,15 @@ def test_people_get_lines() -> None:
         assert any(line.startswith(f"  {name}: ") and "digest" in line for line in lines)
 
 
+def test_people_read_which_backend_runs_and_why_not_another() -> None:
+    lines = CliRunner().invoke(command).stdout.splitlines()
+
+    first = lines.index("op backends")
+    assert lines[first + 1].startswith("  auto: cpu: torch")
+    assert lines[first + 3].startswith("  torch: cpu: runs")
+    assert lines[first + 5].startswith("  stylegan: cpu: does not run: no checkout of StyleGAN2-ADA-PyTorch")
+
+
 def test_a_spoilt_bundle_is_named_and_does_not_hide_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> None:
         raise BundleError("`format` must be 1, got 2.")

@@ -7,16 +7,21 @@ import errno
 import importlib.util
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
+import torch
 from click.testing import CliRunner
+from stylegan_checkout import write_checkout
 
 from monai_semigan import __version__
 from monai_semigan.cli import main as main_module
-from monai_semigan.cli.main import COMMANDS, cli, main
+from monai_semigan.cli.main import COMMANDS, OP_BACKENDS, cli, main
 from monai_semigan.cli.output import progress_bar, text_table
 from monai_semigan.errors import InputError
+from monai_semigan.ops.backend import Backend, _process, resolve_backend
 
 Outcome = Callable[[], int | None]
 
@@ -124,6 +129,41 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.Capture
     assert stop.value.code == 2
     out, err = capsys.readouterr()
     assert out == "" and err.startswith("Usage: semigan")
+
+
+def test_the_options_of_the_ops_hold_for_the_command_and_end_with_it(run, tmp_path: Path, monkeypatch) -> None:
+    checkout = write_checkout(tmp_path, "StyleGAN3")
+    seen = []
+
+    def look() -> None:
+        seen.append((resolve_backend("bias_act", torch.zeros(1)), _process.checkout))
+
+    assert run(look, "--op-backend", "reference", "--stylegan-ops", str(checkout)) == 0
+    monkeypatch.setenv("SEMIGAN_STYLEGAN_OPS", str(checkout))
+    assert run(look) == 0
+
+    assert seen == [("reference", checkout), ("torch", checkout)]
+    assert resolve_backend("bias_act", torch.zeros(1)) == "torch" and _process.checkout is None
+
+
+def test_the_names_of_the_backends_are_those_of_the_package() -> None:
+    assert get_args(Backend) == OP_BACKENDS
+
+
+@pytest.mark.parametrize("options", [[], ["--stylegan-ops", "nowhere"]])
+def test_stylegan_without_a_checkout_is_one_line(run, capsys: pytest.CaptureFixture[str], options: list[str]) -> None:
+    assert run(lambda: None, "--op-backend", "stylegan", *options) == 1
+
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and "StyleGAN2-ADA-PyTorch or StyleGAN3" in err and err.count("\n") == 1
+
+
+def test_info_reports_a_checkout_that_cannot_be_used(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["--stylegan-ops", str(tmp_path), "info"])
+
+    assert result.exit_code == 0
+    assert f"`{tmp_path}` must be a checkout of StyleGAN2-ADA-PyTorch or StyleGAN3" in result.stdout
+    assert "  torch: cpu: runs" in result.stdout
 
 
 class Terminal:
