@@ -40,7 +40,7 @@ Chosen = Literal["reference", "torch", "triton", "stylegan"]
 Op = Literal["bias_act", "modulated_conv2d", "styled_epilogue", "upfirdn2d"]
 
 TRITON = "monai_semigan.ops.triton"
-TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+TRITON_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 @dataclass
@@ -113,7 +113,7 @@ def backend_obstacle(backend: Backend, device: torch.device, dtype: torch.dtype 
     _check_name(backend)
     if backend == "triton":
         if dtype not in TRITON_DTYPES:
-            return "its kernels are for float32, float16 and bfloat16"
+            return "its kernels are for float16, bfloat16, float32 and float64"
         return _triton_obstacle(device)
     if backend == "stylegan":
         try:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monai_semigan.errors import ShapeError
 from monai_semigan.ops.backend import Backend, kernel, resolve_backend
-from monai_semigan.ops.operands import check_operands
+from monai_semigan.ops.operands import check_activation, check_operands
 
 __all__ = ["ACTIVATION_GAIN", "LEAKY_SLOPE", "bias_act"]
 
@@ -35,8 +35,8 @@ def bias_act(
     Args:
         x: ``(N, C)`` or ``(N, C, H, W)``, any floating dtype.
         bias: ``(C,)``, or None for none; computed with in the dtype of ``x``.
-        slope: Slope below zero; 1 makes the activation linear.
-        gain: Factor of the result.
+        slope: Slope below zero, >= 0; 1 makes the activation linear.
+        gain: Factor of the result, > 0.
         backend: Who computes; ``auto`` chooses.
 
     Returns:
@@ -44,11 +44,12 @@ def bias_act(
 
     Raises:
         ShapeError: ``bias`` does not have one entry per channel.
-        ConfigError: ``x`` or ``bias`` is not floating, or they are on two devices.
+        ConfigError: ``slope`` or ``gain`` is out of range, an operand is not floating, or they are on two devices.
         BackendError: The named backend cannot run here.
     """
     if bias is not None and bias.shape != x.shape[1:2]:
         raise ShapeError(f"`bias` must have shape ({x.shape[1]},), got {tuple(bias.shape)}.")
+    check_activation(slope, gain)
     check_operands(x, bias=bias)
     chosen = resolve_backend("bias_act", x, backend)
     if chosen in {"triton", "stylegan"}:

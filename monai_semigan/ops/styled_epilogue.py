@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from monai_semigan.errors import check_shape
+from monai_semigan.errors import ConfigError, check_shape
 from monai_semigan.ops.backend import Backend, Chosen, kernel, resolve_backend
 from monai_semigan.ops.bias_act import ACTIVATION_GAIN, LEAKY_SLOPE, bias_act
-from monai_semigan.ops.operands import check_operands
+from monai_semigan.ops.operands import check_activation, check_operands
 from monai_semigan.ops.upfirdn2d import upfirdn2d
 
 __all__ = ["UP_GAIN", "epilogue_padding", "styled_epilogue"]
@@ -50,10 +50,10 @@ def styled_epilogue(
         demodulation: Factors of the channels, ``(N, O)``, or None for 1.
         noise: ``(N, 1, H', W')`` or ``(1, 1, H', W')``, already scaled by its strength, or None for none.
         bias: ``(O,)``, or None for none.
-        up_taps: FIR taps ``(T,)`` that sum to 1, after a transposed convolution with stride 2; None for no filter. Not
-            differentiated.
-        slope: Slope of the activation below zero; 1 makes it linear.
-        gain: Factor of the result.
+        up_taps: FIR taps ``(T,)``, T >= 2, that sum to 1, after a transposed convolution with stride 2; None for no
+            filter. Not differentiated.
+        slope: Slope of the activation below zero, >= 0; 1 makes it linear.
+        gain: Factor of the result, > 0.
         backend: Who computes; ``auto`` chooses.
 
     Returns:
@@ -61,12 +61,16 @@ def styled_epilogue(
 
     Raises:
         ShapeError: The operands' shapes do not agree.
-        ConfigError: The operands are not all floating and on one device, or ``x`` is smaller than the filter.
+        ConfigError: The operands are not all floating and on one device, ``slope`` or ``gain`` is out of range, or
+            taps or pixels are too few.
         BackendError: The named backend cannot run here.
     """
     n, o, h, w = check_shape("x", x.shape, "N O H W").values()
     if up_taps is not None:
-        check_shape("up_taps", up_taps.shape, "T")
+        if check_shape("up_taps", up_taps.shape, "T")["T"] < 2 or min(h, w) < 2:
+            raise ConfigError(
+                f"`up_taps` must have 2 taps or more, and `x` 2 pixels per axis, got {len(up_taps)} and {h} x {w}."
+            )
         up_taps = up_taps.detach().to(x.device)
         h, w = h - 1, w - 1
     if demodulation is not None:
@@ -75,6 +79,7 @@ def styled_epilogue(
         check_shape("noise", noise.shape, f"{1 if noise.shape[:1] == (1,) else n} 1 {h} {w}")
     if bias is not None:
         check_shape("bias", bias.shape, f"{o}")
+    check_activation(slope, gain)
     check_operands(x, demodulation=demodulation, noise=noise, bias=bias, up_taps=up_taps)
     chosen = resolve_backend("styled_epilogue", x, backend)
     if chosen == "triton":

@@ -107,7 +107,7 @@ def test_a_name_stays(name):
 def test_auto_takes_triton_on_cuda_if_it_runs_there(monkeypatch):
     stand_in(monkeypatch, None)
     assert resolve_backend("bias_act", OnCuda()) == "triton"
-    assert resolve_backend("bias_act", OnCuda(torch.float64)) == "torch"
+    assert resolve_backend("bias_act", OnCuda(torch.float8_e5m2)) == "torch"
 
     stand_in(monkeypatch, "no module named triton")
     assert resolve_backend("bias_act", OnCuda()) == "torch"
@@ -126,8 +126,10 @@ def test_a_named_backend_that_cannot_run_says_why(monkeypatch):
 
     with pytest.raises(BackendError, match=reason):
         bias_act(X, None, backend="triton")
-    with pytest.raises(BackendError, match="in float64: its kernels are for float32, float16 and bfloat16"):
-        bias_act(X.double(), None, backend="triton")
+    with pytest.raises(
+        BackendError, match="in float8_e5m2: its kernels are for float16, bfloat16, float32 and float64"
+    ):
+        bias_act(X.to(torch.float8_e5m2), None, backend="triton")
 
 
 def test_without_a_checkout_stylegan_says_how_to_name_one():

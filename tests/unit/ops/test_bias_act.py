@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from monai_semigan.errors import ShapeError
+from monai_semigan.errors import ConfigError, ShapeError
 from monai_semigan.ops.bias_act import ACTIVATION_GAIN, LEAKY_SLOPE, bias_act
 
 BACKENDS = ("reference", "torch")
@@ -75,3 +75,16 @@ def test_channels_last_stays_channels_last():
 def test_a_bias_of_another_length_is_refused():
     with pytest.raises(ShapeError, match=r"`bias` must have shape \(3,\), got \(4,\)"):
         bias_act(torch.zeros(2, 3, 4, 4), torch.zeros(4))
+
+
+@pytest.mark.parametrize(("slope", "gain"), [(-0.1, 1.0), (0.2, 0.0), (0.2, -1.0)])
+def test_an_activation_that_loses_signs_is_refused(slope, gain):
+    with pytest.raises(ConfigError, match=f"`slope` must be >= 0 and `gain` > 0, got slope={slope} and gain={gain}"):
+        bias_act(torch.zeros(2, 3), None, slope=slope, gain=gain)
+
+
+def test_operands_that_do_not_fit_are_named():
+    with pytest.raises(ConfigError, match="`bias` must be on cpu like `x`, got meta"):
+        bias_act(torch.zeros(2, 3), torch.zeros(3, device="meta"))
+    with pytest.raises(ConfigError, match="`x` must be of a floating dtype, got uint8"):
+        bias_act(torch.zeros(2, 3, dtype=torch.uint8), None)

@@ -187,6 +187,18 @@ def test_whole_numbers_are_refused():
         styled_epilogue(draw(1, 2, 3, 3), bias=torch.zeros(2, dtype=torch.int64))
 
 
+@pytest.mark.parametrize(("slope", "gain"), [(-0.1, 1.0), (0.2, 0.0), (0.2, -1.0)])
+def test_an_activation_that_loses_signs_is_refused(slope, gain):
+    with pytest.raises(ConfigError, match=f"`slope` must be >= 0 and `gain` > 0, got slope={slope} and gain={gain}"):
+        styled_epilogue(draw(1, 2, 3, 3), slope=slope, gain=gain)
+
+
+@pytest.mark.parametrize(("num_taps", "size"), [(1, 3), (4, 1)])
+def test_too_few_taps_or_pixels_are_refused(num_taps, size):
+    with pytest.raises(ConfigError, match=f"got {num_taps} and {size} x 3"):
+        styled_epilogue(draw(1, 2, size, 3), up_taps=torch.ones(num_taps))
+
+
 def test_an_unknown_backend_is_refused():
     with pytest.raises(BackendError, match="`backend`"):
         styled_epilogue(draw(1, 2, 3, 3), backend="cuda")
