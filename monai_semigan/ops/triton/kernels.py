@@ -17,40 +17,38 @@ __all__ = ["resample_and_finish"]
 
 
 @triton.jit
-def _filtered_row(  # noqa: D417  (the names are those of the caller)
-    x, taps, ih, column, first, plane_is_real, in_h, in_w, x_h, x_w,
-    NUM_TAPS: tl.constexpr, UP: tl.constexpr, DOWN: tl.constexpr, BEFORE: tl.constexpr, ACC: tl.constexpr,
+def _filtered_row(
+    x, taps, ih, ow, first_column, real, in_h, in_w, x_h, x_w,
+    NUM_TAPS: tl.constexpr, UP: tl.constexpr, DOWN: tl.constexpr, BEFORE: tl.constexpr,
+    COLUMNS: tl.constexpr, PLANES: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
-    """Filter one input row along W: the sum over the taps that meet a sample and not an inserted zero."""
-    row_is_real = plane_is_real & (ih >= 0) & (ih < in_h)
-    source = x + ih * x_h
-    if NUM_TAPS == 0:
-        return tl.load(source + first * x_w, mask=row_is_real & (first < in_w), other=0).to(ACC)
-    row = tl.zeros(first.shape, ACC)
-    for k in tl.static_range((NUM_TAPS + UP - 1) // UP):
-        iw = first + k
-        value = tl.load(source + iw * x_w, mask=row_is_real & (iw >= 0) & (iw < in_w), other=0).to(ACC)
-        if UP == 1:
-            weight = tl.load(taps + (NUM_TAPS - 1 - k))
+    """Filter an input row along W: the sum over the taps that meet a sample and not an inserted zero."""
+    row = tl.zeros([1, COLUMNS, PLANES], ACC)
+    real = real & (ih >= 0) & (ih < in_h)
+    for k in tl.static_range((NUM_TAPS + UP - 1) // UP if NUM_TAPS > 0 else 1):
+        iw = first_column + k
+        value = tl.load(x + ih * x_h + iw * x_w, mask=real & (iw >= 0) & (iw < in_w), other=0).to(ACC)
+        if NUM_TAPS == 0:
+            row = value
+        elif UP == 1:
+            row += value * tl.load(taps + (NUM_TAPS - 1 - k))
         else:
-            tap = column * DOWN + (NUM_TAPS - 1 - BEFORE) - iw * UP
-            weight = tl.load(taps + tap, mask=(tap >= 0) & (tap < NUM_TAPS), other=0)
-        row += value * weight
+            tap = ow * DOWN + (NUM_TAPS - 1 - BEFORE) - iw * UP
+            row += value * tl.load(taps + tap, mask=(tap >= 0) & (tap < NUM_TAPS), other=0)
     return row
 
 
 @triton.jit
-def _add_row(  # the row's share in every output row of the tile
-    total, row, taps, j, r,
-    NUM_TAPS: tl.constexpr, UP: tl.constexpr, DOWN: tl.constexpr, OFFSET: tl.constexpr,
+def _add_row(
+    total, row, taps, j, r, NUM_TAPS: tl.constexpr, UP: tl.constexpr, DOWN: tl.constexpr, OFFSET: tl.constexpr
 ):  # fmt: skip
-    """Filter along H: add an input row to the output rows that it reaches.
+    """Filter along H: add an input row to the output rows of the tile that it reaches.
 
-    Where ``r`` is a constant the comparisons are decided by the compiler, and what is left is one multiply-add per tap.
+    Where ``r`` is a constant the compiler decides the comparisons, and what is left is one multiply-add per tap.
     """
-    if NUM_TAPS == 0:
-        return tl.where(j == r, row, total)
     tap = j * DOWN + OFFSET - r * UP
+    if NUM_TAPS == 0:
+        total = tl.where(j == r, row, total)
     for t in tl.static_range(NUM_TAPS):
         total = tl.where(tap == t, total + row * tl.load(taps + t), total)
     return total
@@ -104,12 +102,12 @@ def resample_and_finish(
     if UNROLL:
         for r in tl.static_range(IN_ROWS):
             row = _filtered_row(source, taps, first_row + r, ow, first_column, real, in_h, in_w, x_h, x_w,
-                                NUM_TAPS, UP, DOWN, BEFORE, ACC)  # fmt: skip
+                                NUM_TAPS, UP, DOWN, BEFORE, COLUMNS, PLANES, ACC)  # fmt: skip
             total = _add_row(total, row, taps, j, r, NUM_TAPS, UP, DOWN, NUM_TAPS - 1 - BEFORE - FIRST_ROW * UP)
     else:
         for r in range(IN_ROWS):
             row = _filtered_row(source, taps, first_row + r, ow, first_column, real, in_h, in_w, x_h, x_w,
-                                NUM_TAPS, UP, DOWN, BEFORE, ACC)  # fmt: skip
+                                NUM_TAPS, UP, DOWN, BEFORE, COLUMNS, PLANES, ACC)  # fmt: skip
             total = _add_row(total, row, taps, j, r, NUM_TAPS, UP, DOWN, NUM_TAPS - 1 - BEFORE - FIRST_ROW * UP)
 
     oh = at_h * REAL_ROWS + j
@@ -124,7 +122,7 @@ def resample_and_finish(
     if SLOPE != 1:
         sign = total
         if gate is not None:
-            sign = tl.load(gate + place, mask=pixel_is_real & real, other=0)
+            sign = tl.load(gate + place, mask=pixel_is_real & real, other=0).to(ACC)
         total = tl.where(sign > 0, total, total * SLOPE)
     total *= GAIN
     tl.store(y + place, total.to(y.dtype.element_ty), mask=pixel_is_real & real)

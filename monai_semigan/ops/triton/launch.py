@@ -119,7 +119,7 @@ def _run(x: Tensor, programs: int, arguments: dict[str, Any]) -> None:
 
     arguments["ACC"] = tl.float64 if x.dtype == torch.float64 else tl.float32
     with torch.cuda.device(x.device) if x.is_cuda else nullcontext():
-        resample_and_finish[programs,](**arguments, num_warps=4)
+        resample_and_finish[programs,](**arguments, num_warps=4, enable_fp_fusion=True)
 
 
 def tile_of(

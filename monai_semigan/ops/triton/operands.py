@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from monai_semigan.errors import BackendError, ConfigError
+from monai_semigan.ops.triton.availability import obstacle
 
 __all__ = ["DTYPES", "accumulator", "check_activation", "check_operands"]
 
@@ -14,7 +15,7 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_operands(x: Tensor, **others: Tensor | None) -> None:
-    """Check that ``x`` and the others are of a dtype that the kernel takes and lie on one device.
+    """Check that ``x`` and the others are of a dtype that the kernel takes and lie on one device, where it runs.
 
     Raises:
         BackendError: They are not, or do not.
@@ -27,6 +28,9 @@ def check_operands(x: Tensor, **others: Tensor | None) -> None:
             raise BackendError(f"`{name}` must be one of {names} for the triton backend, got {tensor.dtype}.")
         if tensor.device != x.device:
             raise BackendError(f"`{name}` must be on the device of `x`, {x.device}, got {tensor.device}. Move it there.")
+    reason = obstacle(x.device)
+    if reason is not None:
+        raise BackendError(f"The triton backend cannot run on {x.device}: {reason}. Use backend='torch'.")
 
 
 def check_activation(slope: float, gain: float) -> None:
