@@ -2,6 +2,7 @@
 # Use a GPU machine well: its tests, then a 128-pixel chest X-ray bundle, in pieces that can be interrupted.
 #
 #   benchmarks/gpu.sh test                        the tests that need a GPU
+#   benchmarks/gpu.sh ops     [FILE]              the kernels' share of the copy bandwidth, to FILE as JSON too
 #   benchmarks/gpu.sh gan     DATA SECONDS        train the GAN, or go on with it
 #   benchmarks/gpu.sh encoder DATA SECONDS        train the encoder, or go on with it
 #   benchmarks/gpu.sh table   DATA RESULTS        pack, score, copy weights, statistics and sheets to RESULTS
@@ -10,7 +11,7 @@
 # laid out in build/site. Runs lie in runs/; every piece resumes where the last one stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-stage=${1:?test, gan, encoder or table}
+stage=${1:?test, ops, gan, encoder or table}
 site=build/site
 rm -rf "$site" && mkdir -p "$site"
 cp -r monai_semigan "$site/" && cp -r cli "$site/monai_semigan/cli" && cp -r bundles "$site/monai_semigan/bundles"
@@ -19,7 +20,11 @@ export PYTHONPATH="$PWD/$site${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
 semigan() { python3 -P -m monai_semigan.cli.main "$@"; }
 
 if [ "$stage" = test ]; then
+    python3 -P -m benchmarks.gpu_ops || echo "the kernels' speed was not measured"  # first, as a failing test ends this
     exec python3 -P -m pytest -q tests/gpu
+fi
+if [ "$stage" = ops ]; then
+    exec python3 -P -m benchmarks.gpu_ops ${2:+--json "$2"}
 fi
 
 data=${2:?the folder with protocol.csv}

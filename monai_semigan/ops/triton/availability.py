@@ -19,7 +19,7 @@ def obstacle(device: torch.device) -> str | None:
     The first call for a device imports Triton and launches a small kernel, which is compiled if it was never before.
     The answer is remembered: what fails is not tried again in this process.
     """
-    if device.type == "cuda" and device.index is None and torch.cuda.is_available():
+    if device == torch.device("cuda") and torch.cuda.is_available():
         device = torch.device("cuda", torch.cuda.current_device())
     return _obstacle(device)
 

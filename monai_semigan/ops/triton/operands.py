@@ -27,7 +27,9 @@ def check_operands(x: Tensor, **others: Tensor | None) -> None:
             names = ", ".join(str(dtype).removeprefix("torch.") for dtype in DTYPES)
             raise BackendError(f"`{name}` must be one of {names} for the triton backend, got {tensor.dtype}.")
         if tensor.device != x.device:
-            raise BackendError(f"`{name}` must be on the device of `x`, {x.device}, got {tensor.device}. Move it there.")
+            raise BackendError(
+                f"`{name}` must be on the device of `x`, {x.device}, got {tensor.device}. Move it there."
+            )
     reason = obstacle(x.device)
     if reason is not None:
         raise BackendError(f"The triton backend cannot run on {x.device}: {reason}. Use backend='torch'.")

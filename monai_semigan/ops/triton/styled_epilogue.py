@@ -66,7 +66,7 @@ def styled_epilogue(
         num_taps = check_shape("up_taps", up_taps.shape, "T")["T"]
         if num_taps < 2 or min(height, width) < 2:
             raise ConfigError(
-                f"`up_taps` must have at least 2 taps, and `x` 2 pixels per axis, got {num_taps} and {height} x {width}."
+                f"`up_taps` must have at least 2 taps, `x` 2 pixels per axis, got {num_taps} and {height} x {width}."
             )
         height, width = height - 1, width - 1  # the padding is T - 2 in all
         resampling = Resampling(up_taps.detach().to(accumulator(x)) * UPSAMPLED_GAIN, before=(num_taps - 1) // 2)
@@ -96,13 +96,16 @@ class _Settings(NamedTuple):
 
 class _Epilogue(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, x: Tensor, demodulation: Tensor | None, noise: Tensor | None, bias: Tensor | None, settings: _Settings
     ) -> Tensor:
         size, resampling, slope, gain = settings
         y = launch(x, size, resampling, Finish(demodulation, noise, bias, slope=slope, gain=gain))
         ctx.settings, ctx.x_size = settings, x.shape[2:]
-        ctx.noise_like, ctx.bias_dtype = noise if noise is None else (len(noise), noise.dtype), bias if bias is None else bias.dtype
+        ctx.noise_like, ctx.bias_dtype = (
+            noise if noise is None else (len(noise), noise.dtype),
+            bias if bias is None else bias.dtype,
+        )
         ctx.save_for_backward(None if demodulation is None else x, demodulation, None if slope == 1 else y)
         return y
 
@@ -140,7 +143,7 @@ class _Gate(torch.autograd.Function):
     """The derivative of the activation times ``grad``: linear in ``grad``, and flat in y almost everywhere."""
 
     @staticmethod
-    def forward(ctx: Any, grad: Tensor, y: Tensor, slope: float, gain: float) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, grad: Tensor, y: Tensor, slope: float, gain: float) -> Tensor:
         ctx.settings = slope, gain
         ctx.save_for_backward(y)
         height, width = y.shape[2:]

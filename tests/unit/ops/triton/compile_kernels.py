@@ -54,7 +54,7 @@ def compile_variant(name: str, capability: int) -> None:
     options = {"num_warps": 4, "enable_fp_fusion": True}
     compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
     assert f"sm_{capability}" in compiled.asm["ptx"] and len(compiled.asm["cubin"]) > 0
-    print(f"sm_{capability}: {name}")
+    sys.stdout.write(f"sm_{capability}: {name}\n")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,8 @@ def test_first_and_second_derivatives_are_those_of_finite_differences(num_taps, 
         return styled_epilogue(*leaves, taps, 0.2, GAIN)
 
     assert gradcheck(run, leaves, fast_mode=True)
-    assert gradgradcheck(run, leaves, fast_mode=True)
+    if num_taps is None:  # with taps it takes long; below, and for the filter alone, they are checked in another way
+        assert gradgradcheck(run, leaves, fast_mode=True)
 
 
 def test_second_derivatives_equal_those_of_the_definition():
@@ -152,7 +153,11 @@ def test_bad_arguments_are_refused():
     x, demodulation, noise, bias, taps = operands()
     cases = [
         ((x, demodulation[:1], noise, bias, taps, 0.2, 1.0), ShapeError, r"`demodulation` must have shape \(2, 3\)"),
-        ((x, demodulation, noise[..., :5], bias, taps, 0.2, 1.0), ShapeError, r"`noise` must have shape \(2, 1, 4, 6\)"),
+        (
+            (x, demodulation, noise[..., :5], bias, taps, 0.2, 1.0),
+            ShapeError,
+            r"`noise` must have shape \(2, 1, 4, 6\)",
+        ),
         ((x, demodulation, noise, bias[:2], taps, 0.2, 1.0), ShapeError, r"`bias` must have shape \(3\), got \(2,\)"),
         ((x, demodulation, noise, bias, taps[:1], 0.2, 1.0), ConfigError, "`up_taps` must have at least 2 taps"),
         ((x, demodulation, noise, bias, taps, -0.2, 1.0), ConfigError, "`slope` must be >= 0 and `gain` > 0"),

@@ -36,9 +36,7 @@ def check(x, taps, up, down, padding, gain=1.5):
     expected = defined(x.double(), taps, up=up, down=down, padding=padding, gain=gain, backend="reference")
     assert actual.dtype == x.dtype
     tolerance = TOLERANCE[x.dtype]
-    torch.testing.assert_close(
-        actual.double(), expected, rtol=tolerance, atol=tolerance * float(expected.abs().max())
-    )
+    torch.testing.assert_close(actual.double(), expected, rtol=tolerance, atol=tolerance * float(expected.abs().max()))
     return actual
 
 
@@ -49,9 +47,7 @@ def test_it_equals_the_definition(num_taps, up, down, padding):
 
 @pytest.mark.parametrize(("num_taps", "up", "down", "padding"), CASES[:4])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_it_equals_the_definition_in_many_tiles_and_keeps_the_layout(
-    many_tiles, num_taps, up, down, padding, layout
-):
+def test_it_equals_the_definition_in_many_tiles_and_keeps_the_layout(many_tiles, num_taps, up, down, padding, layout):
     y = check(maps(2, 3, 4, 5).to(memory_format=layout), maps(num_taps, seed=1), up, down, padding)
 
     assert y.is_contiguous(memory_format=layout)
