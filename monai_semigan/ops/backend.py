@@ -20,6 +20,7 @@ from torch import Tensor
 
 from monai_semigan.errors import BackendError
 from monai_semigan.ops.stylegan import Checkout, open_checkout
+from monai_semigan.ops.triton.availability import obstacle as triton_obstacle
 
 __all__ = [
     "Backend",
@@ -114,7 +115,7 @@ def backend_obstacle(backend: Backend, device: torch.device, dtype: torch.dtype 
     if backend == "triton":
         if dtype not in TRITON_DTYPES:
             return "its kernels are for float16, bfloat16, float32 and float64"
-        return _triton_obstacle(device)
+        return triton_obstacle(device)
     if backend == "stylegan":
         try:
             return _open(_process.checkout).obstacle(device, dtype)
@@ -185,12 +186,3 @@ def _open(folder: Path | None) -> Checkout:
             "`use_backend`, or --stylegan-ops to semigan."
         )
     return open_checkout(folder)
-
-
-def _triton_obstacle(device: torch.device) -> str | None:
-    try:
-        availability = importlib.import_module(f"{TRITON}.availability")
-    except ModuleNotFoundError as error:
-        return f"No module named '{error.name}'"
-    obstacle: str | None = availability.obstacle(device)
-    return obstacle

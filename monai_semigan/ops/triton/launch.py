@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["Finish", "Resampling", "is_wide", "launch"]
+__all__ = ["Finish", "Resampling", "accumulator", "is_wide", "launch"]
 
 TILE = 1024
 """Pixels times channels of a row of a tile: 8 per thread, 16 bytes in 16 bits, the widest load there is."""
@@ -48,6 +48,11 @@ class Finish:
     gate: Tensor | None = None
     slope: float = 1.0
     gain: float = 1.0
+
+
+def accumulator(x: Tensor) -> torch.dtype:
+    """The dtype of the sums: float32, and float64 for float64."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def is_wide(*tensors: Tensor) -> bool:

@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from monai_semigan.errors import ConfigError, check_shape
-from monai_semigan.ops.triton.launch import Finish, Resampling, launch
-from monai_semigan.ops.triton.operands import accumulator, check_activation, check_operands
+from monai_semigan.ops.triton.launch import Finish, Resampling, accumulator, launch
 from monai_semigan.ops.triton.upfirdn2d import adjoint, resample
 
 __all__ = ["NO_FILTER", "Operands", "run", "styled_epilogue"]
@@ -52,30 +50,13 @@ def styled_epilogue(
 
     Returns:
         ``(N, O, H, W)``, with ``up_taps`` ``(N, O, 2H, 2W)``; dtype and memory format of ``x``.
-
-    Raises:
-        ShapeError: Shapes do not agree.
-        ConfigError: The slope or the gain is out of range, or there are fewer than 2 taps.
-        BackendError: Devices differ, or a dtype is not floating.
     """
-    n, channels, height, width = check_shape("x", x.shape, "N O H W").values()
-    check_activation(slope, gain)
-    check_operands(x, demodulation=demodulation, noise=noise, bias=bias, up_taps=up_taps)
+    height, width = x.shape[2:]
     resampling = NO_FILTER
     if up_taps is not None:
-        num_taps = check_shape("up_taps", up_taps.shape, "T")["T"]
-        if num_taps < 2 or min(height, width) < 2:
-            raise ConfigError(
-                f"`up_taps` must have at least 2 taps, `x` 2 pixels per axis, got {num_taps} and {height} x {width}."
-            )
         height, width = height - 1, width - 1  # the padding is T - 2 in all
-        resampling = Resampling(up_taps.detach().to(accumulator(x)) * UPSAMPLED_GAIN, before=(num_taps - 1) // 2)
-    if demodulation is not None:
-        check_shape("demodulation", demodulation.shape, f"{n} {channels}")
-    if noise is not None:
-        check_shape("noise", noise.shape, f"{1 if len(noise) == 1 else n} 1 {height} {width}")
-    if bias is not None:
-        check_shape("bias", bias.shape, f"{channels}")
+        before = (len(up_taps) - 1) // 2
+        resampling = Resampling(up_taps.detach().to(accumulator(x)) * UPSAMPLED_GAIN, before=before)
     return run(x, (demodulation, noise, bias), (height, width), resampling, slope, gain)
 
 

@@ -12,9 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_semigan.errors import ConfigError, check_shape
-from monai_semigan.ops.triton.launch import Finish, Resampling, launch
-from monai_semigan.ops.triton.operands import accumulator, check_operands
+from monai_semigan.ops.triton.launch import Finish, Resampling, accumulator, launch
 
 __all__ = ["adjoint", "resample", "upfirdn2d"]
 
@@ -32,22 +30,8 @@ def upfirdn2d(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, i
 
     Returns:
         ``(N, C, H', W')`` with ``H' = (H * up + sum(padding) - T) // down + 1``; dtype and memory format of ``x``.
-
-    Raises:
-        ShapeError: ``x`` or ``taps`` has another number of axes.
-        ConfigError: A factor is below 1, or the padded input is shorter than the filter.
-        BackendError: Devices differ, or a dtype is not floating.
     """
-    shape = check_shape("x", x.shape, "N C H W")
-    num_taps = check_shape("taps", taps.shape, "T")["T"]
-    if up < 1 or down < 1:
-        raise ConfigError(f"`up` and `down` must be >= 1, got up={up}, down={down}.")
-    if num_taps < 1 or min(shape["H"], shape["W"]) * up + sum(padding) < num_taps:
-        raise ConfigError(
-            f"`x` must have at least {num_taps} pixels per axis after padding {padding}, got {tuple(x.shape[2:])}."
-        )
-    check_operands(x, taps=taps)
-    height, width = ((length * up + sum(padding) - num_taps) // down + 1 for length in (shape["H"], shape["W"]))
+    height, width = ((length * up + sum(padding) - len(taps)) // down + 1 for length in x.shape[2:])
     resampling = Resampling(taps.detach().to(accumulator(x)).contiguous(), up, down, padding[0])
     return resample(x, (height, width), resampling, gain)
 

@@ -73,12 +73,7 @@ def stand_in(monkeypatch, obstacle: str | None) -> list[str]:
     def activate(x, bias, slope, gain):
         return bias_act(x, bias, slope=slope, gain=gain, backend="reference")
 
-    availability = ModuleType("availability")
-    availability.obstacle = lambda _: obstacle
-    package = ModuleType("triton")
-    package.__path__ = []
-    monkeypatch.setitem(sys.modules, "monai_semigan.ops.triton", package)
-    monkeypatch.setitem(sys.modules, "monai_semigan.ops.triton.availability", availability)
+    monkeypatch.setattr("monai_semigan.ops.backend.triton_obstacle", lambda _: obstacle)
     remember("styled_epilogue", epilogue)
     remember("upfirdn2d", resample)
     remember("bias_act", activate)

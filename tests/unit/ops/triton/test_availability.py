@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from monai_semigan.errors import BackendError
+from monai_semigan.ops.bias_act import bias_act
 from monai_semigan.ops.triton import availability
 from monai_semigan.ops.triton.availability import obstacle
-from monai_semigan.ops.triton.bias_act import bias_act
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
@@ -41,8 +41,8 @@ def test_a_missing_triton_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "triton", None)
 
     assert "Triton is not installed" in str(obstacle(CPU))
-    with pytest.raises(BackendError, match=r"cannot run on cpu: Triton is not installed .* Use backend='torch'"):
-        bias_act(torch.zeros(2, 3), None, 0.2, 1.0)
+    with pytest.raises(BackendError, match="cannot run `bias_act` on cpu in float32: Triton is not installed"):
+        bias_act(torch.zeros(2, 3), None, backend="triton")
 
 
 @needs_triton
