@@ -91,7 +91,7 @@ class _Sections:
     def extent(self, max_shift: float, max_spread: float) -> np.ndarray:
         """Walk from the middle both ways; return the slices passed, ``(K,)`` bool."""
         passed = np.zeros(len(self.areas), dtype=bool)
-        tissue = {int(index): self._median_and_spread(index) for index in np.flatnonzero(self.areas)}
+        tissue = {index: self._median_and_spread(index) for index in np.flatnonzero(self.areas).tolist()}
         middle, reach = self._middle(tissue), max(1, round(REACH_MM / self.between_mm))
         passed[middle] = True
         for direction in (-1, 1):
