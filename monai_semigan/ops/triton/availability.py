@@ -9,6 +9,9 @@ import torch
 
 __all__ = ["MIN_CAPABILITY", "obstacle"]
 
+MAX_DIFFERENCE = 1e-4
+"""Between a first kernel and the definition, for numbers around 1 in float32."""
+
 MIN_CAPABILITY = 8
 """Ampere, the oldest CUDA devices that the kernels are compiled for in the tests."""
 
@@ -65,8 +68,16 @@ def _is_interpreted() -> bool:
 
 
 def _try(device: torch.device) -> None:
-    from monai_semigan.ops.triton.launch import Finish, Resampling, launch  # noqa: PLC0415  (only to try)
+    """Run everything that the kernel does once, on a few pixels, and compare it with the definition."""
+    from monai_semigan.ops.styled_epilogue import styled_epilogue as public  # noqa: PLC0415  (imports this module)
+    from monai_semigan.ops.triton.styled_epilogue import styled_epilogue  # noqa: PLC0415  (imports triton)
 
-    y = launch(torch.ones(1, 1, 1, 1, device=device), (1, 1), Resampling(None), Finish(gain=2.0))
-    if y.item() != 2:
-        raise RuntimeError(f"the kernel returned {y.item()} instead of 2")
+    x = torch.linspace(-1, 1, 54, device=device).reshape(1, 2, 3, 9)
+    demodulation, bias = torch.tensor([[0.5, 2.0]], device=device), torch.tensor([0.1, -0.2], device=device)
+    noise, taps = x[:, :1, :2, :8].flip(3), torch.tensor([1.0, 3.0, 3.0, 1.0], device=device) / 8
+    actual = styled_epilogue(x, demodulation, noise, bias, taps, 0.2, 2.0)
+    operands = {"demodulation": demodulation, "noise": noise, "bias": bias, "up_taps": taps}
+    expected = public(x, **operands, slope=0.2, gain=2.0, backend="reference")
+    difference = float((actual - expected).abs().max())
+    if not difference < MAX_DIFFERENCE:
+        raise RuntimeError(f"the result differs from the definition's by {difference:.2g}")

@@ -98,3 +98,14 @@ def test_want_of_memory_is_not_remembered(monkeypatch):
     monkeypatch.setattr(availability, "_try", lambda device: None)
 
     assert obstacle(CPU) is None
+
+
+@needs_triton
+def test_a_kernel_that_computes_something_else_is_refused(monkeypatch):
+    def wrong(x, *_):
+        return x[:, :, :-1, :-1] * 1.001
+
+    monkeypatch.setattr(availability, "_device_obstacle", lambda device: None)
+    monkeypatch.setattr("monai_semigan.ops.triton.styled_epilogue.styled_epilogue", wrong)
+
+    assert "the result differs from the definition's by" in str(obstacle(CPU))
