@@ -75,7 +75,7 @@ def draw_rates(axes: Axes, results: dict[str, Any]) -> None:
     axes.set_xticks([64, 128, 256], ["64 px", "128 px", "256 px"])
     axes.set_ylim(bottom=0)
     axes.set_ylabel("GFLOP per CPU second")
-    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(0, 0.62))
+    axes.legend(fontsize=7, frameon=False, ncol=2, loc="center left", bbox_to_anchor=(0, 0.81))
     axes.spines[["top", "right"]].set_visible(False)
 
 
