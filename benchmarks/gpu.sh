@@ -3,6 +3,7 @@
 #
 #   benchmarks/gpu.sh test                        the tests that need a GPU
 #   benchmarks/gpu.sh ops     [FILE]              the kernels' share of the copy bandwidth, to FILE as JSON too
+#   benchmarks/gpu.sh speed   [FILE]              inversion of 200 slices and training at 256 px, to FILE as JSON too
 #   benchmarks/gpu.sh gan     DATA SECONDS        train the GAN, or go on with it
 #   benchmarks/gpu.sh encoder DATA SECONDS        train the encoder, or go on with it
 #   benchmarks/gpu.sh table   DATA RESULTS        pack, score, copy weights, statistics and sheets to RESULTS
@@ -11,7 +12,7 @@
 # laid out in build/site. Runs lie in runs/; every piece resumes where the last one stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-stage=${1:?test, ops, gan, encoder or table}
+stage=${1:?test, ops, speed, gan, encoder or table}
 site=build/site
 rm -rf "$site" && mkdir -p "$site"
 cp -r monai_semigan "$site/" && cp -r cli "$site/monai_semigan/cli" && cp -r bundles "$site/monai_semigan/bundles"
@@ -25,6 +26,9 @@ if [ "$stage" = test ]; then
 fi
 if [ "$stage" = ops ]; then
     exec python3 -P -m benchmarks.gpu_ops ${2:+--json "$2"}
+fi
+if [ "$stage" = speed ]; then
+    exec python3 -P -m benchmarks.gpu_speed ${2:+--json "$2"}
 fi
 
 data=${2:?the folder with protocol.csv}
