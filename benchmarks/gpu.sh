@@ -8,8 +8,9 @@
 #   benchmarks/gpu.sh encoder DATA SECONDS        train the encoder, or go on with it
 #   benchmarks/gpu.sh table   DATA RESULTS        pack, score, copy weights, statistics and sheets to RESULTS
 #
-# DATA is a folder with protocol.csv and metadata.csv. Neither MONAI nor an installation is needed: the packages are
-# laid out in build/site. Runs lie in runs/; every piece resumes where the last one stopped.
+# DATA is a folder with protocol.csv and metadata.csv. No installation is needed: the packages are laid out
+# in build/site. Of the medical libraries only MONAI is needed, by the teacher of `gan` and `encoder` alone; put it on
+# PYTHONPATH there. Runs lie in runs/; every piece resumes where the last one stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 stage=${1:?test, ops, speed, gan, encoder or table}

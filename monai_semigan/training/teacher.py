@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from monai.networks.nets.basic_unet import BasicUNet
 from torch import Tensor, nn
 
 from monai_semigan.errors import CheckpointError, ConfigError
@@ -106,6 +105,8 @@ class LabelTeacher(nn.Module):
     """
 
     def __init__(self, *, image_channels: int, num_classes: int, features: Sequence[int]) -> None:
+        from monai.networks.nets.basic_unet import BasicUNet  # noqa: PLC0415  (without a teacher MONAI is not needed)
+
         super().__init__()
         self.sizes = {"image_channels": image_channels, "num_classes": num_classes, "features": list(features)}
         self.net: nn.Module = BasicUNet(
