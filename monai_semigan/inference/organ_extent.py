@@ -53,7 +53,7 @@ def limit_extent(
     """Remove, class by class and in place, what lies beyond the slices through which a class's tissue goes on.
 
     Args:
-        label: Class ids, ``(K, rows, columns)``, any view.
+        label: Class ids, ``(K, rows, columns)`` uint8, any view.
         slices: Grey values, ``(K, rows, columns)``.
         spacing_mm: Of slices, rows and columns.
         window: Grey values outside it count as its ends.
@@ -65,8 +65,10 @@ def limit_extent(
         Slices that lost a class, ``(K,)`` bool.
     """
     changed = np.zeros(len(label), dtype=bool)
-    for class_id in (int(found) for found in np.unique(label) if found > 0):
-        sections = _Sections(label, slices, class_id, spacing_mm, window)
+    # Slice by slice: whatever looks at a whole volume in another order of axes copies it.
+    areas = np.array([np.bincount(section.ravel(), minlength=256) for section in label])
+    for class_id in (np.flatnonzero(areas[:, 1:].any(axis=0)) + 1).tolist():
+        sections = _Sections(label, slices, class_id, areas[:, class_id], spacing_mm, window)
         for index in np.flatnonzero((sections.areas > 0) & ~sections.extent(max_shift, max_spread)):
             label[index][label[index] == class_id] = 0
             changed[index] = True
@@ -81,12 +83,12 @@ class _Sections:
         label: np.ndarray,
         slices: np.ndarray,
         class_id: int,
+        areas: np.ndarray,
         spacing_mm: tuple[float, float, float],
         window: tuple[float, float],
     ) -> None:
-        self.label, self.slices, self.class_id = label, slices, class_id
+        self.label, self.slices, self.class_id, self.areas = label, slices, class_id, areas
         self.between_mm, self.in_plane_mm, self.window = spacing_mm[0], spacing_mm[1:], window
-        self.areas = np.array([np.count_nonzero(section == class_id) for section in label])
 
     def extent(self, max_shift: float, max_spread: float) -> np.ndarray:
         """Walk from the middle both ways; return the slices passed, ``(K,)`` bool."""
