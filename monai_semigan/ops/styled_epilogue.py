@@ -12,6 +12,8 @@ One pass over memory holds all of it, if a kernel does it in one: on a GPU that 
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
@@ -84,19 +86,48 @@ def styled_epilogue(
     chosen = resolve_backend("styled_epilogue", x, backend)
     if chosen == "triton":
         return kernel(chosen, "styled_epilogue")(x, demodulation, noise, bias, up_taps, slope, gain)
-    x = _linear(x, demodulation, noise, up_taps, chosen)
-    if bias is None and slope == gain == 1:
-        return x
-    return bias_act(x, bias, slope=slope, gain=gain, backend=chosen)
-
-
-def _linear(
-    x: Tensor, demodulation: Tensor | None, noise: Tensor | None, up_taps: Tensor | None, backend: Chosen
-) -> Tensor:
     if up_taps is not None:
-        x = upfirdn2d(x, up_taps, padding=epilogue_padding(len(up_taps)), gain=UP_GAIN, backend=backend)
+        x = upfirdn2d(x, up_taps, padding=epilogue_padding(len(up_taps)), gain=UP_GAIN, backend=chosen)
+    if chosen == "torch":
+        return _in_few_passes(x, demodulation, noise, bias, slope, gain)
+    return _pass_by_pass(x, demodulation, noise, bias, slope, gain, chosen)
+
+
+def _pass_by_pass(
+    x: Tensor,
+    demodulation: Tensor | None,
+    noise: Tensor | None,
+    bias: Tensor | None,
+    slope: float,
+    gain: float,
+    backend: Chosen,
+) -> Tensor:
     if demodulation is not None:
         x = x * demodulation.to(x.dtype)[:, :, None, None]
     if noise is not None:
         x = x + noise.to(x.dtype)
-    return x
+    if bias is None and slope == gain == 1:
+        return x
+    return bias_act(x, bias, slope=slope, gain=gain, backend=backend)
+
+
+def _in_few_passes(
+    x: Tensor, demodulation: Tensor | None, noise: Tensor | None, bias: Tensor | None, slope: float, gain: float
+) -> Tensor:
+    """Work in place after the first pass: fresh memory for a large map costs a CPU many times what the pass does.
+
+    The gain goes into the operands, which leaky ReLU allows: it is positively homogeneous.
+    """
+    shift = None if bias is None else (bias * gain).to(x.dtype).reshape(1, -1, 1, 1)
+    if demodulation is not None:
+        factor = (demodulation * gain).to(x.dtype)[:, :, None, None]
+        y = x * factor if shift is None else torch.addcmul(shift, x, factor)
+    elif shift is not None:
+        y = torch.add(shift, x, alpha=gain)
+    elif gain == slope == 1 and noise is None:
+        return x
+    else:
+        y = x * gain
+    if noise is not None:
+        y = y.add_((noise * gain).to(y.dtype))
+    return y if slope == 1 else F.leaky_relu_(y, slope)
