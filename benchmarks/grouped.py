@@ -36,6 +36,8 @@ def grouped(network: N) -> N:
     twin = copy.deepcopy(network)
     for module in twin.modules():
         module.__class__ = TWINS.get(type(module), type(module))
+    for parameter in twin.parameters():
+        parameter.data = parameter.data.contiguous()
     return twin
 
 

@@ -39,7 +39,7 @@ def batch(n: int = 4) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def weights(network: torch.nn.Module) -> torch.Tensor:
-    return torch.nn.utils.parameters_to_vector(network.parameters()).detach().clone()
+    return torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
 
 
 @pytest.mark.parametrize("name", ["d_image", "d_pair"])
