@@ -55,7 +55,7 @@ class ImagePool:
 
     def take(self, indices: Tensor, device: torch.device) -> Tensor:
         """Return images as float32, ``(N, C, S, S)``, on ``device``."""
-        return self.images[indices].to(device, torch.float32)
+        return _move(self.images[indices], device)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,14 @@ class LabelledPool(ImagePool):
 
     def take_targets(self, indices: Tensor, device: torch.device) -> Tensor:
         """Return labels as float32, ``(N, K, S, S)``, on ``device``."""
-        return self.targets[indices].to(device, torch.float32)
+        return _move(self.targets[indices], device)
+
+
+def _move(batch: Tensor, device: torch.device) -> Tensor:
+    """Send a batch as it is stored, and widen it there; from pinned memory a GPU's queue goes on meanwhile."""
+    if device.type == "cuda" and not batch.is_cuda:
+        batch = batch.pin_memory()
+    return batch.to(device, non_blocking=True).float()
 
 
 def with_symmetries(x: Tensor) -> Tensor:
