@@ -7,7 +7,6 @@ side. Everything is twice differentiable with respect to the image, so that R1 c
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -81,7 +80,7 @@ class Augmentation:
 
 
 def draw_augmentation(
-    settings: AugmentSettings, num_samples: int, probability: float, *, device: torch.device | None = None
+    settings: AugmentSettings, num_samples: int, probability: float | Tensor, *, device: torch.device | None = None
 ) -> Augmentation:
     """Draw what happens to each of ``num_samples`` samples, from the global random state of ``device``."""
 
@@ -102,14 +101,28 @@ def draw_augmentation(
 class AdaptiveProbability:
     """Raise the probability while the critic is too sure about real images, lower it while it is not.
 
-    The measure is ADA's ``r_t``: the mean sign of the critic's logits on real images (section 3.1).
+    The measure is ADA's ``r_t``: the mean sign of the critic's logits on real images (section 3.1). It lies on the
+    training's device, as does the probability: a step then waits for neither.
+
+    Args:
+        settings: Start, limits, target and speed.
+        device: Where the critic's signs lie.
     """
 
-    def __init__(self, settings: AugmentSettings) -> None:
+    def __init__(self, settings: AugmentSettings, *, device: torch.device | None = None) -> None:
         self.settings = settings
-        self.value = settings.probability
+        self.probability = torch.tensor(settings.probability, dtype=torch.float64, device=device)
 
-    def update(self, mean_sign: float, num_images: int) -> None:
+    @property
+    def value(self) -> float:
+        """The probability as a number; waits for the device."""
+        return float(self.probability)
+
+    @value.setter
+    def value(self, value: float) -> None:
+        self.probability.fill_(value)
+
+    def update(self, mean_sign: Tensor | float, num_images: int) -> None:
         """Move by ``num_images`` towards the target.
 
         Args:
@@ -119,5 +132,6 @@ class AdaptiveProbability:
         if self.settings.target_sign is None:
             return
         step = num_images / (self.settings.ramp_kimg * 1000)
-        moved = self.value + math.copysign(step, mean_sign - self.settings.target_sign)
-        self.value = min(max(moved, 0.0), self.settings.max_probability)
+        is_too_sure = torch.as_tensor(mean_sign, device=self.probability.device) >= self.settings.target_sign
+        self.probability += (2.0 * is_too_sure.to(self.probability.dtype) - 1) * step
+        self.probability.clamp_(0.0, self.settings.max_probability)

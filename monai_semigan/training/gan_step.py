@@ -138,9 +138,10 @@ class GanStep:
     ) -> None:
         self.networks, self.settings, self.ranks = networks, settings, ranks
         self.disturb_pair, self.teacher = disturb_pair, teacher
-        self.adaptive_image = AdaptiveProbability(augment_image)
-        self.adaptive_pair = AdaptiveProbability(augment_pair)
-        self.path_length_mean = torch.zeros((), device=networks.generator.mapping.latent_avg.device)
+        device = networks.generator.mapping.latent_avg.device
+        self.adaptive_image = AdaptiveProbability(augment_image, device=device)
+        self.adaptive_pair = AdaptiveProbability(augment_pair, device=device)
+        self.path_length_mean = torch.zeros((), device=device)
         self.iteration = 0
         has_path_length = settings.path_length_weight > 0
         self.optimizers = {
@@ -246,7 +247,7 @@ class GanStep:
 
     def _augment_image(self, image: Tensor) -> Tensor:
         adaptive = self.adaptive_image
-        return draw_augmentation(adaptive.settings, len(image), adaptive.value, device=image.device).image(image)
+        return draw_augmentation(adaptive.settings, len(image), adaptive.probability, device=image.device).image(image)
 
     def _disturb_pair(self, image: Tensor) -> Tensor:
         """Detached: D_m's loss never reaches the image; R1 is taken at the disturbed image."""
@@ -255,7 +256,7 @@ class GanStep:
 
     def _augment_pair(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         adaptive = self.adaptive_pair
-        drawn = draw_augmentation(adaptive.settings, len(image), adaptive.value, device=image.device)
+        drawn = draw_augmentation(adaptive.settings, len(image), adaptive.probability, device=image.device)
         return drawn.image(image), drawn.label(label)
 
     def _update(self, name: str, loss: Tensor) -> None:

@@ -108,8 +108,8 @@ class GanTrainer(Trainer):
         if self.step.iteration % ADAPT_INTERVAL == 0:
             num_images = ADAPT_INTERVAL * batch_size
             self.ranks.average_([stats["real_sign"], stats["real_sign_pair"]])
-            self.step.adaptive_image.update(float(stats["real_sign"]), num_images)
-            self.step.adaptive_pair.update(float(stats["real_sign_pair"]), num_images)
+            self.step.adaptive_image.update(stats["real_sign"], num_images)
+            self.step.adaptive_pair.update(stats["real_sign_pair"], num_images)
         return stats
 
     def networks(self) -> dict[str, nn.Module]:
