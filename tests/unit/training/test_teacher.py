@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,3 +190,15 @@ def test_settings_from_json_reach_the_nested_ones() -> None:
     assert from_mapping(TeacherSettings, {"other_modality": None}).other_modality is None
     with pytest.raises(ConfigError, match="CrossModalitySettings"):
         from_mapping(TeacherSettings, {"other_modality": {"unknown": 1}})
+
+
+def test_training_without_a_teacher_needs_no_monai():
+    code = (
+        "import sys; sys.modules |= dict.fromkeys(('monai', 'pydicom', 'nibabel', 'SimpleITK'))\n"
+        "import monai_semigan.training.gan_trainer, monai_semigan.training.encoder_trainer\n"
+        "import monai_semigan.inference.segmenter"
+    )
+
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
