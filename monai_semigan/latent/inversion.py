@@ -228,7 +228,8 @@ class Inversion:
             with torch.no_grad():
                 w_plus = descent.step(w_plus, loss, grad)
                 moving = ~best.has_converged(active, settings) if settings.patience else None
-                if moving is not None and not bool(moving.all()):
+                # No image can finish before its patience ends: until then a GPU is not waited for.
+                if moving is not None and step >= settings.patience and not bool(moving.all()):
                     active, w_plus, targets = active[moving], w_plus[moving], targets.take(moving)
                     descent.keep(moving)
             if len(active) == 0:

@@ -9,6 +9,7 @@ gains most.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -43,12 +44,17 @@ def bfloat16_obstacle(
         return f"the CUDA device has compute capability {major}.{minor}, not {MIN_CUDA_CAPABILITY}.0 or above"
     if device.type != "cpu":
         return f"bfloat16 was not tried on {device.type} devices"
+    return None if _cpu_flags(cpuinfo) & set(flags) else f"the processor does not report {' or '.join(flags)}"
+
+
+@cache
+def _cpu_flags(cpuinfo: Path) -> frozenset[str]:
+    """Read once: an inversion asks in every step, and the file is long where there are many cores."""
     try:
         lines = cpuinfo.read_text().splitlines()
     except OSError:
         lines = []
-    found = {word for line in lines if line.startswith("flags") for word in line.split()}
-    return None if found & set(flags) else f"the processor does not report {' or '.join(flags)}"
+    return frozenset(word for line in lines if line.startswith("flags") for word in line.split())
 
 
 def resolve_compute_dtype(

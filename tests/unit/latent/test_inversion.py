@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from numbers_read import NumbersRead
 
 from monai_semigan.errors import ConfigError, ShapeError
 from monai_semigan.latent.inversion import Inversion, InversionSettings
@@ -319,3 +320,14 @@ def test_settings_are_checked(settings, words):
 def test_an_image_of_another_size_is_refused(network):
     with pytest.raises(ShapeError, match=r"`image` must have shape \(N, 1, 32, 32\), got \(1, 1, 64, 64\)"):
         inversion(network)(torch.zeros(1, 1, 64, 64))
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize(("patience", "reads"), [(0, 0), (4, 0), (2, 2)])
+def test_no_step_waits_for_a_number_before_the_patience_ends(network, images, optimizer, patience, reads):
+    invert = inversion(network, steps=4, patience=patience, tolerance=0.0, optimizer=optimizer)
+
+    with NumbersRead() as numbers:
+        invert(images)
+
+    assert numbers.count == reads

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from numbers_read import NumbersRead
 from PIL import Image
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from monai_semigan.errors import CheckpointError, ConfigError, TrainingError
 from monai_semigan.training import trainer as trainer_module
@@ -301,18 +301,6 @@ def test_the_best_encoder_is_kept_when_a_later_one_is_worse(tmp_path, make_encod
 def test_run_settings_are_checked(name):
     with pytest.raises(ConfigError, match=f"`{name}` must be > 0, got 0"):
         RunSettings(**{name: 0})
-
-
-class NumbersRead(TorchDispatchMode):
-    """Counts tensors that become numbers: on a GPU, each waits until everything before is done."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func in {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}
-        return func(*args, **(kwargs or {}))
 
 
 def test_no_iteration_waits_for_a_number(tmp_path, make_run, monkeypatch):
