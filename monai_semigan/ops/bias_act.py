@@ -43,10 +43,12 @@ def bias_act(
         The shape and dtype of ``x``.
 
     Raises:
-        ShapeError: ``bias`` does not have one entry per channel.
+        ShapeError: ``x`` has another number of axes, or ``bias`` not one entry per channel.
         ConfigError: ``slope`` or ``gain`` is out of range, an operand is not floating, or they are on two devices.
         BackendError: The named backend cannot run here.
     """
+    if x.ndim not in {2, 4}:
+        raise ShapeError(f"`x` must have shape (N, C) or (N, C, H, W), got {tuple(x.shape)}.")
     if bias is not None and bias.shape != x.shape[1:2]:
         raise ShapeError(f"`bias` must have shape ({x.shape[1]},), got {tuple(bias.shape)}.")
     check_activation(slope, gain)

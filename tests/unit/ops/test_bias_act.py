@@ -77,6 +77,12 @@ def test_a_bias_of_another_length_is_refused():
         bias_act(torch.zeros(2, 3, 4, 4), torch.zeros(4))
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4), (2, 3, 4, 5, 6)])
+def test_other_numbers_of_axes_are_refused_whatever_the_backend(shape):
+    with pytest.raises(ShapeError, match=r"`x` must have shape \(N, C\) or \(N, C, H, W\), got "):
+        bias_act(torch.zeros(shape), None)
+
+
 @pytest.mark.parametrize(("slope", "gain"), [(-0.1, 1.0), (0.2, 0.0), (0.2, -1.0)])
 def test_an_activation_that_loses_signs_is_refused(slope, gain):
     with pytest.raises(ConfigError, match=f"`slope` must be >= 0 and `gain` > 0, got slope={slope} and gain={gain}"):
