@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,7 @@ from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import generator_arguments, read_start
+from monai_semigan.ops.precision import resolve_compute_dtype
 from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.disturb import DisturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
@@ -37,6 +39,8 @@ from monai_semigan.workflows.settings import choose_device, from_mapping
 from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
 
 __all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan"]
+
+logger = logging.getLogger(__name__)
 
 
 def gan_trainer(
@@ -80,7 +84,8 @@ def gan_trainer(
         run: Fields of `RunSettings`.
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: Continue the run in ``run_dir``.
-        bfloat16: Compute convolutions of generator and image critic in bfloat16; weights stay in float32.
+        bfloat16: Compute convolutions of generator and image critic in bfloat16; weights stay in float32. Where that
+            is slow for want of hardware, float32 runs instead, with a warning.
         progress: Called with the images seen and their total.
 
     Raises:
@@ -102,7 +107,10 @@ def gan_trainer(
         _load_start(start, segmenter.generator, segmenter.d_image, d_pair)
     average = copy.deepcopy(segmenter.generator).requires_grad_(False).eval()
     if bfloat16:
-        segmenter.generator.synthesis.compute_dtype = segmenter.d_image.compute_dtype = torch.bfloat16
+        compute_dtype, obstacle = resolve_compute_dtype("bfloat16", chosen)
+        if obstacle is not None:
+            logger.warning("bfloat16 would be slow here, as %s: the training computes in float32.", obstacle)
+        segmenter.generator.synthesis.compute_dtype = segmenter.d_image.compute_dtype = compute_dtype
     settings_image, settings_pair = (
         from_mapping(AugmentSettings, part or {}) for part in (augment_image, augment_pair)
     )
@@ -284,6 +292,7 @@ def _training_device(name: str) -> torch.device:
     device = choose_device(name)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, as convolutions have it by default
+        torch.backends.cudnn.benchmark = True  # all batches have one shape
     return device
 
 
