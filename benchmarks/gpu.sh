@@ -2,23 +2,29 @@
 # Use a GPU machine well: its tests, then a 128-pixel chest X-ray bundle, in pieces that can be interrupted.
 #
 #   benchmarks/gpu.sh test                        the tests that need a GPU
-#   benchmarks/gpu.sh ops     [FILE]              the kernels' share of the copy bandwidth, to FILE as JSON too
-#   benchmarks/gpu.sh speed   [FILE]              inversion of 200 slices and training at 256 px, to FILE as JSON too
+#   benchmarks/gpu.sh ops     [FOLDER]            the kernels' share of the copy bandwidth, then the speed of inversion
+#                                                 and training; to FOLDER as JSON too
 #   benchmarks/gpu.sh gan     DATA SECONDS        train the GAN, or go on with it
 #   benchmarks/gpu.sh encoder DATA SECONDS        train the encoder, or go on with it
 #   benchmarks/gpu.sh table   DATA RESULTS        pack, score, copy weights, statistics and sheets to RESULTS
 #
-# DATA is a folder with protocol.csv and metadata.csv. No installation is needed: the packages are laid out
-# in build/site. Of the medical libraries only MONAI is needed, by the teacher of `gan` and `encoder` alone; put it on
-# PYTHONPATH there. Runs lie in runs/; every piece resumes where the last one stopped.
+# DATA is a folder with protocol.csv and metadata.csv. Nothing has to be installed: this package is laid out in
+# build/site, and what else the machine lacks is found in build/carried. Beside PyTorch, NumPy, SciPy, Pillow and
+# scikit-image, `test` needs pytest, and the training click, MONAI (the teacher's U-Net) and TensorBoard. Without a network
+# there, bring them along (--python-version: the other machine's):
+#
+#   pip install --target build/carried --no-deps --python-version 3.12 --only-binary :all: \
+#       pytest pluggy iniconfig packaging pygments click monai tensorboard absl-py protobuf
+#
+# Runs lie in runs/; every piece resumes where the last one stopped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-stage=${1:?test, ops, speed, gan, encoder or table}
+stage=${1:?test, ops, gan, encoder or table}
 site=build/site
 rm -rf "$site" && mkdir -p "$site"
 cp -r monai_semigan "$site/" && cp -r cli "$site/monai_semigan/cli" && cp -r bundles "$site/monai_semigan/bundles"
 cp -r benchmarks "$site/benchmarks"
-export PYTHONPATH="$PWD/$site${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
+export PYTHONPATH="$PWD/$site${PYTHONPATH:+:$PYTHONPATH}:$PWD/build/carried" PYTHONUNBUFFERED=1
 semigan() { python3 -P -m monai_semigan.cli.main "$@"; }
 
 if [ "$stage" = test ]; then
@@ -26,10 +32,9 @@ if [ "$stage" = test ]; then
     exec python3 -P -m pytest -q tests/gpu
 fi
 if [ "$stage" = ops ]; then
-    exec python3 -P -m benchmarks.gpu_ops ${2:+--json "$2"}
-fi
-if [ "$stage" = speed ]; then
-    exec python3 -P -m benchmarks.gpu_speed ${2:+--json "$2"}
+    mkdir -p "${2:-build}"
+    python3 -P -m benchmarks.gpu_ops --json "${2:-build}/gpu-ops.json" || echo "the kernels' speed was not measured"
+    exec python3 -P -m benchmarks.gpu_speed --json "${2:-build}/gpu-speed.json"
 fi
 
 data=${2:?the folder with protocol.csv}
