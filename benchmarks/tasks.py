@@ -95,7 +95,7 @@ def training_rows(plan: Plan) -> Iterator[Row]:
         for task, iteration in (("training step with R1 and path length", 0), ("training step", 1)):
             runs = {name: partial(_train, step, iteration, image, label) for name, step in steps.items()}
             # Without the official code even with a checkout: its training is a script, not a function.
-            timings = compare(runs, repeats=max(1, plan.repeats // 3), warm_up=iteration == 1)
+            timings = compare(runs, repeats=min(plan.repeats, 3), warm_up=iteration == 1)
             yield Row.of_timings(task, size, plan.training_batch, timings, base=GROUPED)
 
 
