@@ -23,8 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.evaluation.overlap import dice
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
+from monai_semigan.inference.expected_dice import expected_dice
 from monai_semigan.inference.segmenter import segment_batch
 from monai_semigan.inference.volume import segment_volume
 from monai_semigan.io.datalist import Entry, load_datalist
@@ -32,6 +34,7 @@ from monai_semigan.io.image_file import read_image
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.monai_volume_reader import VolumeReader
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 from monai_semigan.transforms.modality import guess_modality
 from monai_semigan.workflows.settings import choose_device
 
@@ -39,25 +42,37 @@ BATCH_SIZE = 16
 
 
 def score_slices(
-    entries: Sequence[Entry], bundle: Bundle, network: SemiGanSegmenter, changes: Mapping[str, Any]
-) -> dict[str, float]:
-    """Return Dice per patient, pooled over the patient's slices."""
+    entries: Sequence[Entry],
+    bundle: Bundle,
+    network: SemiGanSegmenter,
+    changes: Mapping[str, Any],
+    *,
+    with_looks: bool = False,
+) -> dict[str, tuple[float, float]]:
+    """Return Dice and expected Dice per patient, pooled over the patient's slices.
+
+    With looks, the slices look as another modality might show them, and are refined as MR is.
+    """
     chain = bundle.chains["CT"]
-    settings = replace(chain.inversion, **changes)
-    areas: dict[str, np.ndarray] = {}
+    settings = replace(bundle.chains["MR"].inversion if with_looks else chain.inversion, **changes)
+    torch.manual_seed(0)  # the looks are random
+    sums: dict[str, np.ndarray] = {}
     for start in range(0, len(entries), BATCH_SIZE):
         batch = entries[start : start + BATCH_SIZE]
         prepared = [chain.preset.prepare(read_image(entry.image).pixels) for entry in batch]
         images = torch.from_numpy(np.stack([image for image, _ in prepared])).to(network.is_trained.device)
-        scores = segment_batch(network, images, settings).label_logits.cpu().numpy()
-        for entry, (_, geometry), logits in zip(batch, prepared, scores, strict=True):
+        if with_looks:
+            images = cross_modality(images, CrossModalitySettings())
+        result = segment_batch(network, images, settings)
+        scores, overlaps = result.label_logits.cpu().numpy(), result.overlap[:, 0].cpu().numpy()
+        for entry, (_, geometry), logits, overlap in zip(batch, prepared, scores, overlaps, strict=True):
             assert entry.label is not None
             label = geometry.scores_to_label(logits) == 1
             reference = read_label(entry.label, binary=True) == 1
-            found = np.array([(label & reference).sum(), label.sum(), reference.sum()], dtype=np.float64)
+            areas = [2 * (label & reference).sum(), label.sum() + reference.sum(), *overlap]
             patient = entry.patient_id or entry.image.stem
-            areas[patient] = areas.get(patient, 0) + found
-    return {patient: float(2 * both / (one + other)) for patient, (both, one, other) in areas.items()}
+            sums[patient] = sums.get(patient, 0) + np.array(areas, dtype=np.float64)
+    return {patient: (float(row[0] / row[1]), float(row[2] / row[3])) for patient, row in sums.items()}
 
 
 def score_volumes(
@@ -93,6 +108,7 @@ def score_volumes(
                 "dice_organ_slices": float(2 * both / max(one + other, 1)),
                 "false_slices": float(np.mean(found[~has_organ])) if (~has_organ).any() else 0.0,
                 "image_error": float(np.nanmean(result.slices.image_error)),
+                "expected_dice": float(expected_dice(torch.from_numpy(result.slices.overlap.sum(axis=0)))[index - 1]),
             },
         )
 
@@ -103,6 +119,7 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("--slices", type=Path, metavar="DATALIST")
     parser.add_argument("--sets", nargs="+", default=["validation"])
+    parser.add_argument("--looks", action="store_true", help="give the slices random looks of another modality")
     parser.add_argument("--volumes", type=Path, metavar="CSV")
     parser.add_argument("--class", dest="index", type=int, default=1)
     parser.add_argument("--steps", nargs="+", type=int, default=[0, 50])
@@ -113,6 +130,7 @@ def main() -> None:
     bundle = open_bundle(arguments.bundle)
     network = load_network(bundle, device=choose_device(arguments.device))
     given = {name: float(value) for name, value in (change.split("=") for change in arguments.changes)}
+    limits = {modality: chain.min_expected_dice for modality, chain in bundle.chains.items()}
     results: dict[str, Any] = {}
     for steps in arguments.steps:
         changes = {**given, "steps": steps}
@@ -120,15 +138,24 @@ def main() -> None:
             data = load_datalist(arguments.slices)
             for name in arguments.sets:
                 scores = score_slices(
-                    data.validation if name == "validation" else data.test[name], bundle, network, changes
+                    data.validation if name == "validation" else data.test[name],
+                    bundle,
+                    network,
+                    changes,
+                    with_looks=arguments.looks,
                 )
-                results[f"{name}, {steps} steps"] = scores
-                print(f"{name:12} {steps:4} steps: Dice {np.mean(list(scores.values())):.4f} per patient", flush=True)
+                results[f"{name}, {steps} steps"] = {patient: row[0] for patient, row in scores.items()}
+                mean = np.mean([row[0] for row in scores.values()])
+                limit = limits["MR" if arguments.looks else "CT"]
+                trust = trust_text(trust_numbers([row[::-1] for row in scores.values()], limit))
+                print(f"{name:12} {steps:4} steps: Dice {mean:.4f} per patient; {trust}", flush=True)
         if arguments.volumes:
             volumes = dict(score_volumes(arguments.volumes, arguments.index, bundle, network, changes))
             results[f"volumes, {steps} steps"] = volumes
             means = {key: np.mean([row[key] for row in volumes.values()]) for key in next(iter(volumes.values()))}
-            print(f"volumes      {steps:4} steps: " + ", ".join(f"{key} {value:.4f}" for key, value in means.items()))
+            pairs = [(row["expected_dice"], row["dice"]) for row in volumes.values()]
+            said = ", ".join(f"{key} {value:.4f}" for key, value in means.items())
+            print(f"volumes      {steps:4} steps: {said}; {trust_text(trust_numbers(pairs, limits['MR']))}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dice of a bundle on the sets of a data list: encoder alone, and after inversion.
+"""Dice of a bundle on the sets of a data list, of the encoder alone and after inversion, and what expected Dice tells.
 
     python -m benchmarks.accuracy BUNDLE DATALIST --sets validation --steps 0 50 --json out.json
 
@@ -20,9 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.evaluation.case import score_case
 from monai_semigan.evaluation.table import CaseScore, per_patient, summarize
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
+from monai_semigan.inference.expected_dice import expected_dice
 from monai_semigan.inference.postprocess import ComponentRules
 from monai_semigan.inference.segmenter import segment_batch
 from monai_semigan.io.datalist import Entry, load_datalist
@@ -50,6 +52,7 @@ def score_set(
     """Segment a set and return Dice per image, its mean over patients with an interval, and the image error."""
     cases: list[CaseScore] = []
     errors: list[float] = []
+    trust: list[tuple[float, float]] = []  # per image: expected Dice and Dice, means over classes
     started = time.perf_counter()
     for start in range(0, len(entries), BATCH_SIZE):
         batch = entries[start : start + BATCH_SIZE]
@@ -58,12 +61,15 @@ def score_set(
         images = torch.from_numpy(np.stack([image for image, _ in prepared])).to(network.is_trained.device)
         result = segment_batch(network, images, settings)
         errors += result.image_error.tolist()
+        expected = expected_dice(result.overlap).nan_to_num(0).mean(dim=1).tolist()
         scores = result.label_logits.cpu().numpy()
-        for entry, (_, reference), (_, geometry), logits in zip(batch, loaded, prepared, scores, strict=True):
-            label = bundle.components.apply(geometry.scores_to_label(logits))
+        for at, (entry, (_, reference), (_, geometry)) in enumerate(zip(batch, loaded, prepared, strict=True)):
+            label = bundle.components.apply(geometry.scores_to_label(scores[at]))
             ignore = read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None
             name = entry.image.stem
-            cases += score_case(label, reference, case=name, patient=entry.patient_id or name, ignore=ignore)
+            found = score_case(label, reference, case=name, patient=entry.patient_id or name, ignore=ignore)
+            cases += found
+            trust.append((expected[at], float(np.mean([case.dice for case in found]))))
     summary = summarize(per_patient(cases))[0]
     return {
         "images": len(cases),
@@ -73,6 +79,7 @@ def score_set(
         "interval": [summary.low, summary.high],
         "worst": min(case.dice for case in cases),
         "image_error": float(np.mean(errors)),
+        **trust_numbers(trust, bundle.image_chain.min_expected_dice),
         "seconds": time.perf_counter() - started,
         "cases": {case.case: round(case.dice, 4) for case in cases},
     }
@@ -114,7 +121,7 @@ def main() -> None:
                 "per image, "
                 f"Dice {row['dice_per_patient']:.4f} "
                 f"[{low:.4f}, {high:.4f}] per patient, worst {row['worst']:.3f}, image error {row['image_error']:.4f}, "
-                f"{row['seconds']:.1f} s",
+                f"{row['seconds']:.1f} s; {trust_text(row)}",
                 flush=True,
             )
     if arguments.json:

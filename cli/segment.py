@@ -157,7 +157,7 @@ def _print(report: SegmentationReport, output: Path) -> None:
         cases = [case for case in report.cases if ("class_volumes_ml" in case.numbers) == (key == "class_volumes_ml")]
         if cases:
             names = list(dict.fromkeys(name for case in cases for name in case.numbers[key]))
-            head = ("case", *(f"{name}{unit}" for name in names), "image error", "warnings")
+            head = ("case", *(f"{name}{unit}" for name in names), "expected Dice", "image error", "warnings")
             click.echo(text_table(head, [_row(case.name, case.numbers, key, names) for case in cases]))
     for failure in report.failures:
         click.echo(f"failed: {failure.source}: {failure.reason}", err=True)
@@ -168,4 +168,5 @@ def _print(report: SegmentationReport, output: Path) -> None:
 
 def _row(name: str, numbers: dict[str, Any], key: str, names: list[str]) -> list[object]:
     amounts = [numbers[key].get(class_name) for class_name in names]
-    return [name, *amounts, numbers["image_error"], "; ".join(numbers["warnings"])]
+    expected = [value for value in numbers.get("expected_dice", {}).values() if value is not None]
+    return [name, *amounts, min(expected, default=None), numbers["image_error"], "; ".join(numbers["warnings"])]

@@ -4,7 +4,7 @@
 Of a bundle's files only ``configs/metadata.json`` and the weights are used here; the other configs, which MONAI's own
 runner would execute, are checked by `audit` and left alone. The block ``semigan`` of the metadata is typed and
 complete. What may be left out: ``components``, which cleans the label map; ``codes``, of the classes in DICOM;
-``slicewise``, for volumes:
+``min_expected_dice``, below which a label counts as uncertain; ``slicewise``, for volumes:
 
 .. code-block:: json
 
@@ -15,8 +15,8 @@ complete. What may be left out: ``components``, which cleans the label map; ``co
      "weights": {"file": "models/model.pt", "sha256": "..."}}
 
 A bundle for volumes has a chain for each modality that it accepts, ``"preprocessing": {"CT": {...}, "MR": {...}}``,
-``"inversion"`` and, if the modalities differ, ``"max_image_error"`` likewise. ``"weights": null`` says that there are
-none yet: such a bundle is for training.
+``"inversion"`` and, if the modalities differ, ``"max_image_error"`` and ``"min_expected_dice"`` likewise.
+``"weights": null`` says that there are none yet: such a bundle is for training.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ FORMAT = "semigan-bundle-1"
 KEYS = frozenset(
     {"format", "domain", "network", "preprocessing", "class_names", "colors", "inversion", "max_image_error", "weights"}
 )
-OPTIONAL_KEYS = frozenset({"codes", "components", "slicewise"})
+OPTIONAL_KEYS = frozenset({"codes", "components", "min_expected_dice", "slicewise"})
 IMAGE_DOMAINS: dict[str, type] = {
     "chest_xray": ChestXrayPreset,
     "dermoscopy": DermoscopyPreset,
@@ -95,11 +95,14 @@ class Chain:
         inversion: Settings of the test-time optimization.
         max_image_error: Error of the encoder's reconstruction above which an image is unlike those that the bundle was
             made for; chosen on validation images. Mean squared, or by local correlation where inversion compares so.
+        min_expected_dice: Expected Dice of a class below which its label is uncertain, in (0, 1]; chosen on validation
+            images. None if the bundle does not say.
     """
 
     preset: Any
     inversion: InversionSettings
     max_image_error: float
+    min_expected_dice: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,20 +149,16 @@ class Bundle:
         Raises:
             BundleError: The bundle is for volumes.
         """
-        return self._image_chain.preset
+        return self.image_chain.preset
 
     @property
     def inversion(self) -> InversionSettings:
         """The test-time optimization of single images; raises as `preset` does."""
-        return self._image_chain.inversion
+        return self.image_chain.inversion
 
     @property
-    def max_image_error(self) -> float:
-        """Where images are unlike the bundle's, for single images; raises as `preset` does."""
-        return self._image_chain.max_image_error
-
-    @property
-    def _image_chain(self) -> Chain:
+    def image_chain(self) -> Chain:
+        """The chain of single images; raises as `preset` does."""
         if self.takes_volumes:
             raise BundleError(f"`bundle` must be for images, but `{self.name}` is for volumes.")
         return self.chains[IMAGE_CHAIN]
@@ -353,9 +352,12 @@ def _chains(block: dict[str, Any], image_size: int) -> dict[str, Chain]:
                 f"`preprocessing` must have the network's image_size {image_size}, got {preset.image_size}."
             )
         refinement = _build(InversionSettings, "inversion", _object(inversion, "inversion"))
-        limit = block["max_image_error"]
-        limit = limit.get(key) if isinstance(limit, dict) else limit
-        chains[key] = Chain(preset=preset, inversion=refinement, max_image_error=_positive("max_image_error", limit))
+        chains[key] = Chain(
+            preset=preset,
+            inversion=refinement,
+            max_image_error=_limit(block, "max_image_error", key, math.inf),
+            min_expected_dice=_limit(block, "min_expected_dice", key, 1) if "min_expected_dice" in block else None,
+        )
     return chains
 
 
@@ -379,9 +381,11 @@ def _components(block: Any, class_names: tuple[str, ...]) -> ComponentRules:
         raise BundleError(f"`components` must hold valid rules, but {error}") from error
 
 
-def _positive(name: str, value: Any) -> float:
-    if type(value) not in (int, float) or not 0 < value < math.inf:
-        raise BundleError(f"`{name}` must be a number above 0, got {value!r}.")
+def _limit(block: dict[str, Any], name: str, modality: str, highest: float) -> float:
+    value = block[name].get(modality) if isinstance(block[name], dict) else block[name]
+    if type(value) not in (int, float) or not 0 < value <= highest or value == math.inf:
+        at_most = "" if highest == math.inf else f" and at most {highest:g}"
+        raise BundleError(f"`{name}` must be a number above 0{at_most}, got {value!r}.")
     return float(value)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from monai_semigan.inference.expected_dice import expected_overlap
 from monai_semigan.latent.inversion import Inversion, InversionSettings
 from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -23,6 +24,7 @@ class SegmentedBatch:
 
     Attributes:
         label_logits: ``(N, K, S, S)``.
+        overlap: See `expected_overlap`, ``(N, K - 1, 2)``.
         reconstruction: ``(N, C, S, S)``, about [-1, 1].
         image_error: Mean squared error of the reconstruction, ``(N,)``; image range is [-1, 1].
         encoder_image_error: The same before inversion, ``(N,)``.
@@ -32,6 +34,7 @@ class SegmentedBatch:
     """
 
     label_logits: Tensor
+    overlap: Tensor
     reconstruction: Tensor
     image_error: Tensor
     encoder_image_error: Tensor
@@ -59,10 +62,11 @@ def segment_batch(
             if settings.steps == 0
             else network.generator.synthesis(result.encoder_w_plus)
         )
-        label_logits = label_logits.lerp(start_logits, settings.encoder_share)
+        mixed = label_logits.lerp(start_logits, settings.encoder_share)
         errors = [(rendered - image).square().flatten(1).mean(dim=1) for rendered in (reconstruction, start)]
     return SegmentedBatch(
-        label_logits=label_logits,
+        label_logits=mixed,
+        overlap=expected_overlap(mixed, label_logits, start_logits),
         reconstruction=reconstruction,
         image_error=errors[0],
         encoder_image_error=errors[1],

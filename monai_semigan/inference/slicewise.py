@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError
+from monai_semigan.inference.expected_dice import expected_overlap
 from monai_semigan.latent.inversion import Inversion, InversionSettings
 from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.losses.perceptual import FeatureDistance
@@ -69,7 +70,7 @@ class SliceSource(Protocol):
 
 @dataclass(frozen=True)
 class SliceNumbers:
-    """What is known of each slice afterwards, all ``(K,)``.
+    """What is known of each slice afterwards, ``(K,)`` where nothing else is said.
 
     Attributes:
         is_empty: Nothing to see: the network was not asked.
@@ -78,6 +79,7 @@ class SliceNumbers:
         image_error: Mean squared error of the final reconstruction, or the local correlation loss of settings that are
             blind to contrast; NaN for empty slices.
         encoder_image_error: The same of the encoder's.
+        overlap: `expected_overlap` of each slice, ``(K, C - 1, 2)`` for C classes; zeros without the organ.
     """
 
     is_empty: np.ndarray
@@ -85,6 +87,7 @@ class SliceNumbers:
     has_organ: np.ndarray
     image_error: np.ndarray
     encoder_image_error: np.ndarray
+    overlap: np.ndarray
 
 
 def segment_slices(
@@ -137,6 +140,7 @@ class _Stack:
         count = len(source)
         self.numbers = {name: torch.zeros(count, dtype=torch.bool) for name in ("is_empty", "is_refined", "has_organ")}
         self.numbers |= {name: torch.full((count,), torch.nan) for name in ("image_error", "encoder_image_error")}
+        self.numbers["overlap"] = torch.zeros(count, network.generator.synthesis.num_classes - 1, 2)
         self.w_plus: Tensor | None = None  # (K, L, w_dim) of refined slices, NaN elsewhere
         self.done, self.total = 0, count
 
@@ -188,9 +192,9 @@ class _Stack:
         self, indices: list[int], image: Tensor, w_plus: Tensor, encoded: Tensor, *, is_final: bool, name: str
     ) -> None:
         synthesis, share = self.network.generator.synthesis, self.inversion.settings.encoder_share
-        reconstruction, label_logits = synthesis(w_plus)
-        if share > 0 and encoded is not w_plus:
-            label_logits = label_logits.lerp(synthesis(encoded)[1], share)
+        reconstruction, refined_logits = synthesis(w_plus)
+        encoded_logits = refined_logits if encoded is w_plus else synthesis(encoded)[1]
+        label_logits = refined_logits.lerp(encoded_logits, share)
         if self.inversion.settings.is_blind_to_contrast:
             error = local_correlation_loss(reconstruction, image)
         else:
@@ -200,6 +204,8 @@ class _Stack:
         has_organ = (foreground >= max(self.settings.min_share, 1e-9)).cpu()
         self.numbers["has_organ"][indices] = has_organ
         if is_final:
+            overlap = expected_overlap(label_logits, refined_logits, encoded_logits).cpu()
+            self.numbers["overlap"][indices] = overlap * has_organ[:, None, None]
             logits = label_logits.float().cpu().numpy()
             for row, index in enumerate(indices):
                 if has_organ[row]:

@@ -149,6 +149,7 @@ def segment_volume(
         )
         for index in np.flatnonzero(changed):
             numbers.has_organ[index] = sections[index].any()
+            numbers.overlap[index] *= numbers.has_organ[index]
             if probability_view is not None:
                 probability_view[:, :, index][label_view[:, :, index] == 0] = 0
     return VolumeResult(label, probability, numbers, change.permutation[2], stack.window)

@@ -135,6 +135,7 @@ def _image_rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:
             (f"{name} area", f"{share:.1%} of the image" + (f", {areas[name] / 100:.1f} cm²" if name in areas else ""))
             for name, share in numbers["class_shares"].items()
         ),
+        *_expected_rows(numbers),
         (
             "reconstruction error",
             f"{numbers['image_error']:.4f}; encoder alone {numbers['encoder_image_error']:.4f}",
@@ -154,6 +155,7 @@ def _volume_rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("modality", f"{numbers['modality']}: {numbers['modality_reason']}"),
         *((f"{name} volume", f"{volume:.1f} mL") for name, volume in numbers["class_volumes_ml"].items()),
+        *_expected_rows(numbers),
         (
             "axial slices",
             f"{slices['axial']}, {slices['with_organ']} with label, {slices['refined']} refined, "
@@ -164,6 +166,11 @@ def _volume_rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:
             "none" if errors[0] is None else f"{errors[0]:.4f}; encoder alone {errors[1]:.4f} (slices with label)",
         ),
     ]
+
+
+def _expected_rows(numbers: dict[str, Any]) -> list[tuple[str, str]]:
+    expected = numbers.get("expected_dice", {})  # missing in cases of earlier versions
+    return [(f"{name} expected Dice", f"{value:.3f}") for name, value in expected.items() if value is not None]
 
 
 def _times(seconds: dict[str, float]) -> str:

@@ -21,6 +21,7 @@ from monai_semigan.atomic import remove_stale
 from monai_semigan.errors import GeometryError, InputError
 from monai_semigan.evaluation.volume_numbers import class_areas_mm2, class_counts
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
+from monai_semigan.inference.expected_dice import expected_dice
 from monai_semigan.inference.segmenter import SegmentedBatch, segment_batch
 from monai_semigan.io.dicom_identity import Identity, read_identity
 from monai_semigan.io.image_file import SourceImage, find_images, read_image, require_color, require_grey
@@ -51,6 +52,7 @@ from monai_semigan.workflows.cases import (
 )
 from monai_semigan.workflows.dicom_results import DicomOptions, Writers, image_results
 from monai_semigan.workflows.settings import choose_device, choose_inversion
+from monai_semigan.workflows.trust import trust_warnings
 
 __all__ = ["segment"]
 
@@ -242,6 +244,12 @@ class _Run:
         encoder_error = float(result.encoder_image_error[at])
         drawn = case.geometry.scores_to_label(scores)
         label = bundle.components.apply(drawn)
+        found = {name: bool((label == index).any()) for index, name in enumerate(bundle.class_names) if index}
+        expected = {
+            name: float(value) if found[name] and value.isfinite() else None
+            for name, value in zip(found, expected_dice(result.overlap[at]), strict=True)
+        }
+        warnings = trust_warnings(bundle.image_chain, found=found, image_error=encoder_error, expected_dice=expected)
         panel = reconstruction_panel(case.image, reconstruction, scores.argmax(axis=0), bundle.colors)
         picture = overlay(case.source.pixels, label, bundle.colors)
         seconds = {**case.seconds, "network": network_seconds, "enlarge and draw": time.perf_counter() - started}
@@ -259,12 +267,13 @@ class _Run:
             "class_names": list(bundle.class_names),
             **_areas(label, bundle, case.source.spacing_mm),
             "cleaned_px": _cleaned(drawn, label, bundle),
+            "expected_dice": expected,
             "image_error": float(result.image_error[at]),
             "encoder_image_error": encoder_error,
             "steps_taken": int(result.steps_taken[at]),
             "trace": [round(float(loss), 6) for loss in result.trace[at] if math.isfinite(float(loss))],
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
-            "warnings": [*case.source.warnings, *_warnings(label, bundle, encoder_error)],
+            "warnings": [*case.source.warnings, *warnings],
         }
         content = {
             "label.png": partial(write_label, label=label),
@@ -293,18 +302,6 @@ def _cleaned(drawn: np.ndarray, label: np.ndarray, bundle: Bundle) -> dict[str, 
         bundle.class_names[index]: {"removed": int(counts[0][index]), "filled": int(counts[1][index])}
         for index in bundle.components.by_class
     }
-
-
-def _warnings(label: np.ndarray, bundle: Bundle, image_error: float) -> list[str]:
-    warnings = [
-        f"No {name} was found." for index, name in enumerate(bundle.class_names) if index and not (label == index).any()
-    ]
-    if image_error > bundle.max_image_error:
-        warnings.append(
-            "Unlike the images this bundle was made for: do not trust the label "
-            f"(reconstruction error {image_error:.3f}, usual up to {bundle.max_image_error:.3f})."
-        )
-    return warnings
 
 
 def _read_case(target: Path) -> CaseReport:

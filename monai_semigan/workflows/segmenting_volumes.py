@@ -20,6 +20,7 @@ from monai_semigan.errors import BundleError, ConfigError, GeometryError, InputE
 from monai_semigan.evaluation.volume_numbers import class_volumes_ml
 from monai_semigan.geometry.orientation import axcodes
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
+from monai_semigan.inference.expected_dice import expected_dice
 from monai_semigan.inference.volume import PROBABILITY_LEVELS, VolumeResult, peak_memory_gib, segment_volume
 from monai_semigan.io.dicom_identity import Identity
 from monai_semigan.io.dicom_repair import NO_REPAIRS, RepairOptions
@@ -48,6 +49,7 @@ from monai_semigan.workflows.cases import (
 from monai_semigan.workflows.dicom_results import DicomOptions, Writers, volume_results
 from monai_semigan.workflows.segmenting import finish_report
 from monai_semigan.workflows.settings import choose_device, choose_inversion
+from monai_semigan.workflows.trust import trust_warnings
 
 __all__ = ["VolumeOptions", "segment_volumes"]
 
@@ -348,6 +350,11 @@ class _Run:
         # Without any organ, all slices say whether the volume is one that the bundle was made for.
         counted = slices.has_organ if slices.has_organ.any() else ~slices.is_empty
         errors = [_mean(error[counted]) for error in (slices.image_error, slices.encoder_image_error)]
+        overlap = torch.from_numpy(slices.overlap.sum(axis=0))
+        expected = {
+            name: float(value) if volumes[name] > 0 and value.isfinite() else None
+            for name, value in zip(names, expected_dice(overlap), strict=True)
+        }
         return {
             "schema": CASE_SCHEMA,
             "case": case.name,
@@ -381,24 +388,20 @@ class _Run:
                 "refined": int(slices.is_refined.sum()),
                 "with_organ": int(slices.has_organ.sum()),
             },
+            "expected_dice": expected,
             "image_error": errors[0],
             "encoder_image_error": errors[1],
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
             "warnings": [
                 *case.volume.warnings,
-                *_warnings(volumes, errors[1], bundle.chains[case.modality].max_image_error),
+                *trust_warnings(
+                    bundle.chains[case.modality],
+                    found={name: volume > 0 for name, volume in volumes.items()},
+                    image_error=errors[1],
+                    expected_dice=expected,
+                ),
             ],
         }
-
-
-def _warnings(volumes: dict[str, float], image_error: float | None, max_image_error: float) -> list[str]:
-    warnings = [f"No {name} was found." for name, volume in volumes.items() if volume == 0]
-    if image_error is not None and image_error > max_image_error:
-        warnings.append(
-            "Unlike the images this bundle was made for: do not trust the label "
-            f"(reconstruction error {image_error:.3f}, usual up to {max_image_error:.3f})."
-        )
-    return warnings
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find how many steps of inversion a bundle needs, on validation images, and store the number in it."""
+"""Find a bundle's steps of inversion and its limit of expected Dice on validation images, and store both in it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import torch
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.evaluation.case import score_case
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
+from monai_semigan.inference.expected_dice import expected_dice
 from monai_semigan.inference.segmenter import segment_batch
 from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.image_file import read_image, require_color, require_grey
@@ -35,13 +36,24 @@ STEP_COUNTS = (0, 5, 10, 15, 20, 30, 50)
 TOLERANCE = 0.001
 """Dice that fewer steps may cost; a tenth of what two trainings of one network differ by."""
 
+UNCERTAIN_SHARE = 0.05
+"""Share of validation images that the limit of expected Dice calls uncertain: rare at home, so that it is looked at."""
+
 
 @dataclass(frozen=True)
 class StepCount:
-    """What one number of steps gives: mean Dice over classes and images, wall seconds per image."""
+    """What one number of steps gives.
+
+    Attributes:
+        steps: The number.
+        dice: Mean over classes and images.
+        min_expected_dice: Expected Dice of its most uncertain class that all but 5 % of the images have.
+        seconds: Wall time per image.
+    """
 
     steps: int
     dice: float
+    min_expected_dice: float
     seconds: float
 
 
@@ -52,12 +64,14 @@ class TuneResult:
     Attributes:
         rows: By number of steps.
         steps: The fewest whose Dice is within `TOLERANCE` of the best.
+        min_expected_dice: That of these steps.
         stored_steps: What the bundle said before.
         num_images: Validation images.
     """
 
     rows: tuple[StepCount, ...]
     steps: int
+    min_expected_dice: float
     stored_steps: int
     num_images: int
 
@@ -82,8 +96,8 @@ def tune(
         bundle: A shipped bundle's name, or a bundle folder, for single images.
         datalist: Data list with validation images.
         steps: Numbers of steps to try.
-        write: Store the chosen number in the bundle: in ``configs/metadata.json``, and in ``configs/inference.json``
-            for MONAI's runner.
+        write: Store the chosen number in the bundle, in ``configs/metadata.json``, and in ``configs/inference.json``
+            for MONAI's runner; and the expected Dice below which a label is uncertain.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch_size: Images optimized at once.
         progress: Called with the images done and their number, over all numbers of steps.
@@ -105,19 +119,21 @@ def tune(
     rows, done, total = [], 0, len(counts) * len(data.validation)
     for count in counts:
         started = time.perf_counter()
-        scores: list[float] = []
+        scores: list[tuple[float, float]] = []
         for start in range(0, len(data.validation), batch_size):
             entries = data.validation[start : start + batch_size]
             scores += _scores(entries, opened, network, replace(settings, steps=count), is_binary=data.is_binary)
             done += len(entries)
             if progress is not None:
                 progress(done, total)
-        rows.append(StepCount(count, fmean(scores), (time.perf_counter() - started) / len(data.validation)))
+        dice, expected = np.array(scores).T
+        seconds = (time.perf_counter() - started) / len(scores)
+        rows.append(StepCount(count, float(dice.mean()), float(np.quantile(expected, UNCERTAIN_SHARE)), seconds))
     best = max(row.dice for row in rows)
-    chosen = next(row.steps for row in rows if row.dice >= best - TOLERANCE)
+    chosen = next(row for row in rows if row.dice >= best - TOLERANCE)
     if write:
         _store(opened.root, chosen)
-    return TuneResult(tuple(rows), chosen, settings.steps, len(data.validation))
+    return TuneResult(tuple(rows), chosen.steps, chosen.min_expected_dice, settings.steps, len(data.validation))
 
 
 def _scores(
@@ -127,8 +143,8 @@ def _scores(
     settings: InversionSettings,
     *,
     is_binary: bool,
-) -> Iterator[float]:
-    """Segment a batch and yield the mean Dice over classes per image."""
+) -> Iterator[tuple[float, float]]:
+    """Segment a batch and yield, per image, the mean Dice over classes and the lowest expected one."""
     require = require_grey if bundle.network.get("image_channels", 1) == 1 else require_color
     sources = [require(read_image(entry.image)) for entry in entries]
     prepared = [
@@ -136,8 +152,10 @@ def _scores(
         for source in sources
     ]
     images = torch.from_numpy(np.stack([image for image, _ in prepared])).to(network.is_trained.device)
-    logits = segment_batch(network, images, settings).label_logits.cpu().numpy()
-    for entry, (_, geometry), scores in zip(entries, prepared, logits, strict=True):
+    result = segment_batch(network, images, settings)
+    logits = result.label_logits.cpu().numpy()
+    expected = expected_dice(result.overlap).nan_to_num(1).amin(dim=1).tolist()  # of the classes that were found
+    for entry, (_, geometry), scores, lowest in zip(entries, prepared, logits, expected, strict=True):
         assert entry.label is not None  # the data list's own check
         cases = score_case(
             bundle.components.apply(geometry.scores_to_label(scores)),
@@ -147,15 +165,17 @@ def _scores(
             ignore=read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None,
             num_classes=len(bundle.class_names),
         )
-        yield fmean(case.dice for case in cases)
+        yield fmean(case.dice for case in cases), lowest
 
 
-def _store(root: Path, steps: int) -> None:
+def _store(root: Path, chosen: StepCount) -> None:
     metadata_path, inference_path = (root / "configs" / name for name in ("metadata.json", "inference.json"))
     metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
-    metadata["semigan"]["inversion"]["steps"] = steps
+    metadata["semigan"]["inversion"]["steps"] = chosen.steps
+    if 0 < chosen.min_expected_dice <= 1:
+        metadata["semigan"]["min_expected_dice"] = round(chosen.min_expected_dice, 3)
     if inference_path.is_file():
         inference = json.loads(inference_path.read_text(encoding="utf-8"))
         if "steps" in inference:
-            write_json(inference_path, inference | {"steps": steps})
+            write_json(inference_path, inference | {"steps": chosen.steps})
     write_json(metadata_path, metadata)

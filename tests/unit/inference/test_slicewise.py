@@ -203,3 +203,19 @@ def test_other_modalities_are_judged_by_correlation(copy_network) -> None:
     image = torch.from_numpy(data[:, None]).float()
     np.testing.assert_allclose(numbers.image_error, local_correlation_loss(image, image), rtol=1e-4)
     assert (numbers.image_error > 1e-3).all()  # the window's floor; squared differences are 0
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_the_expected_overlap_is_that_of_the_slices_with_the_organ(segmented, steps: int) -> None:
+    data = slices(5, [1, 3])
+    numbers, written, _ = segmented(Stack(data), steps=steps, margin=0)
+
+    assert numbers.overlap.shape == (5, 1, 2)
+    for index in range(5):
+        if index not in written:
+            assert not numbers.overlap[index].any()
+            continue
+        p = 1 / (1 + np.exp(-2 * data[index]))  # logits are the image and its negative
+        m = data[index] > 0
+        wanted = [2 * (p * m).sum(), p.sum() + m.sum()]
+        np.testing.assert_allclose(numbers.overlap[index, 0], wanted, rtol=1e-4)

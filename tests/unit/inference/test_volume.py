@@ -105,6 +105,8 @@ def test_an_organ_ends_with_its_tissue_when_that_is_asked_for(copy_network) -> N
     assert results[1].slices.has_organ.tolist() == [True] * 4 + [False] * 2
     np.testing.assert_array_equal(results[1].label[..., :4], results[0].label[..., :4])
     assert not results[1].label[..., 4:].any() and not results[1].probability[..., 4:].any()
+    assert not results[1].slices.overlap[4:].any()
+    np.testing.assert_array_equal(results[1].slices.overlap[:4], results[0].slices.overlap[:4])
 
 
 def test_probability_only_when_asked(copy_network) -> None:

@@ -26,7 +26,11 @@ def dice_by_steps(monkeypatch: pytest.MonkeyPatch):
 
     def pretend(dice: dict[int, float]) -> None:
         monkeypatch.setattr(
-            tuning, "_scores", lambda entries, bundle, network, settings, **_: [dice[settings.steps]] * len(entries)
+            tuning,
+            "_scores",
+            lambda entries, bundle, network, settings, **_: (
+                [(dice[settings.steps], dice[settings.steps] - 0.1)] * len(entries)
+            ),
         )
 
     return pretend
@@ -44,6 +48,8 @@ def test_the_scores_are_those_of_segment_and_evaluate(tiny_bundle: Path, datalis
     assert [row.steps for row in result.rows] == [0, 3]
     assert result.rows[1].dice == pytest.approx(dice, abs=1e-6)
     assert (result.num_images, result.stored_steps) == (1, 2)
+    numbers = json.loads((tmp_path / "out" / "case3" / "case.json").read_text())
+    assert result.rows[1].min_expected_dice == pytest.approx(numbers["expected_dice"]["lung"], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +74,7 @@ def test_the_number_is_stored_for_both_ways_to_run_a_bundle(tiny_bundle, datalis
     tune(tiny_bundle, datalist, steps=[7, 0], write=True)
 
     assert stored_steps(tiny_bundle) == (7, 7)
+    assert open_bundle(tiny_bundle).image_chain.min_expected_dice == 0.8
 
 
 def test_progress_counts_images_over_all_numbers(tiny_bundle, datalist, dice_by_steps) -> None:
@@ -105,6 +112,8 @@ def test_the_command_prints_a_table_or_json(tiny_bundle, datalist, dice_by_steps
     lines = CliRunner().invoke(command, arguments).stdout.splitlines()
     facts = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
 
-    assert lines[0].split() == ["steps", "Dice", "s", "per", "image"] and lines[2].split()[:2] == ["4", "0.9000"]
+    assert lines[0].split() == ["steps", "Dice", "5", "%", "expected", "below", "s", "per", "image"]
+    assert lines[2].split()[:3] == ["4", "0.9000", "0.800"]
     assert lines[3] == "1 images: 4 steps are enough (the bundle says 2)"
+    assert lines[4] == "uncertain below an expected Dice of 0.800"
     assert facts["steps"] == 4 and len(facts["rows"]) == 2

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How well the expected Dice coefficient tells good labels from bad ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import spearmanr
+
+
+def trust_numbers(pairs: Sequence[tuple[float, float]], limit: float | None) -> dict[str, Any]:
+    """Say how expected Dice and Dice go together, and what both parts are like that a limit makes of the set."""
+    expected, dice = np.array(pairs).T
+    certain = expected >= (limit or 0)
+    return {
+        "expected_dice": float(expected.mean()),
+        "expected_dice_5th_percentile": float(np.quantile(expected, 0.05)),
+        "rank_correlation": float(spearmanr(expected, dice).statistic),
+        "uncertain": float(1 - certain.mean()),
+        "dice_certain": float(dice[certain].mean()) if certain.any() else None,
+        "dice_uncertain": float(dice[~certain].mean()) if not certain.all() else None,
+    }
+
+
+def trust_text(numbers: dict[str, Any]) -> str:
+    """Write `trust_numbers` as a line."""
+    parts = [f"{numbers[f'dice_{name}']:.3f} if {name}" for name in ("certain", "uncertain") if numbers[f"dice_{name}"]]
+    return (
+        f"expected Dice {numbers['expected_dice']:.3f}, 5 % below {numbers['expected_dice_5th_percentile']:.3f}, "
+        f"rank correlation {numbers['rank_correlation']:.2f}; {numbers['uncertain']:.0%} uncertain, "
+        f"Dice {', '.join(parts)}"
+    )
