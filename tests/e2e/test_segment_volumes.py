@@ -90,6 +90,7 @@ def test_the_mask_lies_on_the_source(orientation: str, source_format: str, copyi
     ras = np.array(points) * (-1, -1, 1)
     assert _rounded(ras) <= wanted
     assert case["class_volumes_ml"]["liver"] == pytest.approx(mask.sum() * grid.voxel_volume_ml)
+    assert 0 < case["expected_dice"]["liver"] <= 1
     if source_format == "dicom":
         _check_seg(folder / "seg.dcm", wanted)
     else:
