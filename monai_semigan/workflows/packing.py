@@ -30,6 +30,8 @@ __all__ = ["pack"]
 def pack(output: PathLike, *, bundle: PathLike, weights: PathLike, overwrite: bool = False) -> Path:
     """Copy a bundle's configs and texts to ``output`` and add weights in float16, with their digest.
 
+    A limit of expected Dice is left out with new weights: `tune` finds theirs.
+
     Args:
         output: The new bundle's folder; may be the bundle itself with ``overwrite``.
         bundle: Shipped name or folder: the network's description and the chain.
@@ -59,6 +61,8 @@ def pack(output: PathLike, *, bundle: PathLike, weights: PathLike, overwrite: bo
     write_text(target / "models" / "model.pt.sha256", f"{digest}  model.pt\n")
     path = target / "configs" / "metadata.json"
     metadata = json.loads(path.read_text(encoding="utf-8"))
+    if digest != source.weights_sha256:  # the limit was found for other weights
+        metadata["semigan"].pop("min_expected_dice", None)
     metadata["semigan"]["weights"] = {"file": "models/model.pt", "sha256": digest}
     write_json(path, metadata)
     load_network(open_bundle(target), device=torch.device("cpu"))

@@ -10,6 +10,7 @@ from PIL import Image
 
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import BundleError, CheckpointError, ConfigError, InputError
+from monai_semigan.inference.bundle import open_bundle
 
 pytestmark = pytest.mark.e2e
 
@@ -26,6 +27,13 @@ def test_the_whole_path(xray_files, datalist, tiny_bundle, tmp_path):
     assert run("train", "gan", gan, *common, "--resume", "--kimg", "0.02").exception is None
     assert run("train", "encoder", encoder, *common, "--gan", gan).exception is None
     assert run("pack", mine, "-b", tiny_bundle, "--weights", encoder / "best.pt").exception is None
+    assert open_bundle(tiny_bundle).image_chain.min_expected_dice == 0.947
+    assert open_bundle(mine).image_chain.min_expected_dice is None, "the limit was found for other weights"
+    assert run("tune", mine, datalist, "--steps", "1", "--write").exception is None
+    limit = open_bundle(mine).image_chain.min_expected_dice
+    assert 0 < limit < 1
+    assert run("pack", mine, "-b", mine, "--weights", encoder / "best.pt", "--overwrite").exception is None
+    assert open_bundle(mine).image_chain.min_expected_dice == limit, "the weights are the same"
     assert run("sample", "-b", mine, "-o", tmp_path / "grid.png", "-n", "5", "--columns", "2").exception is None
     segmented = run("segment", xray_files / "images", "-b", mine, "-o", tmp_path / "out")
     evaluated = run(
