@@ -169,4 +169,4 @@ def _print(report: SegmentationReport, output: Path) -> None:
 def _row(name: str, numbers: dict[str, Any], key: str, names: list[str]) -> list[object]:
     amounts = [numbers[key].get(class_name) for class_name in names]
     expected = [value for value in numbers.get("expected_dice", {}).values() if value is not None]
-    return [name, *amounts, min(expected, default=None), numbers["image_error"], "; ".join(numbers["warnings"])]
+    return [name, *amounts, min(expected, default=None), numbers["image_error"], " ".join(numbers["warnings"])]

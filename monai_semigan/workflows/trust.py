@@ -13,7 +13,7 @@ __all__ = ["trust_warnings"]
 def trust_warnings(
     chain: Chain, *, found: Mapping[str, bool], image_error: float | None, expected_dice: Mapping[str, float | None]
 ) -> list[str]:
-    """Write a case's warnings.
+    """Write a case's warnings; of labels that must not be trusted at all it need not be said that they are uncertain.
 
     Args:
         chain: Whose limits hold.
@@ -27,9 +27,9 @@ def trust_warnings(
             "Unlike the images this bundle was made for: do not trust the label "
             f"(reconstruction error {image_error:.3f}, usual up to {chain.max_image_error:.3f})."
         )
-    if chain.min_expected_dice is not None:
+    elif chain.min_expected_dice is not None:
         warnings += [
-            f"Uncertain {name}: check its label before use "
+            f"The label of {name} is uncertain: check it before use "
             f"(expected Dice {value:.3f}, usual from {chain.min_expected_dice:.3f})."
             for name, value in expected_dice.items()
             if value is not None and value < chain.min_expected_dice
