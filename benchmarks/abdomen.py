@@ -108,6 +108,7 @@ def score_volumes(
                 "dice_organ_slices": float(2 * both / max(one + other, 1)),
                 "false_slices": float(np.mean(found[~has_organ])) if (~has_organ).any() else 0.0,
                 "image_error": float(np.nanmean(result.slices.image_error)),
+                "min_expected_dice": chain.min_expected_dice or 0.0,
                 "expected_dice": float(expected_dice(torch.from_numpy(result.slices.overlap.sum(axis=0)))[index - 1]),
             },
         )
@@ -130,7 +131,6 @@ def main() -> None:
     bundle = open_bundle(arguments.bundle)
     network = load_network(bundle, device=choose_device(arguments.device))
     given = {name: float(value) for name, value in (change.split("=") for change in arguments.changes)}
-    limits = {modality: chain.min_expected_dice for modality, chain in bundle.chains.items()}
     results: dict[str, Any] = {}
     for steps in arguments.steps:
         changes = {**given, "steps": steps}
@@ -146,7 +146,7 @@ def main() -> None:
                 )
                 results[f"{name}, {steps} steps"] = {patient: row[0] for patient, row in scores.items()}
                 mean = np.mean([row[0] for row in scores.values()])
-                limit = limits["MR" if arguments.looks else "CT"]
+                limit = bundle.chains["MR" if arguments.looks else "CT"].min_expected_dice
                 trust = trust_text(trust_numbers([row[::-1] for row in scores.values()], limit))
                 print(f"{name:12} {steps:4} steps: Dice {mean:.4f} per patient; {trust}", flush=True)
         if arguments.volumes:
@@ -154,8 +154,9 @@ def main() -> None:
             results[f"volumes, {steps} steps"] = volumes
             means = {key: np.mean([row[key] for row in volumes.values()]) for key in next(iter(volumes.values()))}
             pairs = [(row["expected_dice"], row["dice"]) for row in volumes.values()]
+            trust = trust_text(trust_numbers(pairs, [row["min_expected_dice"] for row in volumes.values()]))
             said = ", ".join(f"{key} {value:.4f}" for key, value in means.items())
-            print(f"volumes      {steps:4} steps: {said}; {trust_text(trust_numbers(pairs, limits['MR']))}", flush=True)
+            print(f"volumes      {steps:4} steps: {said}; {trust}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=1) + "\n")
 

@@ -10,10 +10,13 @@ import numpy as np
 from scipy.stats import spearmanr
 
 
-def trust_numbers(pairs: Sequence[tuple[float, float]], limit: float | None) -> dict[str, Any]:
-    """Say how expected Dice and Dice go together, and what both parts are like that a limit makes of the set."""
+def trust_numbers(pairs: Sequence[tuple[float, float]], limit: float | Sequence[float] | None) -> dict[str, Any]:
+    """Say how expected Dice and Dice go together, and what both parts are like that a limit makes of the set.
+
+    A limit is for all pairs, or there is one for each.
+    """
     expected, dice = np.array(pairs).T
-    certain = expected >= (limit or 0)
+    certain = expected >= (0.0 if limit is None else np.asarray(limit))
     return {
         "expected_dice": float(expected.mean()),
         "expected_dice_5th_percentile": float(np.quantile(expected, 0.05)),
