@@ -96,8 +96,8 @@ def _read_config(path: Path) -> dict[str, Any]:
 
 def _images_of(line: str) -> float:
     try:
-        return float(json.loads(line)["kimg"]) * 1000
-    except (ValueError, KeyError):  # a line cut short by a kill
+        return round(float(json.loads(line)["kimg"]) * 1000)  # 2.007 * 1000 is above 2007
+    except (ValueError, KeyError, OverflowError):  # a line cut short by a kill
         return float("inf")
 
 

@@ -83,6 +83,17 @@ def test_newer_statistics_and_half_written_lines_are_dropped(tmp_path):
     assert stats.read_text() == '{"kimg": 1.0}\n{"kimg": 2.0}\n'
 
 
+@pytest.mark.parametrize("images_seen", [2007, 32112, 100_000])
+def test_the_line_of_the_snapshot_itself_stays(tmp_path, images_seen):
+    folder = RunFolder(tmp_path, CONFIG, resume=False)
+    folder.log(images_seen, {"loss": 1.0})
+    folder.close()
+
+    folder.drop_stats_after(images_seen)
+
+    assert len((tmp_path / "stats.jsonl").read_text().splitlines()) == 1
+
+
 def test_without_statistics_there_is_nothing_to_drop(tmp_path):
     RunFolder(tmp_path, CONFIG, resume=False).drop_stats_after(0)
 
