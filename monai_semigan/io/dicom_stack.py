@@ -113,6 +113,11 @@ def _require_equal_frames(frames: Sequence[FrameHeader]) -> None:
     for name, found in same.items():
         _require_one(frames, name, found)
     for frame in frames:
+        if not all(np.isfinite(step) and step > 0 for step in frame.pixel_spacing_mm or ()):
+            raise GeometryError(
+                f"Slice {frame.number} must have a pixel spacing above 0, got {_text(frame.pixel_spacing_mm)}. "
+                "Correct the header."
+            )
         if frame.has_modality_lut:
             raise GeometryError(f"Slice {frame.number} has a modality table instead of a rescale, which is not read.")
         if frame.rescale is not None and not (frame.rescale[0] and np.isfinite(frame.rescale).all()):

@@ -207,6 +207,13 @@ def test_mixed_orientation_leaves_a_gap_that_is_refused(tmp_path, dicom_files):
     assert "missing" in found[0].info.fault
 
 
+@pytest.mark.parametrize("repairs", [NO_REPAIRS, STRAIGHTEN])
+def test_a_pixel_spacing_of_zero_is_refused_and_no_gantry_tilt(tmp_path, dicom_files, repairs):
+    dicom_files.write_series(tmp_path, edit=lambda dataset, at: setattr(dataset, "PixelSpacing", [0, 0.7]))
+
+    refused(tmp_path, r"Slice 1 must have a pixel spacing above 0, got 0 x 0\.7", repairs=repairs)
+
+
 @pytest.mark.parametrize("cosines", [[1, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 1, 0]])
 def test_impossible_cosines_are_refused(tmp_path, dicom_files, cosines):
     dicom_files.write_series(

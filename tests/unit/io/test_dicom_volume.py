@@ -283,6 +283,15 @@ class TestMultiframe:
         for place, frame in enumerate(volume.origin.slice_frames):
             np.testing.assert_array_equal(volume.voxels[:, :, place].T, stored[frame - 1] * frame + 5)
 
+    def test_a_negative_pixel_spacing_is_refused_as_it_would_mirror_the_volume(self, tmp_path, dicom_files):
+        def edit(dataset):
+            dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = ["-0.7", "0.7"]
+
+        path = self.write(tmp_path, dicom_files, edit=edit)
+
+        with pytest.raises(GeometryError, match=r"frame 1 must have a pixel spacing above 0, got -0\.7 x 0\.7"):
+            read_dicom_volume(path)
+
     def test_volume_equals_highdicom_s(self, tmp_path, dicom_files):
         path = self.write(tmp_path, dicom_files)
         expected = highdicom.imread(path).get_volume()
