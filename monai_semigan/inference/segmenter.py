@@ -48,6 +48,8 @@ def segment_batch(
 ) -> SegmentedBatch:
     """Segment prepared images ``(N, C, S, S)`` in [-1, 1] with a trained network on their device.
 
+    A host's autocast is turned off inside: it would change the result.
+
     Raises:
         CheckpointError: The network has no trained weights.
     """
@@ -55,7 +57,7 @@ def segment_batch(
     started = time.perf_counter()
     inversion = Inversion(network.generator, network.encoder, FeatureDistance(network.d_image.features), settings)
     result = inversion(image, progress=progress)
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
         reconstruction, label_logits = network.generator.synthesis(result.w_plus)
         start, start_logits = (
             (reconstruction, label_logits)

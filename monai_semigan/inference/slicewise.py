@@ -99,7 +99,7 @@ def segment_slices(
     write: Callable[[int, np.ndarray], None],
     progress: Progress | None = None,
 ) -> SliceNumbers:
-    """Segment a stack.
+    """Segment a stack; a host's autocast is turned off inside: it would change the result.
 
     Args:
         network: Trained, on its device.
@@ -115,9 +115,10 @@ def segment_slices(
     """
     network.require_trained()
     stack = _Stack(network, source, inversion, settings, write, progress)
-    stack.encode()
-    if inversion.steps > 0:
-        stack.refine()
+    with torch.autocast(stack.device.type, enabled=False):
+        stack.encode()
+        if inversion.steps > 0:
+            stack.refine()
     return SliceNumbers(**{name: value.numpy() for name, value in stack.numbers.items()})
 
 

@@ -39,6 +39,15 @@ def test_host_without_gradients_gets_the_same(
     assert not torch.equal(actual, InversionInferer(steps=0)(images, tiny_network))
 
 
+@pytest.mark.parametrize("steps", [0, 2])
+def test_host_with_autocast_gets_the_same(tiny_network: SemiGanSegmenter, images: torch.Tensor, steps: int) -> None:
+    expected = InversionInferer(steps=steps)(images, tiny_network)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        actual = InversionInferer(steps=steps)(images, tiny_network)
+
+    torch.testing.assert_close(actual, expected, rtol=0, atol=0)
+
+
 def test_chunks_do_not_change_the_result(tiny_network: SemiGanSegmenter, images: torch.Tensor) -> None:
     together, chunked = (InversionInferer(steps=2, batch_size=size)(images, tiny_network) for size in (8, 2))
 

@@ -82,6 +82,16 @@ def test_host_without_gradients_gets_the_same(context, scribbler) -> None:
     np.testing.assert_array_equal(label.as_tensor()[0, 0].numpy(), expected(drawn, "MR", scribbler))
 
 
+@pytest.mark.parametrize("steps", [0, 1])
+def test_host_with_autocast_gets_the_same(steps, scribbler) -> None:
+    drawn = phantoms.phantom()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        label = inferer(steps=steps)(loaded(drawn, "CT", modality="CT"), scribbler)
+
+    np.testing.assert_array_equal(label.as_tensor()[0, 0].numpy(), expected(drawn, "CT", scribbler, steps=steps))
+
+
 def test_steps_replace_those_of_every_modality(scribbler) -> None:
     drawn = phantoms.phantom()
     label = inferer(steps=0)(loaded(drawn, "MR"), scribbler)
