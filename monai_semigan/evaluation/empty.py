@@ -9,13 +9,10 @@ how many distances are undefined.
 
 from __future__ import annotations
 
-__all__ = ["EMPTY_RULE", "OVERLAP_IF_BOTH_EMPTY", "OVERLAP_IF_ONE_EMPTY"]
+__all__ = ["EMPTY_RULE", "OVERLAP_IF_BOTH_EMPTY"]
 
 OVERLAP_IF_BOTH_EMPTY = 1.0
 """Dice and IoU of a class that neither map has."""
-
-OVERLAP_IF_ONE_EMPTY = 0.0
-"""Dice and IoU of a class that only one map has; also what their formulas give."""
 
 EMPTY_RULE = (
     "A class that is absent from both label maps scores Dice and IoU 1; one that is absent from only one of them "

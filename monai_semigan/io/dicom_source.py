@@ -14,18 +14,14 @@ from monai_semigan.errors import InputError, OutputError
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.dicom_result import TYPE_2, derived_uid, quiet
-from monai_semigan.types import PathLike
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["SourceFrames", "lean_header", "missing_tags", "place_frames", "read_header"]
+__all__ = ["SourceFrames", "lean_header", "place_frames", "read_header"]
 
 REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
 """Without one of these nothing can refer to an image."""
-
-REPORTED = (*TYPE_2, "FrameOfReferenceUID")
-"""Tags whose absence is made up for, and told."""
 
 KEPT = (
     *REQUIRED,
@@ -103,16 +99,6 @@ def read_header(path: Path, *, keywords: Sequence[str] | None = None) -> Dataset
     if missing:
         raise InputError(f"`{path.name}` must have {', '.join(missing)}: without, no DICOM result can refer to it.")
     return header
-
-
-def missing_tags(path: PathLike) -> tuple[str, ...]:
-    """Name the tags that the standard wants and an anonymized file lacks; results have them empty or made up.
-
-    Raises:
-        InputError: The file cannot be read.
-    """
-    header = read_header(Path(path), keywords=(*KEPT, *REPORTED))
-    return tuple(keyword for keyword in REPORTED if keyword not in header)
 
 
 def lean_header(header: Dataset) -> Dataset:

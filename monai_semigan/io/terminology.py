@@ -26,7 +26,6 @@ __all__ = [
     "Code",
     "SegmentInfo",
     "Terminology",
-    "codes_to_json",
     "in_terminology",
     "known_segment",
     "segments_of_classes",
@@ -165,12 +164,6 @@ def segments_of_classes(
         known_segment(name, color) if entry is None else _from_json(name, color, entry)
         for name, color, entry in zip(names, colors[1:], codes, strict=True)
     )
-
-
-def codes_to_json(segments: Sequence[SegmentInfo]) -> list[dict[str, list[str] | None]]:
-    """Return what a bundle's ``codes`` must hold to get these segments back."""
-    keys = ("category", "type", "modifier", "region")
-    return [{key: list(code) if (code := getattr(item, key)) else None for key in keys} for item in segments]
 
 
 def in_terminology(code: Code, terminology: Terminology) -> Code:

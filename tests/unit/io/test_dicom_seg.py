@@ -26,7 +26,6 @@ from monai_semigan.errors import ConfigError, InputError, OutputError, ShapeErro
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.dicom_result import SERIES_DESCRIPTION, AlgorithmInfo, derived_uid
 from monai_semigan.io.dicom_seg import tracking_uid, write_dicom_seg, write_dicom_seg_2d
-from monai_semigan.io.dicom_source import missing_tags
 from monai_semigan.io.terminology import segments_of_classes
 from monai_semigan.io.volume import SourceVolume
 
@@ -232,7 +231,7 @@ def test_anonymized_files_lack_tags(tmp_path, verify):
 
     path = write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
 
-    assert set(missing_tags(volume.origin.files[0])) == {*SECRETS, "FrameOfReferenceUID"}
+    assert not {*SECRETS, "FrameOfReferenceUID"} & {*pydicom.dcmread(volume.origin.files[0]).dir()}
     made = pydicom.dcmread(path)
     assert all(keyword in made and not made[keyword].value for keyword in SECRETS)
     assert made.FrameOfReferenceUID.startswith("2.25.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from monai_semigan.io.terminology import (
     PRIVATE_SCHEME,
     Code,
     SegmentInfo,
-    codes_to_json,
     in_terminology,
     known_segment,
     segments_of_classes,
@@ -85,8 +83,6 @@ def test_a_bundle_may_state_codes():
         name="thing", color=RED, category=ANATOMY, type=Code("1", "99X", "Thing"), region=Code("2", "SCT", "At")
     )
     assert found == known_segment("liver", RED) == segments_of_classes(names, colors)[1]
-    rewritten = json.loads(json.dumps(codes_to_json([stated, found])))
-    assert segments_of_classes(names, colors, rewritten) == (stated, found)
 
 
 @pytest.mark.parametrize(
