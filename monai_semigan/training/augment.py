@@ -126,7 +126,7 @@ class AdaptiveProbability:
         """Move by ``num_images`` towards the target.
 
         Args:
-            mean_sign: Mean sign of the real logits since the last update, in [-1, 1].
+            mean_sign: Mean sign of the latest real logits, in [-1, 1].
             num_images: Images since the last update.
         """
         if self.settings.target_sign is None:
