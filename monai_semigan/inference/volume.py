@@ -182,7 +182,7 @@ def peak_memory_gib(
     working = slicewise.batch_size * size * size * channels * SLICE_FLOATS * 4.0
     results = 1 + with_probability  # bytes per voxel: label and probability
     stages = (
-        voxels * 2 * itemsize,  # reading: the volume and its reader's copy
+        voxels * (itemsize + (itemsize if itemsize < 4 else 8)),  # reading: float32 may come from a file's float64
         voxels * (itemsize + BIAS_BYTES * corrects_bias),
         voxels * (itemsize + 4 * corrects_bias + results) + working,
         voxels * (itemsize + results + 1 + RULES_BYTES * has_rules),

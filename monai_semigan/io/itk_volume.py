@@ -61,13 +61,13 @@ def read_itk(path: PathLike, *, is_label: bool = False) -> SourceVolume:
         raise InputError(
             f"`{path.name}` must be a complete MHA, MHD or NRRD file, but is damaged ({reason})."
         ) from error
-    voxels = SimpleITK.GetArrayFromImage(image).reshape(size[::-1]).transpose(2, 1, 0)
+    is_double = image.GetPixelID() == SimpleITK.sitkFloat64
+    stored = SimpleITK.GetArrayViewFromImage(image)
+    voxels = stored.astype(np.float32 if is_double else stored.dtype).reshape(size[::-1]).transpose(2, 1, 0)
     try:
         grid = VoxelGrid((size[0], size[1], size[2]), lps_from_ras(_affine(image)))
     except GeometryError as error:
         raise GeometryError(f"`{path.name}`: {error}") from error
-    if voxels.dtype == np.float64:
-        voxels = voxels.astype(np.float32)
     if not is_label:
         require_image_values(path.name, voxels)
     return SourceVolume(name=path.stem, voxels=voxels, grid=grid)

@@ -105,8 +105,7 @@ def read_nifti(path: PathLike, *, is_label: bool = False) -> SourceVolume:
         shape=tuple(image.shape),
     )
     warnings += _remarks(origin, grid, scale)
-    _require_whole(path, image)
-    voxels = _values(path.name, image).reshape(shape, order="F")
+    voxels = _values(path, image).reshape(shape, order="F")
     if not is_label:
         require_image_values(path.name, voxels)
     return SourceVolume(name=nifti_stem(path), voxels=voxels, grid=grid, origin=origin, warnings=tuple(warnings))
@@ -169,31 +168,40 @@ def _farthest(grid: VoxelGrid, qform: np.ndarray, scale: float) -> float:
     return float(np.linalg.norm(scale * other - grid.corners_mm(), axis=1).max())
 
 
-def _require_whole(path: Path, image: Any) -> None:
-    """Read a compressed file to its checksum, which nibabel, having what it needs, does not."""
-    if not path.name.lower().endswith(".gz"):
-        return
-    count = math.prod(image.shape) * image.get_data_dtype().itemsize
-    left = int(image.dataobj.offset) + count + MAX_REMAINDER_BYTES
+def _values(path: Path, image: Any) -> np.ndarray:
+    """Read and scale the voxels: at most float32 and the file's own values are held at once."""
+    slope, inter = np.float64(image.dataobj.slope), np.float64(image.dataobj.inter)
     try:
-        with gzip.open(path) as stream:
-            while left > 0 and (chunk := stream.read(CHUNK_BYTES)):
-                left -= len(chunk)
-    except (EOFError, OSError, zlib.error) as error:
+        stored = _decompressed(path, image) if path.name.lower().endswith(".gz") else image.dataobj.get_unscaled()
+        if slope == 1 and inter == 0 and stored.dtype.kind in "iu":
+            return np.asarray(stored, dtype=stored.dtype.newbyteorder("="))
+        values = np.empty(stored.shape, dtype=np.float32, order="F")
+        for at in range(stored.shape[2]):  # as a whole, the volume would stand here in float64
+            values[:, :, at] = stored[:, :, at] * slope + inter
+        return values
+    except InputError:  # a ValueError too
+        raise
+    except (EOFError, OSError, ValueError, zlib.error) as error:
         raise InputError(f"`{path.name}` must be complete, but is damaged or cut short. Copy it again.") from error
+    except MemoryError as error:
+        raise InputError(f"`{path.name}` must fit into memory, got shape {image.shape}.") from error
+
+
+def _decompressed(path: Path, image: Any) -> np.ndarray:
+    """Read a compressed file to its checksum; nibabel, having what it needs, does not, and holds the voxels twice."""
+    dtype = image.get_data_dtype()
+    content = np.empty(math.prod(image.shape) * dtype.itemsize, dtype=np.uint8)
+    with gzip.open(path) as stream:
+        stream.seek(int(image.dataobj.offset))
+        for start in range(0, content.size, CHUNK_BYTES):
+            wanted = content.data[start : start + CHUNK_BYTES]
+            if stream.readinto(wanted) < len(wanted):
+                raise EOFError
+        left = MAX_REMAINDER_BYTES
+        while left > 0 and (chunk := stream.read(CHUNK_BYTES)):
+            left -= len(chunk)
     if left <= 0:
         raise InputError(
             f"`{path.name}` must hold one volume, but holds more than its header says. Correct the header."
         )
-
-
-def _values(name: str, image: Any) -> np.ndarray:
-    try:
-        values = np.asanyarray(image.dataobj)
-        if image.dataobj.slope == 1 and image.dataobj.inter == 0 and values.dtype.kind in "iu":
-            return np.asarray(values, dtype=values.dtype.newbyteorder("="))
-        return values.astype(np.float32)
-    except (EOFError, OSError, ValueError, zlib.error) as error:
-        raise InputError(f"`{name}` must be complete, but is damaged or cut short. Copy it again.") from error
-    except MemoryError as error:
-        raise InputError(f"`{name}` must fit into memory, got shape {image.shape}.") from error
+    return content.view(dtype).reshape(image.shape, order="F")

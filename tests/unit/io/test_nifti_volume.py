@@ -53,6 +53,20 @@ def test_scaled_integers_are_scaled(tmp_path):
     assert volume.voxels.dtype == np.float32
 
 
+@pytest.mark.parametrize("kind", [nib.Nifti1Image, nib.Nifti2Image])
+@pytest.mark.parametrize("dtype", ["<i2", ">i2", "<f4", "<f8", ">f8"])
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+def test_values_are_those_that_nibabel_reads(tmp_path, name, dtype, kind):
+    values = np.random.default_rng(0).normal(size=(90, 80, 75)) * 900  # more than is read at a time
+    image = kind(values, AFFINE, kind.header_class(endianness=dtype[0]))
+    image.set_data_dtype(np.dtype(dtype))  # nibabel chooses slope and intercept for integers
+    nib.save(image, tmp_path / name)
+
+    volume = read_nifti(tmp_path / name)
+
+    np.testing.assert_array_equal(volume.voxels, nib.load(tmp_path / name).get_fdata().astype(np.float32))
+
+
 def test_trailing_axes_of_size_1_are_dropped_and_remembered(tmp_path):
     volume = read_nifti(save(tmp_path, VALUES[..., None, None]))
 
