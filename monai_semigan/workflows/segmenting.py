@@ -21,7 +21,6 @@ from monai_semigan.atomic import remove_stale
 from monai_semigan.errors import GeometryError, InputError
 from monai_semigan.evaluation.volume_numbers import class_areas_mm2, class_counts
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
-from monai_semigan.inference.expected_dice import expected_dice
 from monai_semigan.inference.segmenter import SegmentedBatch, segment_batch
 from monai_semigan.io.dicom_identity import Identity, read_identity
 from monai_semigan.io.image_file import SourceImage, find_images, read_image, require_color, require_grey
@@ -52,7 +51,7 @@ from monai_semigan.workflows.cases import (
 )
 from monai_semigan.workflows.dicom_results import DicomOptions, Writers, image_results
 from monai_semigan.workflows.settings import choose_device, choose_inversion
-from monai_semigan.workflows.trust import trust_warnings
+from monai_semigan.workflows.trust import expected_by_class, trust_warnings
 
 __all__ = ["segment"]
 
@@ -245,10 +244,7 @@ class _Run:
         drawn = case.geometry.scores_to_label(scores)
         label = bundle.components.apply(drawn)
         found = {name: bool((label == index).any()) for index, name in enumerate(bundle.class_names) if index}
-        expected = {
-            name: float(value) if found[name] and value.isfinite() else None
-            for name, value in zip(found, expected_dice(result.overlap[at]), strict=True)
-        }
+        expected = expected_by_class(result.overlap[at], found)
         warnings = trust_warnings(bundle.image_chain, found=found, image_error=encoder_error, expected_dice=expected)
         panel = reconstruction_panel(case.image, reconstruction, scores.argmax(axis=0), bundle.colors)
         picture = overlay(case.source.pixels, label, bundle.colors)

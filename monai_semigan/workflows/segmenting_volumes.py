@@ -20,7 +20,6 @@ from monai_semigan.errors import BundleError, ConfigError, GeometryError, InputE
 from monai_semigan.evaluation.volume_numbers import class_volumes_ml
 from monai_semigan.geometry.orientation import axcodes
 from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
-from monai_semigan.inference.expected_dice import expected_dice
 from monai_semigan.inference.volume import PROBABILITY_LEVELS, VolumeResult, peak_memory_gib, segment_volume
 from monai_semigan.io.dicom_identity import Identity
 from monai_semigan.io.dicom_repair import NO_REPAIRS, RepairOptions
@@ -49,7 +48,7 @@ from monai_semigan.workflows.cases import (
 from monai_semigan.workflows.dicom_results import DicomOptions, Writers, volume_results
 from monai_semigan.workflows.segmenting import finish_report
 from monai_semigan.workflows.settings import choose_device, choose_inversion
-from monai_semigan.workflows.trust import trust_warnings
+from monai_semigan.workflows.trust import expected_by_class, trust_warnings
 
 __all__ = ["VolumeOptions", "segment_volumes"]
 
@@ -350,11 +349,11 @@ class _Run:
         # Without any organ, all slices say whether the volume is one that the bundle was made for.
         counted = slices.has_organ if slices.has_organ.any() else ~slices.is_empty
         errors = [_mean(error[counted]) for error in (slices.image_error, slices.encoder_image_error)]
-        overlap = torch.from_numpy(slices.overlap.sum(axis=0))
-        expected = {
-            name: float(value) if volumes[name] > 0 and value.isfinite() else None
-            for name, value in zip(names, expected_dice(overlap), strict=True)
-        }
+        found = {name: volume > 0 for name, volume in volumes.items()}
+        expected = expected_by_class(torch.from_numpy(slices.overlap.sum(axis=0)), found)
+        warnings = trust_warnings(
+            bundle.chains[case.modality], found=found, image_error=errors[1], expected_dice=expected
+        )
         return {
             "schema": CASE_SCHEMA,
             "case": case.name,
@@ -392,15 +391,7 @@ class _Run:
             "image_error": errors[0],
             "encoder_image_error": errors[1],
             "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
-            "warnings": [
-                *case.volume.warnings,
-                *trust_warnings(
-                    bundle.chains[case.modality],
-                    found={name: volume > 0 for name, volume in volumes.items()},
-                    image_error=errors[1],
-                    expected_dice=expected,
-                ),
-            ],
+            "warnings": [*case.volume.warnings, *warnings],
         }
 
 

@@ -5,9 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from monai_semigan.inference.bundle import Chain
+from torch import Tensor
 
-__all__ = ["trust_warnings"]
+from monai_semigan.inference.bundle import Chain
+from monai_semigan.inference.expected_dice import expected_dice
+
+__all__ = ["expected_by_class", "trust_warnings"]
+
+
+def expected_by_class(overlap: Tensor, found: Mapping[str, bool]) -> dict[str, float | None]:
+    """Name the expected Dice of each class; None for one that the finished label or the network's own does not have.
+
+    Args:
+        overlap: `expected_overlap` of one case, ``(K - 1, 2)``.
+        found: By class, whether the finished label has it.
+    """
+    return {
+        name: float(value) if is_found and value.isfinite() else None
+        for (name, is_found), value in zip(found.items(), expected_dice(overlap), strict=True)
+    }
 
 
 def trust_warnings(

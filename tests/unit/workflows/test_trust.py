@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from monai_semigan.inference.bundle import Chain
 from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.workflows.trust import trust_warnings
+from monai_semigan.workflows.trust import expected_by_class, trust_warnings
 
 
 def warnings(*, error: float | None = 0.1, limit: float | None = 0.9, **expected: float | None) -> list[str]:
@@ -35,3 +36,10 @@ def test_what_was_not_found_is_not_uncertain_too(error: float | None) -> None:
 def test_an_image_of_another_kind_needs_no_second_warning() -> None:
     (said,) = warnings(error=0.21, lung=0.2)
     assert said.startswith("Unlike the images") and "0.210, usual up to 0.200" in said
+
+
+def test_what_one_of_both_labels_lacks_has_no_expected_dice() -> None:
+    overlap = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]])  # the third is not in the network's own label
+    found = {"lung": True, "heart": False, "spine": True}
+
+    assert expected_by_class(overlap, found) == {"lung": 0.75, "heart": None, "spine": None}
