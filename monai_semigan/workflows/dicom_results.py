@@ -13,7 +13,8 @@ import numpy as np
 
 from monai_semigan import __version__
 from monai_semigan.errors import ConfigError
-from monai_semigan.inference.bundle import MAX_NAME_LENGTH, Bundle
+from monai_semigan.inference.bundle import Bundle
+from monai_semigan.inference.bundle_metadata import MAX_NAME_LENGTH
 from monai_semigan.io.dicom_preview import write_dicom_preview
 from monai_semigan.io.dicom_result import AlgorithmInfo
 from monai_semigan.io.dicom_seg import EmptyRule, SegKind, write_dicom_seg, write_dicom_seg_2d

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from monai_semigan.inference.bundle import Chain
+from monai_semigan.inference.bundle_metadata import Chain
 from monai_semigan.inference.expected_dice import expected_dice
 
 __all__ = ["expected_by_class", "trust_warnings"]
