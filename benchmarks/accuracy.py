@@ -21,17 +21,17 @@ import numpy as np
 import torch
 
 from benchmarks.trust import trust_numbers, trust_text
+from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.evaluation.case import score_case
 from monai_semigan.evaluation.table import CaseScore, per_patient, summarize
-from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
-from monai_semigan.inference.expected_dice import expected_dice
-from monai_semigan.inference.postprocess import ComponentRules
-from monai_semigan.inference.segmenter import segment_batch
 from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.image_file import read_image
 from monai_semigan.io.label_file import read_label
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.segmentation.batch import segment_batch
+from monai_semigan.segmentation.components import ComponentRules
+from monai_semigan.segmentation.expected_dice import expected_dice
 from monai_semigan.workflows.settings import choose_device
 
 BATCH_SIZE = 16

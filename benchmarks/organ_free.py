@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from monai_semigan.bundle.monai_volume_reader import VolumeReader
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
-from monai_semigan.io.monai_volume_reader import VolumeReader
 
 
 def cut(volume: Path, indices: range, folder: Path) -> list[dict[str, str]]:

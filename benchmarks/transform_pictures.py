@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from monai_semigan.domains.chest_xray import CtSlicePreset, DermoscopyPreset, FacePreset, MrSlicePreset
 from monai_semigan.transforms.body import Box, Modality, body_box, body_mask
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 from monai_semigan.transforms.ct_window import WINDOWS, window_hu
@@ -29,7 +30,6 @@ from monai_semigan.transforms.dermoscopy import (
     vignette_mask,
 )
 from monai_semigan.transforms.mri import body_percentiles, correct_bias_field, match_quantiles, window_signal
-from monai_semigan.transforms.presets import CtSlicePreset, DermoscopyPreset, FacePreset, MrSlicePreset
 
 TILE = 160
 GAP = 8

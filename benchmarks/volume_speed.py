@@ -14,8 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from monai_semigan.io.phantom_series import write_phantom_series
-from monai_semigan.phantoms.abdomen import abdomen_grid, draw_abdomen
+from monai_semigan.extras.phantoms.abdomen import abdomen_grid, draw_abdomen
+from monai_semigan.extras.phantoms.series import write_phantom_series
 
 
 def main() -> None:

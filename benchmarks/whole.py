@@ -24,14 +24,14 @@ from torch import Tensor
 from benchmarks.grouped import grouped
 from benchmarks.measure import Row
 from benchmarks.programs import GROUPED, OURS
+from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.bundles import bundle_root
 from monai_semigan.errors import InputError
-from monai_semigan.inference.bundle import load_network, open_bundle
-from monai_semigan.inference.slicewise import SlicewiseSettings, segment_slices
 from monai_semigan.io.image_file import find_images, read_image
 from monai_semigan.latent.inversion import Inversion, InversionSettings
 from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.segmentation.stack import SlicewiseSettings, segment_slices
 
 __all__ = ["same_loss_row", "volume_row"]
 

@@ -43,8 +43,8 @@ def command(as_json: bool) -> None:
 
 
 def _describe(name: str) -> dict[str, str]:
+    from monai_semigan.bundle.bundle import open_bundle
     from monai_semigan.errors import SemiGanError
-    from monai_semigan.inference.bundle import open_bundle
 
     try:
         bundle = open_bundle(name)

@@ -11,7 +11,7 @@ import click
 
 from monai_semigan.cli import options
 from monai_semigan.cli.output import progress_bar, text_table
-from monai_semigan.io.datasets import DATASETS, Dataset
+from monai_semigan.extras.datasets import DATASETS, Dataset
 
 if TYPE_CHECKING:
     from monai_semigan.workflows.preparing import Prepared

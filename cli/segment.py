@@ -84,7 +84,7 @@ def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: An
 
     Exit code 3: some inputs could not be segmented; the report says why.
     """
-    from monai_semigan.inference.bundle import open_bundle
+    from monai_semigan.bundle.bundle import open_bundle
 
     run = _segment_volumes if open_bundle(bundle).takes_volumes else _segment_images
     report = run(inputs, bundle, settings)
@@ -111,8 +111,8 @@ def _segment_images(inputs: tuple[Path, ...], bundle: str, settings: dict[str, A
 
 
 def _segment_volumes(inputs: tuple[Path, ...], bundle: str, settings: dict[str, Any]) -> SegmentationReport:
-    from monai_semigan.io.dicom_repair import RepairOptions
-    from monai_semigan.io.series_rules import SeriesRules
+    from monai_semigan.io.dicom.repair import RepairOptions
+    from monai_semigan.io.dicom.rules import SeriesRules
     from monai_semigan.workflows.segmenting_volumes import VolumeOptions, segment_volumes
 
     chosen = VolumeOptions(

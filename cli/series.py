@@ -14,7 +14,7 @@ from monai_semigan.cli import options
 from monai_semigan.cli.output import progress_bar, text_table
 
 if TYPE_CHECKING:
-    from monai_semigan.io.series_rules import SeriesInfo
+    from monai_semigan.io.dicom.rules import SeriesInfo
 
 __all__ = ["command"]
 
@@ -45,8 +45,8 @@ def command(
       semigan series study.zip --modality CT --plane axial --min-slices 20
       semigan series study/ --description "portal|venous" --json
     """
-    from monai_semigan.io.dicom_repair import RepairOptions
-    from monai_semigan.io.series_rules import SeriesRules
+    from monai_semigan.io.dicom.repair import RepairOptions
+    from monai_semigan.io.dicom.rules import SeriesRules
     from monai_semigan.workflows.series_listing import list_series
 
     rules = SeriesRules(modalities=modality, description=description, min_slices=min_slices, plane=plane)

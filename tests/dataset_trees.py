@@ -11,7 +11,7 @@ import pytest
 from phantoms import phantom, write_nifti, write_series
 from PIL import Image
 
-from monai_semigan.io.datasets import DATASETS
+from monai_semigan.extras.datasets import DATASETS
 
 Tree = Callable[[Path, pytest.MonkeyPatch], None]
 HEIGHT, WIDTH = 24, 32
@@ -33,7 +33,7 @@ def mask(path: Path, *, rows: slice, columns: slice, size: tuple[int, int] = (HE
 def set_module(monkeypatch: pytest.MonkeyPatch, name: str, **constants: object) -> None:
     """Make a data set as small as its tree."""
     for key, value in constants.items():
-        monkeypatch.setattr(import_module(f"monai_semigan.io.datasets.{name}"), key, value)
+        monkeypatch.setattr(import_module(f"monai_semigan.extras.datasets.{name}"), key, value)
 
 
 def jsrt(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def nih(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def isic(year: str) -> Tree:
     def build(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        module = import_module("monai_semigan.io.datasets.isic")
+        module = import_module("monai_semigan.extras.datasets.isic")
         parts = {part: (*folders[:2], 6 if part == "train" else 2) for part, folders in module.PARTS[year].items()}
         monkeypatch.setitem(module.PARTS, year, parts)
         number = 0
@@ -139,7 +139,7 @@ CHAOS_GREY = {0: 0, 1: 63, 2: 252, 3: 126, 4: 189}
 def chaos(series: str) -> Tree:
     def build(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         set_module(monkeypatch, "chaos", NUM_PATIENTS=4)
-        module = import_module("monai_semigan.io.datasets.chaos")
+        module = import_module("monai_semigan.extras.datasets.chaos")
         modality, slices, masks = module.SERIES[series]
         for at in range(1, 5):
             drawn = phantom("reversed_order" if at % 2 else "axial", seed=at)

@@ -10,11 +10,11 @@ import nibabel
 import numpy as np
 import SimpleITK
 
+from monai_semigan.extras.phantoms.abdomen import AbdomenPhantom, draw_abdomen
+from monai_semigan.extras.phantoms.series import write_phantom_series
+from monai_semigan.extras.phantoms.shapes import rotation
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
-from monai_semigan.io.phantom_series import write_phantom_series
-from monai_semigan.phantoms.abdomen import AbdomenPhantom, draw_abdomen
-from monai_semigan.phantoms.shapes import rotation
 
 Modality = Literal["CT", "MR"]
 

@@ -92,7 +92,7 @@ def read_image(path: PathLike) -> SourceImage:
     if not path.exists():
         raise InputError(f"`{path}` must be an image file, but does not exist.")
     if _is_dicom(path):
-        from monai_semigan.io.dicom_image import read_dicom_image  # noqa: PLC0415  (pydicom takes 0.3 s to import)
+        from monai_semigan.io.dicom.image import read_dicom_image  # noqa: PLC0415  (pydicom takes 0.3 s to import)
 
         source = SourceImage(path=path, is_dicom=True, **read_dicom_image(path))
     else:

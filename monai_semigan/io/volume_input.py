@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monai_semigan.errors import GeometryError, InputError
-from monai_semigan.io.dicom_headers import is_dicom
-from monai_semigan.io.dicom_identity import Identity, read_identity
-from monai_semigan.io.dicom_repair import NO_REPAIRS, RepairOptions
-from monai_semigan.io.dicom_series import DicomSeries, files_in, find_series
-from monai_semigan.io.dicom_stack import plan_stack
+from monai_semigan.io.dicom.headers import is_dicom
+from monai_semigan.io.dicom.identity import Identity, read_identity
+from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
+from monai_semigan.io.dicom.rules import SeriesInfo, SeriesRules
+from monai_semigan.io.dicom.series import DicomSeries, files_in, find_series
+from monai_semigan.io.dicom.stack import plan_stack
 from monai_semigan.io.itk_volume import ITK_SUFFIXES, data_files, itk_size, read_itk
 from monai_semigan.io.nifti_volume import NIFTI_SUFFIXES, nifti_size, nifti_stem, read_nifti
-from monai_semigan.io.series_rules import SeriesInfo, SeriesRules
 from monai_semigan.io.volume import SourceVolume
 from monai_semigan.io.zip_input import unpack_zip
 from monai_semigan.types import PathLike, Progress
@@ -351,7 +351,7 @@ def _existing(header: Path) -> tuple[Path, ...]:
 def _series_candidates(
     taken: list[DicomSeries], root: Path, base: str, repairs: RepairOptions
 ) -> list[VolumeCandidate]:
-    from monai_semigan.io.dicom_volume import read_dicom_series  # noqa: PLC0415  (only where there is DICOM)
+    from monai_semigan.io.dicom.pixels import read_dicom_series  # noqa: PLC0415  (only where there is DICOM)
 
     places = [_common_folder([frame.path for frame in series.frames]) for series in taken]
     inner = [place.relative_to(root).parts if place.is_relative_to(root) else () for place in places]

@@ -17,8 +17,8 @@ from monai_semigan.evaluation.table import (
     PatientScore,
     Summary,
 )
-from monai_semigan.report.figures import MAX_CLASSES, distribution_plot, ranking_plot
-from monai_semigan.report.overlay import AGREEMENT_COLORS
+from monai_semigan.pictures.figures import MAX_CLASSES, distribution_plot, ranking_plot
+from monai_semigan.pictures.overlay import AGREEMENT_COLORS
 from monai_semigan.report.page import MISSING, RESEARCH_NOTICE, failure_list, figure, image_tag, page, table
 
 __all__ = ["METRIC_NAMES", "Thumbnail", "render_evaluation_report"]

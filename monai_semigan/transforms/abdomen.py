@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 from monai.data.meta_tensor import MetaTensor
 
+from monai_semigan.domains.chest_xray import AxialSlicePreset, CtSlicePreset, MrSlicePreset
 from monai_semigan.errors import ConfigError, check_shape
 from monai_semigan.transforms.body import Modality, body_box
 from monai_semigan.transforms.ct_window import HuWindow, check_hu, find_window, window_hu
 from monai_semigan.transforms.mapped import ArrayTransform, Image, dictionary_version
 from monai_semigan.transforms.mri import body_percentiles, correct_bias_field, match_quantiles, window_signal
-from monai_semigan.transforms.presets import AxialSlicePreset, CtSlicePreset, MrSlicePreset
 
 __all__ = [
     "CorrectBiasField",

@@ -20,11 +20,11 @@ from monai.transforms.transform import MapTransform, Transform
 from monai.utils.enums import TransformBackends
 from torch import Tensor
 
+from monai_semigan.domains.chest_xray import ChestXrayPreset
 from monai_semigan.errors import ConfigError
 from monai_semigan.transforms.border import content_box
 from monai_semigan.transforms.intensity import adjust_gamma, apply_voi_window, equalize, invert_polarity
 from monai_semigan.transforms.mapped import GEOMETRY_KEY, ArrayTransform, DictionaryTransform, Image
-from monai_semigan.transforms.presets import ChestXrayPreset
 from monai_semigan.transforms.square import SquareGeometry
 
 __all__ = [

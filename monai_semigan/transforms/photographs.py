@@ -14,12 +14,12 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from torch import Tensor
 
+from monai_semigan.domains.chest_xray import DermoscopyPreset, FacePreset
 from monai_semigan.errors import ConfigError
 from monai_semigan.transforms.dermoscopy import fill_in, remove_hair, shades_of_grey, sticker_mask, vignette_mask
 from monai_semigan.transforms.face import merge_parts
 from monai_semigan.transforms.intensity import unit_rgb
 from monai_semigan.transforms.mapped import ArrayTransform, Image, dictionary_version
-from monai_semigan.transforms.presets import DermoscopyPreset, FacePreset
 
 __all__ = [
     "BalanceColor",

@@ -15,7 +15,7 @@ import torch
 
 from monai_semigan.atomic import replacing_folder
 from monai_semigan.errors import ConfigError, GeometryError, InputError, OutputError
-from monai_semigan.report.files import write_bytes, write_json
+from monai_semigan.files import write_bytes, write_json
 from monai_semigan.report.schema import check_json
 from monai_semigan.report.segmentation_report import FailureReport, RedoneReport
 from monai_semigan.types import PathLike, Progress

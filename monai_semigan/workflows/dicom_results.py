@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from monai_semigan import __version__
+from monai_semigan.bundle.bundle import Bundle
+from monai_semigan.bundle.description import MAX_NAME_LENGTH
 from monai_semigan.errors import ConfigError
-from monai_semigan.inference.bundle import Bundle
-from monai_semigan.inference.bundle_metadata import MAX_NAME_LENGTH
-from monai_semigan.io.dicom_preview import write_dicom_preview
-from monai_semigan.io.dicom_result import AlgorithmInfo
-from monai_semigan.io.dicom_seg import EmptyRule, SegKind, write_dicom_seg, write_dicom_seg_2d
-from monai_semigan.io.terminology import Terminology
 from monai_semigan.io.volume import DicomOrigin, SourceVolume
 from monai_semigan.types import PathLike
+from monai_semigan.writers.dicom_preview import write_dicom_preview
+from monai_semigan.writers.dicom_result import AlgorithmInfo
+from monai_semigan.writers.dicom_seg import EmptyRule, SegKind, write_dicom_seg, write_dicom_seg_2d
+from monai_semigan.writers.terminology import Terminology
 
 __all__ = ["DicomOptions", "Writers", "image_results", "volume_results"]
 

@@ -35,13 +35,13 @@ from monai_semigan.evaluation.table import (
     per_patient,
     summarize,
 )
+from monai_semigan.files import make_folder, write_json, write_text
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.label_volume import read_label_volume
+from monai_semigan.pictures.overlay import disagreement, encode_png
+from monai_semigan.pictures.worst_slice import worst_slice
 from monai_semigan.report.evaluation_report import Thumbnail, render_evaluation_report
-from monai_semigan.report.files import make_folder, write_json, write_text
-from monai_semigan.report.overlay import disagreement, encode_png
-from monai_semigan.report.worst_slice import worst_slice
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.versions import environment
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
+from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.errors import BundleError
-from monai_semigan.inference.bundle import load_network, open_bundle
+from monai_semigan.files import make_folder, write_json, write_text
 from monai_semigan.networks.checkpoint import (
     file_digest,
     load_weights,
@@ -20,7 +21,6 @@ from monai_semigan.networks.checkpoint import (
 )
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import is_start, read_start
-from monai_semigan.report.files import make_folder, write_json, write_text
 from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.types import PathLike
 

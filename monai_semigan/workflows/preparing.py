@@ -12,14 +12,14 @@ from typing import Any
 
 from monai_semigan.atomic import replacing_folder
 from monai_semigan.errors import ConfigError, OutputError
+from monai_semigan.extras.datasets import DATASETS
+from monai_semigan.extras.datasets.collection import Collection, Organs
+from monai_semigan.extras.datasets.layout import check_same_size
+from monai_semigan.extras.datasets.phantom import Format
+from monai_semigan.extras.datasets.phantom import collect as collect_phantom
+from monai_semigan.extras.datasets.splits import Share, assign_roles
+from monai_semigan.files import write_json
 from monai_semigan.io.datalist import SCHEMA, load_datalist
-from monai_semigan.io.datasets import DATASETS
-from monai_semigan.io.datasets.collection import Collection, Organs
-from monai_semigan.io.datasets.layout import check_same_size
-from monai_semigan.io.datasets.phantom import Format
-from monai_semigan.io.datasets.phantom import collect as collect_phantom
-from monai_semigan.io.datasets.splits import Share, assign_roles
-from monai_semigan.report.files import write_json
 from monai_semigan.types import PathLike, Progress
 
 __all__ = ["Prepared", "prepare", "prepare_phantom"]
@@ -72,7 +72,7 @@ def prepare(
     before everything is complete.
 
     Args:
-        name: One of `monai_semigan.io.datasets.DATASETS`.
+        name: One of `monai_semigan.extras.datasets.DATASETS`.
         source: Folder of the download, unpacked.
         dest: New or empty folder.
         labels: Labelled patients of the training that are used; None for all. Smaller numbers are among larger ones.
@@ -94,7 +94,7 @@ def prepare(
         raise ConfigError(f"`organs` must be liver for {name}, which has one kind of label.")
     source, dest = Path(source), Path(dest)
     _check_destination(dest, overwrite=overwrite, source=source)
-    module = import_module(f"monai_semigan.io.datasets.{dataset.module}")
+    module = import_module(f"monai_semigan.extras.datasets.{dataset.module}")
     collection: Collection = module.collect(source, *dataset.settings, organs=organs)
     shares = assign_roles(collection.subjects, labels=labels, seed=seed, test_only=test_only)
     return _write(name, collection, shares, dest, seed, progress)

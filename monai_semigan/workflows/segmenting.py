@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 
 from monai_semigan.atomic import remove_stale
+from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.errors import GeometryError, InputError
 from monai_semigan.evaluation.volume_numbers import class_areas_mm2, class_counts
-from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
-from monai_semigan.inference.segmenter import SegmentedBatch, segment_batch
-from monai_semigan.io.dicom_identity import Identity, read_identity
+from monai_semigan.files import make_folder, write_json, write_text
+from monai_semigan.io.dicom.identity import Identity, read_identity
 from monai_semigan.io.image_file import SourceImage, find_images, read_image, require_color, require_grey
 from monai_semigan.io.label_file import write_label
 from monai_semigan.io.volume_input import safe_name
@@ -30,13 +30,13 @@ from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.ops.precision import ComputeDtype
-from monai_semigan.report.files import make_folder, write_json, write_text
-from monai_semigan.report.overlay import encode_jpeg, encode_png, overlay, reconstruction_panel
+from monai_semigan.pictures.overlay import encode_jpeg, encode_png, overlay, reconstruction_panel
 from monai_semigan.report.segmentation_report import (
     CaseReport,
     SegmentationReport,
     render_segmentation_report,
 )
+from monai_semigan.segmentation.batch import SegmentedBatch, segment_batch
 from monai_semigan.transforms.square import SquareGeometry
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.versions import environment

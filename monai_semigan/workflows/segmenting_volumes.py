@@ -16,22 +16,22 @@ import torch
 from PIL import Image
 
 from monai_semigan.atomic import remove_stale, scratch_folder
+from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.errors import BundleError, ConfigError, GeometryError, InputError
 from monai_semigan.evaluation.volume_numbers import class_volumes_ml
+from monai_semigan.files import make_folder
 from monai_semigan.geometry.orientation import axcodes
-from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
-from monai_semigan.inference.volume import PROBABILITY_LEVELS, VolumeResult, peak_memory_gib, segment_volume
-from monai_semigan.io.dicom_identity import Identity
-from monai_semigan.io.dicom_repair import NO_REPAIRS, RepairOptions
+from monai_semigan.io.dicom.identity import Identity
+from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
+from monai_semigan.io.dicom.rules import SeriesRules
 from monai_semigan.io.label_volume import write_nifti_label, write_nifti_probability
-from monai_semigan.io.series_rules import SeriesRules
 from monai_semigan.io.volume import SourceVolume
 from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes, safe_name
 from monai_semigan.ops.precision import ComputeDtype
-from monai_semigan.report.files import make_folder
-from monai_semigan.report.montage import slice_montage
-from monai_semigan.report.overlay import encode_png
+from monai_semigan.pictures.montage import slice_montage
+from monai_semigan.pictures.overlay import encode_png
 from monai_semigan.report.segmentation_report import SegmentationReport
+from monai_semigan.segmentation.whole_volume import PROBABILITY_LEVELS, VolumeResult, peak_memory_gib, segment_volume
 from monai_semigan.transforms.ct_window import check_hu
 from monai_semigan.transforms.modality import guess_modality
 from monai_semigan.types import PathLike, Progress

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 from monai_semigan.errors import InputError
-from monai_semigan.io.dicom_repair import NO_REPAIRS, RepairOptions
-from monai_semigan.io.dicom_series import files_in, find_series
-from monai_semigan.io.series_rules import SeriesInfo, SeriesRules
+from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
+from monai_semigan.io.dicom.rules import SeriesInfo, SeriesRules
+from monai_semigan.io.dicom.series import files_in, find_series
 from monai_semigan.io.zip_input import unpack_zip
 from monai_semigan.types import PathLike, Progress
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
+from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.errors import CheckpointError, ConfigError
-from monai_semigan.inference.bundle import open_bundle
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
 from monai_semigan.networks.checkpoint import file_digest, load_weights

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from monai_semigan.bundle.description import IMAGE_DOMAINS, VOLUME_DOMAINS
 from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.inference.bundle_metadata import IMAGE_DOMAINS, VOLUME_DOMAINS
 from monai_semigan.io.datalist import Datalist, Entry
 from monai_semigan.io.image_file import read_image, require_color, require_grey
 from monai_semigan.io.label_file import read_label

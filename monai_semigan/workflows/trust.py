@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from monai_semigan.inference.bundle_metadata import Chain
-from monai_semigan.inference.expected_dice import expected_dice
+from monai_semigan.bundle.description import Chain
+from monai_semigan.segmentation.expected_dice import expected_dice
 
 __all__ = ["expected_by_class", "trust_warnings"]
 

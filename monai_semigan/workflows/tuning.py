@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.evaluation.case import score_case
-from monai_semigan.inference.bundle import Bundle, load_network, open_bundle
-from monai_semigan.inference.expected_dice import expected_dice
-from monai_semigan.inference.segmenter import segment_batch
+from monai_semigan.files import write_json
 from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.image_file import read_image, require_color, require_grey
 from monai_semigan.io.label_file import read_label
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.report.files import write_json
+from monai_semigan.segmentation.batch import segment_batch
+from monai_semigan.segmentation.expected_dice import expected_dice
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.workflows.settings import choose_device
 

@@ -20,10 +20,10 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundles import bundle_root, list_bundles
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import CheckpointError
-from monai_semigan.inference.bundle import open_bundle
 from monai_semigan.networks.checkpoint import read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.workflows import segment

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from monai_semigan.cli.main import cli
-from monai_semigan.io.dicom_identity import read_identity
+from monai_semigan.io.dicom.identity import read_identity
 from monai_semigan.report.schema import check_json
 
 pytestmark = pytest.mark.e2e

@@ -17,11 +17,11 @@ from click.testing import CliRunner
 from copy_model import CopyNetwork
 
 from monai_semigan.cli.main import cli
+from monai_semigan.domains.abdomen import CtSlicePreset
+from monai_semigan.extras.phantoms.series import write_phantom_series
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
-from monai_semigan.io.phantom_series import write_phantom_series
 from monai_semigan.report.schema import check_json
-from monai_semigan.transforms.slice_presets import CtSlicePreset
 from monai_semigan.workflows import segmenting_volumes
 
 pytestmark = pytest.mark.e2e

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import BundleError, CheckpointError, ConfigError, InputError
-from monai_semigan.inference.bundle import open_bundle
 
 pytestmark = pytest.mark.e2e
 

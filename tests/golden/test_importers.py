@@ -12,8 +12,8 @@ import numpy_stylegan2 as formulas
 import pytest
 import torch
 
-from monai_semigan.networks.importers.adapt import LUMA
-from monai_semigan.networks.importers.imports import Imported, import_weights
+from monai_semigan.extras.importers.adapt import LUMA
+from monai_semigan.extras.importers.imports import Imported, import_weights
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 

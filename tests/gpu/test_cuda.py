@@ -8,13 +8,13 @@ import warnings
 import pytest
 import torch
 
-from monai_semigan.inference.segmenter import segment_batch
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.ops.affine_warp import affine_warp
 from monai_semigan.ops.modulated_conv2d import modulated_conv2d
 from monai_semigan.ops.upfirdn2d import upfirdn2d
+from monai_semigan.segmentation.batch import segment_batch
 from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep

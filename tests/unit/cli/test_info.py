@@ -10,10 +10,10 @@ import torch
 from click.testing import CliRunner
 
 from monai_semigan import __version__
+from monai_semigan.bundle import bundle as bundle_module
 from monai_semigan.bundles import list_bundles
 from monai_semigan.cli.info import command
 from monai_semigan.errors import BundleError
-from monai_semigan.inference import bundle as bundle_module
 from monai_semigan.ops.backend import describe_backends
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from dataset_trees import TREES
 
 from monai_semigan.cli.main import cli, main
-from monai_semigan.io.datasets import DATASETS
+from monai_semigan.extras.datasets import DATASETS
 
 SMALL = ["--patients", "3", "--mr-patients", "1", "--size", "20", "--slices", "16"]
 

@@ -9,7 +9,7 @@ import SimpleITK
 
 from monai_semigan.errors import InputError, OutputError, ShapeError
 from monai_semigan.geometry.grid import VoxelGrid
-from monai_semigan.io.dicom_volume import read_dicom_volume
+from monai_semigan.io.dicom.pixels import read_dicom_volume
 from monai_semigan.io.itk_volume import read_itk
 from monai_semigan.io.label_volume import (
     read_label_volume,

@@ -11,8 +11,8 @@ import pytest
 import SimpleITK
 
 from monai_semigan.errors import GeometryError, InputError
-from monai_semigan.io.dicom_repair import RepairOptions
-from monai_semigan.io.series_rules import SeriesRules
+from monai_semigan.io.dicom.repair import RepairOptions
+from monai_semigan.io.dicom.rules import SeriesRules
 from monai_semigan.io.volume_input import find_volumes, iter_volumes, safe_name
 
 

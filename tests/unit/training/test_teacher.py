@@ -196,7 +196,7 @@ def test_training_without_a_teacher_needs_no_monai():
     code = (
         "import sys; sys.modules |= dict.fromkeys(('monai', 'pydicom', 'nibabel', 'SimpleITK'))\n"
         "import monai_semigan.training.gan_trainer, monai_semigan.training.encoder_trainer\n"
-        "import monai_semigan.inference.segmenter"
+        "import monai_semigan.segmentation.batch"
     )
 
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)

@@ -9,11 +9,11 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose
 
+from monai_semigan.domains.chest_xray import CtSlicePreset, MrSlicePreset
 from monai_semigan.errors import ConfigError, InputError, ShapeError
 from monai_semigan.transforms import abdomen, photographs
 from monai_semigan.transforms.chest_xray import ResizeToSquared, RestoreLabeld
 from monai_semigan.transforms.mapped import GEOMETRY_KEY
-from monai_semigan.transforms.presets import CtSlicePreset, MrSlicePreset
 
 SLICE_CLASSES = [
     ("WindowHu", {"window": "liver"}, "CT"),

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose
 
+from monai_semigan.domains.chest_xray import ChestXrayPreset
 from monai_semigan.errors import ConfigError, InputError, ShapeError
 from monai_semigan.transforms import chest_xray as t
 from monai_semigan.transforms.border import content_box
 from monai_semigan.transforms.intensity import adjust_gamma, apply_voi_window, equalize, invert_polarity
-from monai_semigan.transforms.presets import ChestXrayPreset
 from monai_semigan.transforms.square import SquareGeometry
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=40)

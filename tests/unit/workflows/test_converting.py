@@ -13,9 +13,9 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import CheckpointError, ConfigError, OutputError
-from monai_semigan.inference.bundle import load_network, open_bundle
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import read_start
 from monai_semigan.training.snapshot import load_snapshot

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.tune import command
 from monai_semigan.errors import BundleError, ConfigError, InputError
-from monai_semigan.inference.bundle import open_bundle
 from monai_semigan.workflows import evaluate, segment, tune, tuning
 
 

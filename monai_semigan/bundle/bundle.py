@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open a bundle as data: its metadata, its weights. Nothing in it is executed.
+
+Of a bundle's files only ``configs/metadata.json`` (see `bundle_metadata`) and the weights are used here; the other
+configs, which MONAI's own runner would execute, are checked by `audit` and left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_semigan.bundle.audit import require_clean
+from monai_semigan.bundle.description import (
+    IMAGE_CHAIN,
+    MAX_NAME_LENGTH,
+    Chain,
+    Color,
+    build_settings,
+    check_network,
+    locate_weights,
+    read_chains,
+    read_classes,
+    read_components,
+    read_metadata,
+    read_segments,
+)
+from monai_semigan.bundles import bundle_root
+from monai_semigan.errors import BundleError
+from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.segmentation.components import ComponentRules
+from monai_semigan.segmentation.stack import SlicewiseSettings
+from monai_semigan.types import PathLike
+from monai_semigan.writers.terminology import SegmentInfo
+
+__all__ = ["Bundle", "load_network", "open_bundle"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle whose description was read and checked; its weights were not loaded yet.
+
+    Attributes:
+        root: The folder.
+        name: From the metadata.
+        version: From the metadata.
+        class_names: Name of each class, background first.
+        colors: RGB of each class, 0 to 255.
+        network: Arguments of `SemiGanSegmenter`.
+        chains: By modality (DICOM), for volumes; one under ``image`` for single images.
+        slicewise: How a stack of slices is worked through.
+        segments: What DICOM says of each class, background left out.
+        components: Which pieces of a class stay in a label map, and which holes are filled; none if not given.
+        weights_file: The weights, inside the bundle; None if it has none yet, and can only be trained.
+        weights_sha256: What their digest must be; None likewise.
+    """
+
+    root: Path
+    name: str
+    version: str
+    class_names: tuple[str, ...]
+    colors: tuple[Color, ...]
+    network: dict[str, Any]
+    chains: Mapping[str, Chain]
+    slicewise: SlicewiseSettings
+    segments: tuple[SegmentInfo, ...]
+    components: ComponentRules
+    weights_file: Path | None
+    weights_sha256: str | None
+
+    @property
+    def takes_volumes(self) -> bool:
+        """Whether the bundle is for volumes; else it is for single images."""
+        return IMAGE_CHAIN not in self.chains
+
+    @property
+    def preset(self) -> Any:
+        """The preparation of single images.
+
+        Raises:
+            BundleError: The bundle is for volumes.
+        """
+        return self.image_chain.preset
+
+    @property
+    def inversion(self) -> InversionSettings:
+        """The test-time optimization of single images; raises as `preset` does."""
+        return self.image_chain.inversion
+
+    @property
+    def image_chain(self) -> Chain:
+        """The chain of single images; raises as `preset` does."""
+        if self.takes_volumes:
+            raise BundleError(f"`bundle` must be for images, but `{self.name}` is for volumes.")
+        return self.chains[IMAGE_CHAIN]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the description and the weights: names what made a result."""
+        metadata = (self.root / "configs" / "metadata.json").read_bytes()
+        return hashlib.sha256(metadata + (self.weights_sha256 or "").encode()).hexdigest()
+
+
+def open_bundle(name_or_path: PathLike) -> Bundle:
+    """Open a shipped bundle by its name, or a bundle folder.
+
+    Raises:
+        BundleError: The bundle is missing, incomplete, wrong, or holds something that must not be trusted.
+    """
+    path = Path(name_or_path)
+    is_folder = path.is_dir() or path.is_absolute() or len(path.parts) != 1
+    root = path if is_folder else bundle_root(str(name_or_path))
+    if not root.is_dir():
+        raise BundleError(f"`bundle` must be a folder or a shipped bundle's name, but `{root}` does not exist.")
+    metadata = read_metadata(root)
+    require_clean(root)
+    block = metadata["semigan"]
+    network = check_network(block["network"])
+    classes, colors = read_classes(block, network["num_classes"])
+    weights_file, sha256 = locate_weights(root, block["weights"])
+    return Bundle(
+        root=root,
+        name=metadata.get("name") or _name_of(root),
+        version=metadata["version"],
+        class_names=classes,
+        colors=colors,
+        network=network,
+        chains=read_chains(block, network["image_size"]),
+        slicewise=build_settings(SlicewiseSettings, "slicewise", block.get("slicewise", {})),
+        segments=read_segments(block.get("codes"), classes, colors),
+        components=read_components(block.get("components", {}), classes),
+        weights_file=weights_file,
+        weights_sha256=sha256,
+    )
+
+
+def _name_of(root: Path) -> str:
+    """Make a name that DICOM takes out of the folder's."""
+    name = "".join(
+        letter if letter.isascii() and letter.isprintable() and letter != "\\" else "_" for letter in root.name
+    )
+    return name.strip()[:MAX_NAME_LENGTH] or "bundle"
+
+
+def load_network(bundle: Bundle, *, device: torch.device) -> SemiGanSegmenter:
+    """Build the network and load its weights, in evaluation mode and frozen.
+
+    Raises:
+        BundleError: The weights are missing, or are not those that the bundle was made with.
+        CheckpointError: They carry code or do not fit.
+    """
+    if bundle.weights_file is None or bundle.weights_sha256 is None:
+        raise BundleError(
+            f"`bundle` must have weights, but `{bundle.name}` has none yet. Train them: semigan train gan, "
+            "semigan train encoder, semigan pack."
+        )
+    name = f"`{bundle.weights_file.relative_to(bundle.root)}` of the bundle `{bundle.root.name}`"
+    if not bundle.weights_file.is_file():
+        raise BundleError(f"{name} must hold the weights, but is missing. Train them, or copy the complete bundle.")
+    actual = file_digest(bundle.weights_file)
+    if actual != bundle.weights_sha256:
+        raise BundleError(
+            f"{name} must have the SHA-256 {bundle.weights_sha256[:12]}..., got {actual[:12]}...: it is damaged or was "
+            "exchanged. Copy the bundle again."
+        )
+    try:
+        network = SemiGanSegmenter(**bundle.network)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"`network` in the metadata must describe a network, but {error}") from error
+    load_weights(network, read_state_dict(bundle.weights_file), source=bundle.weights_file)
+    network.require_trained()
+    return network.eval().requires_grad_(False).to(device)

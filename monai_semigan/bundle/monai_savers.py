@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The end of a MONAI pipeline: clean label maps and write them.
+
+The writers' names start with ``SaveImage`` on purpose. MONAI Label and MONAI Deploy read and write files themselves and
+drop transforms of a bundle whose class is named so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data.meta_tensor import MetaTensor
+from monai.transforms.transform import MapTransform, Transform
+from monai.utils.enums import TransformBackends
+from torch import Tensor
+
+from monai_semigan.bundle.monai_volume_reader import VolumeReader
+from monai_semigan.errors import ConfigError, GeometryError
+from monai_semigan.io.label_file import write_label
+from monai_semigan.io.label_volume import write_nifti_label
+from monai_semigan.io.volume_input import safe_name
+from monai_semigan.segmentation.components import ComponentRules
+
+__all__ = ["CleanLabel", "CleanLabelD", "CleanLabelDict", "CleanLabeld", "SaveImageLabeld", "SaveImageVolumeLabeld"]
+
+GRID_TOLERANCE = 1e-3
+"""Of an affine's entries, mm: some hosts keep affines in float32."""
+
+
+class CleanLabel(Transform):
+    """Drop pieces of a class and fill holes in a label map: see `inference.postprocess`.
+
+    Args:
+        components: Fields of `ComponentRule` by class name, as in a bundle's metadata.
+        class_names: Name of each class, background first.
+
+    Raises:
+        ConfigError: A name is no class, or a rule is wrong.
+    """
+
+    backend = [TransformBackends.NUMPY]  # noqa: RUF012  (MONAI's own pattern)
+
+    def __init__(self, components: Mapping[str, Mapping[str, Any]], class_names: Sequence[str]) -> None:
+        self.rules = ComponentRules.from_json(components, class_names)
+
+    def __call__(self, img: np.ndarray | Tensor) -> Tensor:
+        """Apply to class ids, ``(1, H, W)`` or ``(1, I, J, K)``; returns uint8 of the same shape and metadata."""
+        plain = img.detach().cpu().numpy() if isinstance(img, Tensor) else np.asarray(img)
+        cleaned = torch.from_numpy(self.rules.apply(plain[0].astype(np.uint8)))[None]
+        return MetaTensor(cleaned).copy_meta_from(img) if isinstance(img, MetaTensor) else cleaned
+
+
+class CleanLabeld(MapTransform):
+    """Dictionary version of `CleanLabel`.
+
+    Args:
+        keys: Entries with label maps.
+        components: Fields of `ComponentRule` by class name, as in a bundle's metadata.
+        class_names: Name of each class, background first.
+        allow_missing_keys: Pass dictionaries without the keys.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        components: Mapping[str, Mapping[str, Any]],
+        class_names: Sequence[str],
+        *,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.transform = CleanLabel(components, class_names)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.transform(result[key])
+        return result
+
+
+class SaveImageLabeld(MapTransform):
+    """Write label maps ``(1, H, W)`` as ``<output_dir>/<stem of the source>.png``, class ids as grey values.
+
+    Args:
+        keys: Entries with label maps whose metadata name the source.
+        output_dir: Folder, created when needed.
+        allow_missing_keys: Pass dictionaries without the keys.
+    """
+
+    def __init__(self, keys: KeysCollection, output_dir: str, *, allow_missing_keys: bool = False) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir = Path(output_dir)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        for key in self.key_iterator(dict(data)):
+            label, source = _label_and_source(data, key)
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+            stem = Path(source).stem
+            write_label(self.output_dir / f"{stem}.png", label.as_tensor()[0].cpu().numpy())
+        return dict(data)
+
+
+class SaveImageVolumeLabeld(MapTransform):
+    """Write label volumes ``(1, I, J, K)`` as ``<output_dir>/<case>.nii.gz``, exactly on their sources.
+
+    The source is read again: what a NIfTI file needs to lie on it does not pass through a data loader.
+
+    Args:
+        keys: Entries with label maps whose metadata name the source, as `VolumeReader` leaves them.
+        output_dir: Folder, created when needed.
+        case_key: Entry with the case's name, as `volume_datalist` gives it; without it the source's own name.
+        allow_missing_keys: Pass dictionaries without the keys.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, output_dir: str, *, case_key: str = "case", allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.output_dir, self.case_key = Path(output_dir), case_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Write the labels and return the data as they are.
+
+        Raises:
+            ConfigError: A label map does not name its source.
+            GeometryError: It no longer lies on its source's grid.
+            OutputError: It cannot be written; nothing of it is left.
+        """
+        for key in self.key_iterator(dict(data)):
+            label, source = _label_and_source(data, key)
+            ((_, volume),) = VolumeReader().read(source)
+            ids, affine = label.as_tensor()[0].cpu().numpy(), np.asarray(label.affine.cpu(), dtype=np.float64)
+            if ids.shape != volume.grid.shape or not np.allclose(
+                affine, volume.grid.affine, rtol=0, atol=GRID_TOLERANCE
+            ):
+                raise GeometryError(
+                    f"`{key!s}` must lie on the grid of `{volume.name}`, shape {volume.grid.shape}, got shape "
+                    f"{ids.shape} or another affine. Invert what moved or resampled it first."
+                )
+            self.output_dir.mkdir(parents=True, exist_ok=True)
+            name = safe_name(str(data.get(self.case_key) or volume.name))
+            write_nifti_label(self.output_dir / f"{name}.nii.gz", ids, volume)
+        return dict(data)
+
+
+def _label_and_source(data: Mapping[Hashable, Any], key: Hashable) -> tuple[MetaTensor, str]:
+    label = data[key]
+    if not isinstance(label, MetaTensor) or "filename_or_obj" not in label.meta:
+        raise ConfigError(f"`{key!s}` must name its source in its metadata. Load images with `LoadImaged`.")
+    return label, str(label.meta["filename_or_obj"])
+
+
+CleanLabelD = CleanLabelDict = CleanLabeld

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stacks of slices through a network that copies: what is asked, in which order, from which start."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from monai_semigan.errors import CheckpointError, ConfigError
+from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.losses.local_correlation import local_correlation_loss
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.segmentation.stack import SlicewiseSettings, segment_slices
+
+SIZE = 8
+
+
+class Stack:
+    def __init__(self, slices: np.ndarray) -> None:
+        self.slices, self.asked = slices, []
+
+    def __len__(self) -> int:
+        return len(self.slices)
+
+    def prepared(self, indices: Sequence[int]) -> np.ndarray:
+        self.asked.append(list(indices))
+        return self.slices[list(indices)][:, None].astype(np.float32)
+
+
+def slices(count: int, with_organ: Sequence[int]) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    stack = -rng.uniform(0.2, 0.9, (count, SIZE, SIZE))
+    for index in with_organ:
+        stack[index, 2:5, 3:7] = rng.uniform(0.2, 0.9, (3, 4))
+    return stack
+
+
+@pytest.fixture
+def segmented(copy_network):
+    def run(stack: Stack, *, steps: int = 0, **settings: float):
+        written: dict[int, np.ndarray] = {}
+        done: list[tuple[int, int]] = []
+        numbers = segment_slices(
+            copy_network(SIZE),
+            stack,
+            InversionSettings(steps=steps, learning_rate=1e-6, encoder_weight=0.0),
+            SlicewiseSettings(**settings),
+            write=written.__setitem__,
+            progress=lambda *at: done.append(at),
+        )
+        return numbers, written, done
+
+    return run
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_every_slice_with_the_organ_is_written_as_it_is(segmented, steps: int) -> None:
+    data = slices(7, [2, 3, 5])
+    numbers, written, done = segmented(Stack(data), steps=steps, batch_size=2, margin=0)
+    assert sorted(written) == [2, 3, 5]
+    for index, logits in written.items():
+        np.testing.assert_array_equal(logits.argmax(axis=0), data[index] > 0)
+        assert logits.dtype == np.float32
+    np.testing.assert_array_equal(numbers.has_organ, [False, False, True, True, False, True, False])
+    np.testing.assert_array_equal(numbers.is_refined, numbers.has_organ if steps else np.zeros(7, bool))
+    np.testing.assert_allclose(numbers.image_error, 0, atol=1e-6)
+    assert done[-1][0] == done[-1][1] == (10 if steps else 7)
+
+
+def test_refined_are_organ_slices_and_their_margin_even_before_odd(segmented) -> None:
+    stack = Stack(slices(9, [4]))
+    numbers, written, _ = segmented(stack, steps=1, batch_size=4, margin=2)
+    np.testing.assert_array_equal(numbers.is_refined.nonzero()[0], [2, 3, 4, 5, 6])
+    assert stack.asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8], [2, 4, 6], [3, 5]]
+    assert sorted(written) == [4]
+
+
+def test_empty_slices_are_not_asked_and_stay_background(segmented) -> None:
+    data = slices(4, [0, 1, 2, 3])
+    data[1] = np.nan
+    numbers, written, done = segmented(Stack(data), steps=1, batch_size=4)
+    np.testing.assert_array_equal(numbers.is_empty, [False, True, False, False])
+    assert sorted(written) == [0, 2, 3]
+    assert np.isnan(numbers.image_error[1])
+    assert not numbers.is_refined[1]
+    assert done[-1] == (7, 7)
+
+
+def test_a_whole_stack_of_empty_slices(segmented) -> None:
+    numbers, written, _ = segmented(Stack(np.full((3, SIZE, SIZE), np.nan)), steps=1)
+    assert numbers.is_empty.all()
+    assert not written
+
+
+def test_a_few_pixels_are_no_organ(segmented) -> None:
+    data = slices(2, [0])
+    data[1, 0, 0] = 0.5  # 1 of 64 pixels
+    numbers, written, _ = segmented(Stack(data), min_share=0.05)
+    assert sorted(written) == [0]
+    np.testing.assert_array_equal(numbers.has_organ, [True, False])
+
+
+def test_odd_slices_start_from_the_better_of_encoder_and_neighbors(copy_network) -> None:
+    """An encoder that fails on one odd slice: its neighbour's styles are the start, and are found in the result."""
+    data = slices(3, [0, 1, 2])
+    data[1] = data[0]
+
+    class Failing(type(copy_network(SIZE).encoder)):
+        def forward(self, image: Tensor) -> Tensor:
+            w_plus = super().forward(image)
+            is_second = (image.flatten(1) - torch.from_numpy(data[1]).float().flatten()).abs().sum(dim=1) < 1e-5
+            return torch.where((is_second & self.fails)[:, None, None], torch.full_like(w_plus, 0.1), w_plus)
+
+        fails = torch.tensor(False)
+
+    network = copy_network(SIZE)
+    network.encoder = Failing()
+    stack = Stack(data)
+    original = stack.prepared
+
+    def prepared(indices: Sequence[int]) -> np.ndarray:
+        network.encoder.fails = torch.tensor(list(indices) in ([0, 1, 2], [1]))
+        return original(indices)
+
+    stack.prepared = prepared  # the encoder fails on slice 1 only while that slice is asked
+    written: dict[int, np.ndarray] = {}
+    numbers = segment_slices(
+        network,
+        stack,
+        InversionSettings(steps=1, learning_rate=1e-6, encoder_weight=0.0),
+        SlicewiseSettings(margin=1, batch_size=3),
+        write=written.__setitem__,
+    )
+    assert numbers.encoder_image_error[1] > 0.01
+    assert numbers.image_error[1] < 1e-4
+    np.testing.assert_array_equal(written[1].argmax(axis=0), data[1] > 0)
+
+
+def test_batches_do_not_change_the_result(tiny_network: SemiGanSegmenter) -> None:
+    rng = np.random.default_rng(1)
+
+    class Random:
+        data = rng.uniform(-1, 1, (5, 1, 32, 32)).astype(np.float32)
+
+        def __len__(self) -> int:
+            return 5
+
+        def prepared(self, indices: Sequence[int]) -> np.ndarray:
+            return self.data[list(indices)]
+
+    results = []
+    for batch_size in (1, 5):
+        written: dict[int, np.ndarray] = {}
+        segment_slices(
+            tiny_network,
+            Random(),
+            InversionSettings(steps=3, encoder_weight=0.5, neighbor_weight=0.1),
+            SlicewiseSettings(batch_size=batch_size, min_share=0),
+            write=lambda index, logits, to=written: to.__setitem__(index, logits),
+        )
+        results.append(written)
+    assert results[0].keys() == results[1].keys()
+    for index, logits in results[0].items():
+        np.testing.assert_allclose(logits, results[1][index], atol=2e-3)
+
+
+def test_an_untrained_network_is_refused(tiny_network: SemiGanSegmenter) -> None:
+    tiny_network.is_trained.fill_(0)
+    with pytest.raises(CheckpointError):
+        segment_slices(
+            tiny_network, Stack(slices(1, [])), InversionSettings(), SlicewiseSettings(), write=lambda *_: None
+        )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch_size": 0},
+        {"margin": -1},
+        {"min_share": 1.0},
+        {"max_tissue_shift": 2.0},
+        {"max_tissue_shift": 2.0, "max_tissue_spread": 0.0},
+    ],
+)
+def test_wrong_settings(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        SlicewiseSettings(**wrong)
+
+
+def test_other_modalities_are_judged_by_correlation(copy_network) -> None:
+    rng = np.random.default_rng(2)
+    data = rng.uniform(-0.3, 0.3, (2, 16, 16))
+    blind = InversionSettings(steps=0, image_weight=0.0, perceptual_weight=0.0, correlation_weight=1.0)
+
+    numbers = segment_slices(
+        copy_network(16), Stack(data), blind, SlicewiseSettings(), write=lambda index, logits: None
+    )
+
+    image = torch.from_numpy(data[:, None]).float()
+    np.testing.assert_allclose(numbers.image_error, local_correlation_loss(image, image), rtol=1e-4)
+    assert (numbers.image_error > 1e-3).all()  # the window's floor; squared differences are 0
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_the_expected_overlap_is_that_of_the_slices_with_the_organ(segmented, steps: int) -> None:
+    data = slices(5, [1, 3])
+    numbers, written, _ = segmented(Stack(data), steps=steps, margin=0)
+
+    assert numbers.overlap.shape == (5, 1, 2)
+    for index in range(5):
+        if index not in written:
+            assert not numbers.overlap[index].any()
+            continue
+        p = 1 / (1 + np.exp(-2 * data[index]))  # logits are the image and its negative
+        m = data[index] > 0
+        wanted = [2 * (p * m).sum(), p.sum() + m.sum()]
+        np.testing.assert_allclose(numbers.overlap[index, 0], wanted, rtol=1e-4)

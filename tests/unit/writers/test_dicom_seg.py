@@ -1,0 +1,414 @@
+"""DICOM SEG: every voxel where it was, whose it was, under identifiers that repeat."""
+
+from __future__ import annotations
+
+import datetime
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_files import ORIENTATIONS
+from dicom_series_builder import (
+    IMAGES,
+    SECRETS,
+    SHAPE,
+    affine_of,
+    volume_of,
+    write_image,
+    write_multiframe,
+    write_series,
+)
+
+from monai_semigan.errors import ConfigError, InputError, OutputError, ShapeError
+from monai_semigan.geometry.orientation import lps_from_ras
+from monai_semigan.io.volume import SourceVolume
+from monai_semigan.writers.dicom_result import SERIES_DESCRIPTION, AlgorithmInfo, derived_uid
+from monai_semigan.writers.dicom_seg import tracking_uid, write_dicom_seg, write_dicom_seg_2d
+from monai_semigan.writers.terminology import segments_of_classes
+
+SEGMENTS = segments_of_classes(["background", "liver", "face hair"], [(0, 0, 0), (221, 130, 101), (10, 20, 200)])
+CREATED = datetime.datetime(2020, 1, 2, 3, 4, 5)
+ALGORITHM = AlgorithmInfo(name="a_bundle", version="1.2.3", digest="ab" * 32, created=CREATED)
+OPTIONS: dict[str, Any] = {"segments": SEGMENTS, "algorithm": ALGORITHM}
+
+
+def asymmetric_label(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
+    """Two classes without any symmetry; the first slice is empty, the last has both."""
+    label = np.zeros(shape, dtype=np.uint8)
+    label[1:4, 2:, 1:3] = 1
+    label[2:, 1, 2:] = 2
+    label[0, 0, -1] = 1
+    return label
+
+
+def read_back(path: Path, volume: SourceVolume) -> np.ndarray:
+    """Read a SEG with highdicom and bring it onto the volume's grid by its own geometry, not by file order."""
+    import highdicom as hd
+
+    affine = lps_from_ras(volume.grid.affine)
+    label = np.zeros(volume.grid.shape, dtype=np.uint8)
+    segmentation = hd.seg.segread(path)
+    read = segmentation.get_volume(combine_segments=True, allow_missing_positions=True)
+    for index in np.argwhere(read.array):
+        place = read.affine @ [*index, 1]
+        target = np.linalg.solve(affine, place)
+        np.testing.assert_allclose(target, np.rint(target), atol=1e-3)
+        label[tuple(np.rint(target[:3]).astype(int))] = read.array[tuple(index)]
+    return label
+
+
+@pytest.fixture
+def verify(integration):
+    """Let dciodvfy look at a file; return its error lines."""
+
+    def run(path: Path) -> list[str]:
+        found = subprocess.run([integration("dciodvfy"), str(path)], capture_output=True, text=True, check=False)
+        lines = (found.stdout + found.stderr).splitlines()
+        assert any(line.strip() in ("Segmentation", "SCImage") for line in lines), lines
+        return [line for line in lines if line.startswith("Error")]
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
+@pytest.mark.parametrize("is_reversed", [False, True], ids=["along", "against"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_every_voxel_returns_to_its_place(tmp_path, orientation, is_reversed, kind):
+    volume = write_series(tmp_path / "series", orientation, is_reversed=is_reversed)
+    label = asymmetric_label()
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", label, volume, kind=kind, **OPTIONS)
+
+    assert path == tmp_path / "seg.dcm"
+    np.testing.assert_array_equal(read_back(path, volume), label)
+
+
+@pytest.mark.parametrize("is_everything_per_frame", [False, True])
+def test_multi_frame_source(tmp_path, is_everything_per_frame, verify):
+    volume = write_multiframe(tmp_path, is_everything_per_frame=is_everything_per_frame)
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+    np.testing.assert_array_equal(read_back(path, volume), asymmetric_label())
+    assert verify(path) == []
+    made = pydicom.dcmread(path)
+    frames = {
+        int(frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber)
+        for frame in made.PerFrameFunctionalGroupsSequence
+    }
+    assert frames == {4, 1, 5, 3}  # of the slices 1 to 4; 0 is empty
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_the_standard_has_no_objections(tmp_path, orientation, verify):
+    volume = write_series(tmp_path / "series", orientation)
+
+    assert verify(write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)) == []
+
+
+def test_it_belongs_to_the_source(tmp_path):
+    volume = write_series(tmp_path / "series")
+
+    made = pydicom.dcmread(write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS))
+
+    source = pydicom.dcmread(volume.origin.files[0], stop_before_pixels=True)
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", *SECRETS):
+        assert made[keyword].value == source[keyword].value, keyword
+    assert made.SeriesInstanceUID != source.SeriesInstanceUID and made.SeriesNumber == 1003
+    assert made.SeriesDescription == SERIES_DESCRIPTION
+    assert made.Manufacturer == "monai_semigan developers" and "ab" * 32 in made.SoftwareVersions
+    references = made.ReferencedSeriesSequence[0]
+    assert references.SeriesInstanceUID == source.SeriesInstanceUID
+    assert len(references.ReferencedInstanceSequence) == SHAPE[2]
+    by_uid = {str(pydicom.dcmread(file).SOPInstanceUID): pydicom.dcmread(file) for file in volume.origin.files}
+    for frame in made.PerFrameFunctionalGroupsSequence:
+        origin = by_uid[frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID]
+        assert frame.PlanePositionSequence[0].ImagePositionPatient == origin.ImagePositionPatient
+
+
+def test_segments_say_what_made_them(tmp_path):
+    volume = write_series(tmp_path / "series")
+
+    made = pydicom.dcmread(write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS))
+
+    liver, hair = made.SegmentSequence
+    assert liver.SegmentAlgorithmType == "AUTOMATIC" and liver.SegmentAlgorithmName == "a_bundle"
+    algorithm = liver.SegmentationAlgorithmIdentificationSequence[0]
+    assert algorithm.AlgorithmFamilyCodeSequence[0].CodeValue == "123110" and algorithm.AlgorithmVersion == "1.2.3"
+    assert liver.SegmentedPropertyTypeCodeSequence[0].CodeValue == "10200004"
+    assert hair.SegmentedPropertyTypeCodeSequence[0].CodingSchemeDesignator == "99SEMIGAN"
+    assert made.CodingSchemeIdentificationSequence[0].CodingSchemeDesignator == "99SEMIGAN"
+    uids = [str(pydicom.dcmread(file).SOPInstanceUID) for file in volume.origin.files]
+    assert liver.TrackingUID == tracking_uid(sorted(uids), SEGMENTS[0], ALGORITHM) != hair.TrackingUID
+
+
+@pytest.mark.parametrize(("terminology", "code"), [("dicom", "91723000"), ("slicer", "123037004")])
+def test_terminologies(tmp_path, terminology, code):
+    volume = write_series(tmp_path / "series")
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, terminology=terminology, **OPTIONS)
+
+    category = pydicom.dcmread(path).SegmentSequence[0].SegmentedPropertyCategoryCodeSequence[0]
+    assert (category.CodeValue, category.CodeMeaning) == (code, "Anatomical Structure")
+
+
+def test_modifier_and_region_are_written(tmp_path, verify):
+    segments = segments_of_classes(["background", "right lung", "liver tumor"], [(0, 0, 0)] * 3)
+    volume = write_series(tmp_path / "series")
+
+    path = write_dicom_seg(tmp_path / "s.dcm", asymmetric_label(), volume, segments=segments, algorithm=ALGORITHM)
+
+    lung, tumor = pydicom.dcmread(path).SegmentSequence
+    modifiers = lung.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence
+    assert modifiers[0].CodeValue == "24028007"
+    assert tumor.AnatomicRegionSequence[0].CodeValue == "10200004"
+    assert verify(path) == []
+
+
+def test_a_repeated_run_writes_the_same_bytes(tmp_path):
+    volume = write_series(tmp_path / "series")
+
+    first, second = (
+        write_dicom_seg(tmp_path / name, asymmetric_label(), volume, **OPTIONS).read_bytes() for name in "ab"
+    )
+
+    assert first == second
+
+
+def test_identifiers_follow_what_matters(tmp_path):
+    volume, label = write_series(tmp_path / "series"), asymmetric_label()
+
+    def uids(**changes: object) -> tuple[str, str]:
+        made = pydicom.dcmread(write_dicom_seg(tmp_path / "seg.dcm", label, volume, **(OPTIONS | changes)))
+        return str(made.SOPInstanceUID), str(made.SeriesInstanceUID)
+
+    def algorithm(**changes: Any) -> AlgorithmInfo:
+        return AlgorithmInfo(**({"name": "a_bundle", "version": "1.2.3", "digest": "ab" * 32} | changes))
+
+    same = uids(algorithm=algorithm())  # at another time
+    assert same == uids()
+    others = [
+        uids(algorithm=algorithm(digest="cd" * 32)),
+        uids(algorithm=algorithm(settings={"steps": 5})),
+        uids(kind="LABELMAP"),
+        uids(terminology="slicer"),
+    ]
+    assert len({same, *others}) == 5 and all(set(other).isdisjoint(same) for other in others)
+
+
+def test_derived_uids_are_valid_and_distinct():
+    made = {derived_uid("a", at, {"b": [at]}) for at in range(50)}
+
+    assert len(made) == 50 and all(pydicom.uid.UID(uid).is_valid and uid.startswith("2.25.") for uid in made)
+    assert derived_uid({"a": 1, "b": 2}) == derived_uid({"b": 2, "a": 1})
+
+
+def test_an_empty_label_is_skipped_or_written(tmp_path, verify):
+    volume, label = write_series(tmp_path / "series"), np.zeros(SHAPE, dtype=np.uint8)
+
+    assert write_dicom_seg(tmp_path / "seg.dcm", label, volume, **OPTIONS) is None
+    assert not (tmp_path / "seg.dcm").exists()
+    path = write_dicom_seg(tmp_path / "seg.dcm", label, volume, empty="write", **OPTIONS)
+
+    assert not read_back(path, volume).any() and verify(path) == []
+
+
+def test_a_class_may_be_absent(tmp_path, verify):
+    label = np.where(asymmetric_label() == 2, 2, 0).astype(np.uint8)
+    volume = write_series(tmp_path / "series")
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", label, volume, **OPTIONS)
+
+    np.testing.assert_array_equal(read_back(path, volume), label)
+    assert verify(path) == []
+
+
+def test_anonymized_files_lack_tags(tmp_path, verify):
+    volume = write_series(tmp_path / "series", without=[*SECRETS, "FrameOfReferenceUID", "SliceThickness"])
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+    assert not {*SECRETS, "FrameOfReferenceUID"} & {*pydicom.dcmread(volume.origin.files[0]).dir()}
+    made = pydicom.dcmread(path)
+    assert all(keyword in made and not made[keyword].value for keyword in SECRETS)
+    assert made.FrameOfReferenceUID.startswith("2.25.")
+    np.testing.assert_array_equal(read_back(path, volume), asymmetric_label())
+    assert verify(path) == []
+
+
+def test_files_with_a_study_each_come_into_the_first(tmp_path):
+    volume = write_series(tmp_path / "series")
+    for at, file in enumerate(volume.origin.files):
+        made = pydicom.dcmread(file)
+        made.StudyInstanceUID = f"1.2.{at + 1}"
+        made.save_as(file)
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+    assert pydicom.dcmread(path).StudyInstanceUID == "1.2.1"
+
+
+@pytest.mark.parametrize(
+    ("charset", "name"), [("ISO_IR 100", "Müller^Jörg"), ("ISO_IR 192", "山田^太郎"), ("ISO_IR 144", "Ли^Ян")]
+)
+def test_names_keep_their_letters(tmp_path, charset, name):
+    volume = write_series(tmp_path / "series", SpecificCharacterSet=charset, PatientName=name)
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+    assert str(pydicom.dcmread(path).PatientName) == name
+
+
+def test_odd_values_of_the_patient_neither_stop_nor_show(tmp_path, caplog, recwarn):
+    odd = {"PatientName": "Secret^" * 12, "PatientID": "Secret" * 20, "SeriesNumber": "-5"}
+    with pydicom.config.disable_value_validation():
+        volume = write_series(tmp_path / "series", **odd)
+        for file in volume.origin.files:
+            made = pydicom.dcmread(file)
+            made.add_new("PatientSex", "CS", "Secret?")
+            made.add_new("PatientBirthDate", "DA", "SecretDate")
+            made.save_as(file)
+    recwarn.clear()
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+    assert "ecret" not in caplog.text and not [item for item in recwarn if "ecret" in str(item.message)]
+    np.testing.assert_array_equal(read_back(path, volume), asymmetric_label())
+    assert pydicom.dcmread(path).SeriesNumber == 1000
+
+
+def test_filled_slices_are_left_out(tmp_path):
+    volume = write_series(tmp_path / "series", left_out=[2])
+    expected = asymmetric_label()
+    expected[:, :, 2] = 0
+
+    path = write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+    np.testing.assert_array_equal(read_back(path, volume), expected)
+    only_filled = np.where(np.arange(SHAPE[2]) == 2, asymmetric_label(), 0).astype(np.uint8)
+    assert write_dicom_seg(tmp_path / "none.dcm", only_filled, volume, **OPTIONS) is None
+
+
+def test_a_resampled_volume_is_refused(tmp_path):
+    files = write_series(tmp_path / "series").origin.files
+    affine = affine_of(ORIENTATIONS["axial"])
+    affine[:3, 2] += (0, 0.8, 0)
+    resampled = volume_of(files, affine, SHAPE, is_repaired=True)
+
+    with pytest.raises(OutputError, match=r"gantry tilt.*NIfTI"):
+        write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), resampled, **OPTIONS)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+def test_files_of_another_volume_are_refused(tmp_path):
+    files = write_series(tmp_path / "series", "coronal").origin.files
+    volume = write_series(tmp_path / "other")
+
+    mixed = volume_of(files, lps_from_ras(volume.grid.affine), SHAPE)
+    with pytest.raises(OutputError, match="5 of 5 frames"):
+        write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), mixed, **OPTIONS)
+
+
+def test_two_frames_in_one_place_are_refused(tmp_path):
+    volume = write_series(tmp_path / "series")
+    doubled = volume_of((*volume.origin.files, volume.origin.files[0]), lps_from_ras(volume.grid.affine), SHAPE)
+
+    with pytest.raises(OutputError, match="one place"):
+        write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), doubled, **OPTIONS)
+
+
+def test_files_that_cannot_be_referred_to_say_why(tmp_path):
+    volume = write_series(tmp_path / "series", without=["StudyInstanceUID"])
+    with pytest.raises(InputError, match="StudyInstanceUID"):
+        write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+    volume = write_series(tmp_path / "placeless", without=["ImagePositionPatient"])
+    with pytest.raises(OutputError, match="where its frames lie"):
+        write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+    volume.origin.files[0].unlink()
+    with pytest.raises(InputError, match="stay readable"):
+        write_dicom_seg(tmp_path / "seg.dcm", asymmetric_label(), volume, **OPTIONS)
+
+
+def test_wrong_labels_and_options_are_refused(tmp_path):
+    volume, label = write_series(tmp_path / "series"), asymmetric_label()
+    nifti = SourceVolume(name="x", voxels=volume.voxels, grid=volume.grid)
+    cases: list[tuple[type[Exception], str, dict[str, Any]]] = [
+        (OutputError, "uint8", {"label": label.astype(np.int64)}),
+        (OutputError, "classes 0 to 2", {"label": label + 1}),
+        (OutputError, "volume's shape", {"label": label[1:]}),
+        (ShapeError, "label", {"label": label[0]}),
+        (OutputError, "needs a DICOM series", {"volume": nifti}),
+        (ConfigError, "`kind`", {"kind": "FRACTIONAL"}),
+        (ConfigError, "`empty`", {"empty": "maybe"}),
+        (ConfigError, "`terminology`", {"terminology": "other"}),
+        (ConfigError, "`segments`", {"segments": ()}),
+    ]
+    for error, reason, changes in cases:
+        arguments = {"label": label, "volume": volume} | OPTIONS | changes
+        with pytest.raises(error, match=reason):
+            write_dicom_seg(tmp_path / "seg.dcm", arguments.pop("label"), arguments.pop("volume"), **arguments)
+    assert not (tmp_path / "seg.dcm").exists()
+
+
+@pytest.mark.parametrize("spacing", [{}, {"PixelSpacing": [0.2, 0.3]}, {"ImagerPixelSpacing": [0.2, 0.3]}], ids=str)
+@pytest.mark.parametrize("modality", IMAGES)
+def test_single_images(tmp_path, modality, spacing, verify):
+    import highdicom as hd
+
+    source = write_image(tmp_path / "image.dcm", modality, **spacing)
+    label = asymmetric_label((12, 9, 3))[:, :, 2].T.copy()
+
+    path = write_dicom_seg_2d(tmp_path / "seg.dcm", label, source, **OPTIONS)
+
+    uid = str(pydicom.dcmread(source, stop_before_pixels=True).SOPInstanceUID)
+    read = hd.seg.segread(path).get_pixels_by_source_instance([uid], combine_segments=True)
+    np.testing.assert_array_equal(read[0], label)
+    assert verify(path) == []
+
+
+def test_a_single_image_with_a_frame_of_reference_keeps_it(tmp_path, verify):
+    source = write_image(tmp_path / "image.dcm", "DX", FrameOfReferenceUID="1.2.3.4")
+
+    path = write_dicom_seg_2d(tmp_path / "seg.dcm", np.eye(9, 12, dtype=np.uint8), source, **OPTIONS)
+
+    assert pydicom.dcmread(path).FrameOfReferenceUID == "1.2.3.4"
+    assert verify(path) == []
+
+
+def test_a_single_slice_is_a_single_image_too(tmp_path, verify):
+    volume = write_series(tmp_path / "series", without=["SliceThickness"])
+    label = np.eye(6, 7, dtype=np.uint8)
+
+    path = write_dicom_seg_2d(tmp_path / "seg.dcm", label, volume.origin.files[2], **OPTIONS)
+
+    made = pydicom.dcmread(path)
+    source = pydicom.dcmread(volume.origin.files[2], stop_before_pixels=True)
+    position = made.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
+    assert position == source.ImagePositionPatient and made.InstanceNumber == 3
+    assert verify(path) == []
+
+
+def test_single_images_that_do_not_fit_are_refused(tmp_path):
+    source = write_image(tmp_path / "image.dcm", "CR")
+    label = np.zeros((9, 12), dtype=np.uint8)
+
+    assert write_dicom_seg_2d(tmp_path / "seg.dcm", label, source, **OPTIONS) is None
+    label[3, 4] = 1
+    with pytest.raises(OutputError, match="image's shape"):
+        write_dicom_seg_2d(tmp_path / "seg.dcm", label.T.copy(), source, **OPTIONS)
+    with pytest.raises(ShapeError):
+        write_dicom_seg_2d(tmp_path / "seg.dcm", label[None], source, **OPTIONS)
+    multi = write_multiframe(tmp_path).origin.files[0]
+    with pytest.raises(OutputError, match="single image"):
+        write_dicom_seg_2d(tmp_path / "seg.dcm", label, multi, **OPTIONS)
+
+
+def test_algorithms_have_writable_names():
+    for changes in ({"name": "Größe"}, {"version": ""}, {"digest": "x" * 65}):
+        with pytest.raises(ConfigError, match=next(iter(changes))):
+            AlgorithmInfo(**({"name": "a", "version": "1", "digest": "ab"} | changes))
