@@ -16,7 +16,7 @@ from monai_semigan.cli.main import COMMANDS
 
 LAYERS = (
     {"errors", "logs", "types", "versions"},
-    {"atomic", "ops", "geometry", "bundles"},
+    {"atomic", "ops", "geometry", "bundles", "settings"},
     {"files", "networks"},
     {"losses", "transforms", "io"},
     {"latent", "evaluation", "domains", "writers", "pictures"},
