@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -47,11 +47,15 @@ class Pattern:
     meaning: str
 
 
-@lru_cache
-def fields_of(kind: Callable[..., Any]) -> dict[str, Any]:
+def fields_of(kind: Any) -> dict[str, Any]:
     """Return the annotation of each field that a dataclass is built from."""
+    return _fields_of(kind)
+
+
+@lru_cache
+def _fields_of(kind: Any) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind) if field.init}
 
 
 def has_default(field: dataclasses.Field[Any]) -> bool:
