@@ -16,8 +16,9 @@ from monai_semigan.cli.main import COMMANDS
 
 LAYERS = (
     {"errors", "logs", "types", "versions"},
-    {"atomic", "ops", "geometry", "bundles", "settings"},
-    {"files", "networks"},
+    {"atomic"},
+    {"files", "ops", "geometry", "bundles", "settings"},
+    {"networks"},
     {"losses", "transforms", "io"},
     {"latent", "evaluation", "domains", "writers", "pictures"},
     {"segmentation", "training", "extras"},
