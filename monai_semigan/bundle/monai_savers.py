@@ -24,7 +24,8 @@ from monai_semigan.errors import ConfigError, GeometryError
 from monai_semigan.io.label_file import write_label
 from monai_semigan.io.label_volume import write_nifti_label
 from monai_semigan.io.volume_input import safe_name
-from monai_semigan.segmentation.components import ComponentRules
+from monai_semigan.segmentation.components import ComponentRule, ComponentRules
+from monai_semigan.settings import read_settings
 
 __all__ = ["CleanLabel", "CleanLabelD", "CleanLabelDict", "CleanLabeld", "SaveImageLabeld", "SaveImageVolumeLabeld"]
 
@@ -46,7 +47,8 @@ class CleanLabel(Transform):
     backend = [TransformBackends.NUMPY]  # noqa: RUF012  (MONAI's own pattern)
 
     def __init__(self, components: Mapping[str, Mapping[str, Any]], class_names: Sequence[str]) -> None:
-        self.rules = ComponentRules.from_json(components, class_names)
+        rules = {name: read_settings(ComponentRule, rule, f"components.{name}") for name, rule in components.items()}
+        self.rules = ComponentRules.by_name(rules, class_names)
 
     def __call__(self, img: np.ndarray | Tensor) -> Tensor:
         """Apply to class ids, ``(1, H, W)`` or ``(1, I, J, K)``; returns uint8 of the same shape and metadata."""

@@ -12,8 +12,8 @@ from monai.data.meta_tensor import MetaTensor
 from monai.inferers.inferer import Inferer
 from torch import Tensor
 
-from monai_semigan.domains.abdomen import ModalityPresets
-from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.domains.registry import find_domain
+from monai_semigan.errors import ConfigError, InputError, check_shape
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -66,7 +66,7 @@ class VolumeInferer(Inferer):
             self.slicewise = SlicewiseSettings(**(slicewise or {}))
         except TypeError as error:
             raise ConfigError(f"`inversion` and `slicewise` must have known keys, but {error}.") from error
-        self.presets, self.modality = ModalityPresets.from_settings(preprocessing), modality
+        self.presets, self.modality = find_domain("abdomen").read_presets(preprocessing), modality
 
     def __call__(self, inputs: Tensor, network: SemiGanSegmenter, *_: Any, **__: Any) -> Tensor:
         """Return class ids ``(1, 1, I, J, K)`` uint8 of a volume ``(1, 1, I, J, K)``; keeps its metadata.
@@ -82,6 +82,8 @@ class VolumeInferer(Inferer):
         affine = np.asarray(inputs.affine, dtype=np.float64) if isinstance(inputs, MetaTensor) else np.eye(4)
         voxels = inputs.detach().as_subclass(Tensor)[0, 0].cpu().numpy()
         modality = self._modality(meta.get("modality"), voxels)
+        if modality not in self.presets:
+            raise InputError(f"The modality must be one of {', '.join(self.presets)}, got {modality!r}.")
         preset = self.presets[modality]
         if modality == "CT":
             check_hu(voxels)

@@ -174,7 +174,7 @@ def _case_input(path: Path, bundle: Bundle, identify: bool) -> CaseInput[_Case]:
 
 def _prepare(path: Path, name: str, sha256: str, bundle: Bundle, identity: Identity | None) -> _Case:
     started = time.perf_counter()
-    source = (require_grey if bundle.network.get("image_channels", 1) == 1 else require_color)(read_image(path))
+    source = (require_grey if bundle.network.image_channels == 1 else require_color)(read_image(path))
     was_read = time.perf_counter()
     try:
         image, geometry = bundle.preset.prepare(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from monai_semigan.bundle.description import Chain
+from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.expected_dice import expected_dice
 
 __all__ = ["expected_by_class", "trust_warnings"]
