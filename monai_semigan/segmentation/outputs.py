@@ -33,7 +33,7 @@ from monai_semigan.writers.dicom_preview import write_dicom_preview
 from monai_semigan.writers.dicom_result import AlgorithmInfo
 from monai_semigan.writers.dicom_seg import write_dicom_seg, write_dicom_seg_2d
 
-__all__ = ["OUTPUTS", "Output", "register_output", "usual_formats", "write_case"]
+__all__ = ["OUTPUTS", "Output", "is_image", "register_output", "usual_formats", "write_case"]
 
 MAX_VERSION_LENGTH = 64
 """A DICOM long string (LO, PS3.5 6.2)."""

@@ -344,6 +344,7 @@ class Segmenter:
             axcodes=tuple(axcodes(volume.grid.affine)),
             modality=modality,
             modality_reason=reason,
+            window=(float(result.window[0]), float(result.window[1])),
             slices=SlicesRecord(
                 total=len(slices.is_empty),
                 empty=int(slices.is_empty.sum()),
@@ -392,6 +393,7 @@ class Segmenter:
                 expected_dice=expected[index - 1],
                 removed=int(removed[index]),
                 filled=int(filled[index]),
+                color=self.model.colors[index],
             )
             for index, name in enumerate(names)
             if index

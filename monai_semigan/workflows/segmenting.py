@@ -28,7 +28,7 @@ from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes, safe_na
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.pictures.overlay import encode_jpeg
 from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
-from monai_semigan.segmentation.outputs import OUTPUTS, usual_formats, write_case
+from monai_semigan.segmentation.outputs import OUTPUTS, is_image, usual_formats, write_case
 from monai_semigan.segmentation.record import SourceRecord
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
@@ -195,7 +195,8 @@ class _Run:
         wanted = [name for name in formats if name not in options.left_out]
         result = replace(result, record=replace(result.record, request=self.queue.request))
         record = write_case(self.queue.folder / case, result, wanted, options.dicom)
-        pictures = {"picture": result.picture, "panel": result.panel}
+        first = "overlay" if is_image(result) else "montage"
+        pictures = {first: result.picture, "reconstruction": result.panel}
         self.pictures[case] = {name: encode_jpeg(picture) for name, picture in pictures.items() if picture is not None}
         self.queue.finish(case, record)
 
@@ -315,9 +316,9 @@ def _fitting(names: Sequence[str], result: Segmentation) -> list[str]:
 
 def _pictures(case_folder: Path) -> dict[str, bytes]:
     """Read a finished case's pictures back for the report; one that is gone or damaged is left out."""
-    names = (("picture", "overlay.png"), ("picture", "montage.png"), ("panel", "reconstruction.png"))
-    found = {key: _as_jpeg(case_folder / name) for key, name in names if (case_folder / name).is_file()}
-    return {key: content for key, content in found.items() if content is not None}
+    names = ("overlay", "montage", "reconstruction")
+    found = {name: _as_jpeg(case_folder / f"{name}.png") for name in names if (case_folder / f"{name}.png").is_file()}
+    return {name: content for name, content in found.items() if content is not None}
 
 
 def _as_jpeg(path: Path) -> bytes | None:
