@@ -15,7 +15,7 @@ import monai_semigan.cli
 from monai_semigan.cli.main import COMMANDS
 
 LAYERS = (
-    {"errors", "logs", "templates", "types", "versions"},
+    {"devices", "errors", "logs", "templates", "types", "versions"},
     {"atomic", "ops", "geometry", "bundles", "settings"},
     {"files", "networks"},
     {"losses", "transforms", "io"},
