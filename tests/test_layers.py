@@ -16,8 +16,9 @@ from monai_semigan.cli.main import COMMANDS
 
 LAYERS = (
     {"devices", "errors", "logs", "templates", "types", "versions"},
-    {"atomic", "ops", "geometry", "bundles", "settings"},
-    {"files", "networks"},
+    {"atomic", "settings"},
+    {"files", "ops", "geometry", "bundles"},
+    {"networks"},
     {"losses", "transforms", "io"},
     {"latent", "evaluation", "domains", "writers", "pictures"},
     {"segmentation", "training", "extras"},
