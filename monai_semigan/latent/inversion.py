@@ -18,12 +18,12 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.errors import check_shape
 from monai_semigan.latent.descent import Adam, Descent, Lbfgs, Optimizer
 from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.losses.perceptual import PerceptualDistance
@@ -32,11 +32,15 @@ from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.official_encoder import OfficialEncoder
 from monai_semigan.ops.precision import ComputeDtype, resolve_compute_dtype
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.types import Progress
 
 __all__ = ["Inversion", "InversionResult", "InversionSettings", "InversionTargets"]
 
 logger = logging.getLogger(__name__)
+
+Weight = Annotated[float, Range(0, 1e6)]
+"""Of one term of the loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,21 +70,21 @@ class InversionSettings:
             where it is fast. Asked for where it is slow, float32 runs, with a warning.
     """
 
-    steps: int = 50
+    steps: Annotated[int, Range(0, 10_000)] = 50
     optimizer: Optimizer = "adam"
-    learning_rate: float = 0.05
-    ramp_up: float = 0.1
-    ramp_down: float = 0.5
-    image_weight: float = 2.0
-    perceptual_weight: float = 1.0
-    correlation_weight: float = 0.0
-    encoder_weight: float = 0.02
-    neighbor_weight: float = 0.0
-    cycle_weight: float = 0.0
+    learning_rate: Annotated[float, Range(0, 1e3, exclusive="low")] = 0.05
+    ramp_up: Annotated[float, Range(0, 1)] = 0.1
+    ramp_down: Annotated[float, Range(0, 1)] = 0.5
+    image_weight: Weight = 2.0
+    perceptual_weight: Weight = 1.0
+    correlation_weight: Weight = 0.0
+    encoder_weight: Weight = 0.02
+    neighbor_weight: Weight = 0.0
+    cycle_weight: Weight = 0.0
     cycle_gradient: bool = False
-    encoder_share: float = 0.0
-    tolerance: float = 0.01
-    patience: int = 10
+    encoder_share: Annotated[float, Range(0, 1)] = 0.0
+    tolerance: Annotated[float, Range(0, 1)] = 0.01
+    patience: Annotated[int, Range(0, 10_000)] = 10
     compute_dtype: ComputeDtype = "float32"
 
     @property
@@ -89,15 +93,7 @@ class InversionSettings:
         return self.correlation_weight > 0 and self.image_weight == self.perceptual_weight == 0
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.patience < 0:
-            raise ConfigError(f"`steps` and `patience` must be >= 0, got {self.steps} and {self.patience}.")
-        if not 0 <= self.encoder_share <= 1:
-            raise ConfigError(f"`encoder_share` must lie in [0, 1], got {self.encoder_share}.")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"`learning_rate` must be > 0, got {self.learning_rate}.")
-        if self.optimizer not in get_args(Optimizer):
-            raise ConfigError(f"`optimizer` must be one of {', '.join(get_args(Optimizer))}, got {self.optimizer!r}.")
-        resolve_compute_dtype(self.compute_dtype, torch.device("cpu"))
+        check_settings(self)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from monai_semigan.errors import ConfigError
 from monai_semigan.latent.inversion import Inversion
 from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.segmentation.fusion import LabelFusion
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.types import Progress
 
 __all__ = ["SliceNumbers", "SliceOutput", "SliceSource", "SlicewiseSettings", "segment_stack"]
@@ -42,21 +43,18 @@ class SlicewiseSettings:
         max_tissue_spread: See `limit_extent`.
     """
 
-    batch_size: int = 16
-    min_share: float = 0.002
-    margin: int = 1
-    max_tissue_shift: float | None = None
-    max_tissue_spread: float | None = None
+    batch_size: Annotated[int, Range(1, 4096)] = 16
+    min_share: Annotated[float, Range(0, 1, exclusive="high")] = 0.002
+    margin: Annotated[int, Range(0, 1000)] = 1
+    max_tissue_shift: Annotated[float, Range(0, 1e6, exclusive="low")] | None = None
+    max_tissue_spread: Annotated[float, Range(0, 1e6, exclusive="low")] | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.margin < 0:
-            raise ConfigError(f"`batch_size` must be >= 1 and `margin` >= 0, got {self.batch_size} and {self.margin}.")
-        if not 0 <= self.min_share < 1:
-            raise ConfigError(f"`min_share` must lie in [0, 1), got {self.min_share}.")
-        limits = (self.max_tissue_shift, self.max_tissue_spread)
-        if limits != (None, None) and not all(limit is not None and limit > 0 for limit in limits):
+        check_settings(self)
+        if (self.max_tissue_shift is None) != (self.max_tissue_spread is None):
             raise ConfigError(
-                f"`max_tissue_shift` and `max_tissue_spread` must both be above 0, or both be missing, got {limits}."
+                "`max_tissue_shift` and `max_tissue_spread` must both be given or both be missing, "
+                f"got {self.max_tissue_shift} and {self.max_tissue_spread}."
             )
 
 
