@@ -15,8 +15,8 @@ import monai_semigan.cli
 from monai_semigan.cli.main import COMMANDS
 
 LAYERS = (
-    {"devices", "errors", "logs", "templates", "types", "versions"},
-    {"atomic", "settings"},
+    {"errors", "logs", "templates", "types", "versions"},
+    {"atomic", "devices", "settings"},
     {"files", "ops", "geometry", "bundles"},
     {"networks"},
     {"losses", "transforms", "io"},

@@ -33,7 +33,8 @@ from monai_semigan.errors import BundleError, ConfigError
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import ENCODER_KINDS
 from monai_semigan.segmentation.chain import IMAGE_CHAIN, Chain
-from monai_semigan.segmentation.components import ComponentRules
+from monai_semigan.segmentation.components import ComponentRule, ComponentRules
+from monai_semigan.settings import read_settings
 from monai_semigan.writers.terminology import SegmentInfo, segments_of_classes
 
 __all__ = [
@@ -235,7 +236,10 @@ def read_components(block: Any, class_names: tuple[str, ...]) -> ComponentRules:
         BundleError: A rule or a class is unknown.
     """
     try:
-        return ComponentRules.from_json(block, class_names)
+        return ComponentRules.by_name(
+            {name: read_settings(ComponentRule, rule, f"components.{name}") for name, rule in block.items()},
+            class_names,
+        )
     except ConfigError as error:
         raise BundleError(f"`components` must hold valid rules, but {error}") from error
 

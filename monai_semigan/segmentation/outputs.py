@@ -74,10 +74,7 @@ def register_output(output: Output) -> None:
 
 def usual_formats(result: Segmentation) -> tuple[str, ...]:
     """Return what is written for a case when nothing else is asked for."""
-    if is_image(result):
-        formats = ["png", "overlay", "reconstruction"]
-    else:
-        formats = ["nifti", "montage"]
+    formats = ["png", "overlay", "reconstruction"] if is_image(result) else ["nifti", "montage"]
     return (*formats, *(["probability"] if result.probability is not None else []), "dicom-seg")
 
 
@@ -153,7 +150,8 @@ def _write_volume(write: Callable[..., object]) -> Callable[[Path, Segmentation,
 
 
 def _write_probability(path: Path, result: Segmentation, _: DicomOptions) -> None:
-    assert isinstance(result.source.data, SourceVolume) and result.probability is not None
+    assert isinstance(result.source.data, SourceVolume)
+    assert result.probability is not None
     write_nifti_probability(path, result.probability, result.source.data)
 
 

@@ -26,11 +26,11 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import generator_arguments, read_start
 from monai_semigan.ops.precision import resolve_compute_dtype
 from monai_semigan.training.augment import AugmentSettings
-from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_trainer import EncoderTrainer
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.ranks import current_ranks, joined_ranks
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, load_teacher
