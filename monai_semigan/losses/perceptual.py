@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How alike two images look to a feature network (LPIPS, Zhang et al. 2018, equation 1, with equal channel weights).
 
-By default the features are those of the trained image critic: nothing has to be downloaded, and it knows the domain.
+By default the features are those of the trained image discriminator: nothing has to be downloaded, and it knows the domain.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class MonaiPerceptualDistance:
             first_line = str(error).partition("\n")[0]
             raise ConfigError(
                 f"`network_type`={network_type!r} must be loadable from {pretrained_path!r}, but failed: "
-                f"{first_line}. Leave it out to use the image critic's features."
+                f"{first_line}. Leave it out to use the image discriminator's features."
             ) from error
 
     def prepare(self, target: Tensor) -> list[Tensor]:

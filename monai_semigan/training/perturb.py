@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Disturb the encoder's inputs while its targets stay clean, so that it sees the anatomy through a scanner's habits."""
+"""Perturb the encoder's inputs while its targets stay clean, so that it sees the anatomy through a scanner's habits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["DisturbSettings", "disturb"]
+__all__ = ["PerturbSettings", "perturb"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DisturbSettings:
-    """How strongly inputs are disturbed; image range is [-1, 1].
+class PerturbSettings:
+    """How strongly inputs are perturbed; image range is [-1, 1].
 
     Attributes:
         probability: Chance of each kind per sample.
@@ -37,8 +37,8 @@ class DisturbSettings:
     patch: float = 0.3
 
 
-def disturb(image: Tensor, settings: DisturbSettings) -> Tensor:
-    """Disturb images ``(N, C, H, W)`` in [-1, 1], each in its own way, from the global random state."""
+def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:
+    """Perturb images ``(N, C, H, W)`` in [-1, 1], each in its own way, from the global random state."""
     _, c, h, w = image.shape
 
     def maybe(value: Tensor) -> Tensor:
