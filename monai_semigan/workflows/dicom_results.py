@@ -16,7 +16,6 @@ from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.bundle.description import MAX_NAME_LENGTH
 from monai_semigan.errors import ConfigError
 from monai_semigan.io.volume import DicomOrigin, SourceVolume
-from monai_semigan.types import PathLike
 from monai_semigan.writers.dicom_preview import write_dicom_preview
 from monai_semigan.writers.dicom_result import AlgorithmInfo
 from monai_semigan.writers.dicom_seg import EmptyRule, SegKind, write_dicom_seg, write_dicom_seg_2d
@@ -81,15 +80,23 @@ def volume_results(
     if options.preview:
         algorithm = _algorithm(bundle)
         writers["preview.dcm"] = partial(
-            write_dicom_preview, picture=picture, source=volume.origin.files[0], algorithm=algorithm
+            write_dicom_preview, picture=picture, source=volume.origin.headers[0], algorithm=algorithm
         )
     return writers
 
 
 def image_results(
-    label: np.ndarray, source: PathLike, bundle: Bundle, options: DicomOptions, picture: np.ndarray
+    label: np.ndarray, source: Any, bundle: Bundle, options: DicomOptions, picture: np.ndarray
 ) -> Writers:
-    """Return the writers for a single DICOM image, as `volume_results` does; ``label`` is ``(H, W)``."""
+    """Return the writers for a single DICOM image, as `volume_results` does.
+
+    Args:
+        label: Class ids ``(H, W)``.
+        source: The image's header as it was read, or its file.
+        bundle: What made the label.
+        options: What is wanted.
+        picture: The overlay, ``(H, W, 3)`` uint8.
+    """
     writers: Writers = {}
     if options.seg:
         writers["seg.dcm"] = partial(write_dicom_seg_2d, label=label, source=source, **_seg_settings(bundle, options))

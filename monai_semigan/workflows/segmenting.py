@@ -277,7 +277,7 @@ class _Run:
             "reconstruction.png": encode_png(panel),
         }
         is_dicom = case.source.is_dicom
-        extras = image_results(label, case.path, bundle, self.dicom, np.asarray(picture)) if is_dicom else {}
+        extras = image_results(label, case.source.header, bundle, self.dicom, np.asarray(picture)) if is_dicom else {}
         return content, numbers, extras
 
 
