@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monai_semigan.errors import InputError
-from monai_semigan.io.dicom.file import is_dicom
+from monai_semigan.io.dicom.file import open_dicom
 from monai_semigan.io.dicom.identity import Identity, identity_of
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesInfo, SeriesRules
@@ -259,8 +259,8 @@ class _Search:
             self.barren.append((root.base if root.loose else root.path.name, left))
         self.has_result = self.has_result or bool(found)
         if found and on_failure is not None:
-            for file in _foreign(root, found):
-                on_failure(file.name, InputError(f"`{file.name}` must be a volume: {_expected()}."))
+            for file, error in _foreign(root, found):
+                on_failure(file.name, error)
         return folder, found
 
     def _files(self, root: _Root) -> tuple[Path, list[Path]]:
@@ -318,10 +318,19 @@ def _roots(paths: list[Path]) -> list[_Root]:
     return roots
 
 
-def _foreign(root: _Root, found: list[VolumeCandidate]) -> list[Path]:
-    """Files that were named one by one, and are no volumes nor parts of some."""
+def _foreign(root: _Root, found: list[VolumeCandidate]) -> Iterator[tuple[Path, InputError]]:
+    """Files that were named one by one, and are no volumes nor parts of some; why not."""
     used = {file for candidate in found for file in candidate.files}
-    return [file for file in root.loose if file not in used and not _is_volume_file(file) and not is_dicom(file)]
+    for file in root.loose:
+        if file in used or _is_volume_file(file):
+            continue
+        try:
+            is_foreign = open_dicom(file) is None
+        except InputError as error:
+            yield file, error
+        else:
+            if is_foreign:
+                yield file, InputError(f"`{file.name}` must be a volume: {_expected()}.")
 
 
 def _is_volume_file(file: Path) -> bool:

@@ -25,11 +25,12 @@ MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 MACROS = ("PlanePosition", "PlaneOrientation", "PixelMeasures", "PixelValueTransformation", "MREcho")
 """Functional groups that place a frame or scale its values (PS3.3 C.7.6.16.2)."""
 
-MODALITIES = frozenset(
-    "AR BI BMD CFM CR CT DG DMS DX ECG EPS ES FID GM HC HD IO IVOCT IVUS KER KO LEN LS MG MR NM OAM OCT OP OPM OPT OPV "
-    "OSS OT PLAN POS PR PT PX REG RESP RF RG RTDOSE RTIMAGE RTPLAN RTRECORD RTSTRUCT RWV SEG SM SMR SR SRF STAIN TG US "
-    "VA XA XC".split()
-)
+MODALITIES = frozenset({
+    "AR", "BI", "BMD", "CFM", "CR", "CT", "DG", "DMS", "DX", "ECG", "EPS", "ES", "FID", "GM", "HC", "HD", "IO",
+    "IVOCT", "IVUS", "KER", "KO", "LEN", "LS", "MG", "MR", "NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPV", "OSS",
+    "OT", "PLAN", "POS", "PR", "PT", "PX", "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTRECORD",
+    "RTSTRUCT", "RWV", "SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TG", "US", "VA", "XA", "XC",
+})  # fmt: skip
 """Defined terms of Modality (PS3.3 C.7.3.1.1.1): any other text may be anything, also a name."""
 
 UNITS = frozenset({"HU", "US", "OD", "HU_MOD", "MGML", "Z_EFF", "ED", "EDW", "PCT"})

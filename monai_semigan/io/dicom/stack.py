@@ -125,8 +125,8 @@ def _require_equal_frames(frames: Sequence[FrameHeader]) -> None:
             )
         if frame.is_rescale_incomplete and frame.modality == "CT":
             raise GeometryError(
-                f"Slice {frame.number} must have a rescale slope and intercept that are numbers: without, a CT's values "
-                "are not HU. Correct the header."
+                f"Slice {frame.number} must have a rescale slope and intercept that are numbers: without, a CT has no "
+                "HU. Correct the header."
             )
         if frame.rescale is not None and not (frame.rescale[0] and np.isfinite(frame.rescale).all()):
             raise GeometryError(f"Slice {frame.number} must have a rescale slope other than 0, got {frame.rescale[0]}.")
