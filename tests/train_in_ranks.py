@@ -18,11 +18,11 @@ from torch.overrides import TorchFunctionMode
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import AugmentSettings
-from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_trainer import EncoderTrainer
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.pool import ImagePool, LabelledPool
 from monai_semigan.training.ranks import Ranks, joined_ranks
 from monai_semigan.training.teacher import TeacherSettings

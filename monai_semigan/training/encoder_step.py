@@ -23,8 +23,8 @@ from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import Augmentation, AugmentSettings, draw_augmentation
-from monai_semigan.training.perturb import PerturbSettings, perturb
 from monai_semigan.training.ema import update_ema
+from monai_semigan.training.perturb import PerturbSettings, perturb
 from monai_semigan.training.ranks import ALONE, Ranks
 from monai_semigan.training.teacher import LabelTeacher
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality

@@ -38,8 +38,8 @@ from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.training.augment import AdaptiveProbability, AugmentSettings, draw_augmentation
-from monai_semigan.training.perturb import PerturbSettings, perturb
 from monai_semigan.training.ema import update_ema
+from monai_semigan.training.perturb import PerturbSettings, perturb
 from monai_semigan.training.ranks import ALONE, Ranks
 from monai_semigan.training.teacher import LabelTeacher
 
@@ -87,7 +87,9 @@ class GanSettings:
     def __post_init__(self) -> None:
         for name in ("image_loss", "pair_loss"):
             if getattr(self, name) not in DISCRIMINATOR_LOSSES:
-                raise ConfigError(f"`{name}` must be one of {', '.join(DISCRIMINATOR_LOSSES)}, got {getattr(self, name)!r}.")
+                raise ConfigError(
+                    f"`{name}` must be one of {', '.join(DISCRIMINATOR_LOSSES)}, got {getattr(self, name)!r}."
+                )
         for name in ("r1_interval", "path_length_interval"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`{name}` must be >= 1 iteration, got {getattr(self, name)}.")
@@ -172,7 +174,9 @@ class GanStep:
         image, label_logits = networks.generator.synthesis(w_plus, noise="random")
 
         self._step_d_image(unlabelled, image.detach(), stats)
-        self._step_d_pair(labelled, target * 2 - 1, image.detach(), label_to_discriminator(label_logits.detach()), stats)
+        self._step_d_pair(
+            labelled, target * 2 - 1, image.detach(), label_to_discriminator(label_logits.detach()), stats
+        )
         self._step_generator(image, label_logits, stats)
         if settings.path_length_weight > 0 and self.iteration % settings.path_length_interval == 0:
             self._step_path_length(max(len(unlabelled) // 2, 1), stats)

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from monai_semigan.bundle.bundle import open_bundle
+from monai_semigan.devices import choose_device
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
@@ -25,17 +26,17 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import generator_arguments, read_start
 from monai_semigan.ops.precision import resolve_compute_dtype
 from monai_semigan.training.augment import AugmentSettings
-from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_trainer import EncoderTrainer
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.ranks import current_ranks, joined_ranks
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, load_teacher
 from monai_semigan.training.trainer import RunSettings
 from monai_semigan.types import PathLike, Progress
-from monai_semigan.workflows.settings import choose_device, from_mapping
+from monai_semigan.workflows.settings import from_mapping
 from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
 
 __all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan"]

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from monai_semigan.training.augment import AugmentSettings
-from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep, _schedule
+from monai_semigan.training.perturb import PerturbSettings
 
 LOSSES = {
     "image_weight": "loss_image",

@@ -14,8 +14,8 @@ import torch
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.training import encoder_step as encoder_step_module
 from monai_semigan.training import teacher as teacher_module
-from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
+from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.pool import LabelledPool
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import (
