@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from monai_semigan.evaluation.empty import EMPTY_RULE
 from monai_semigan.evaluation.table import (
+    CONFIDENCE,
     METRIC_NAMES,
     METRICS,
+    NUM_RESAMPLES,
     OVERALL,
     VOLUME_METRICS,
     CaseScore,
@@ -23,7 +25,9 @@ from monai_semigan.pictures.figures import MAX_CLASSES, bland_altman_plot, distr
 from monai_semigan.pictures.overlay import AGREEMENT_COLORS
 from monai_semigan.templates import MISSING, render
 
-__all__ = ["EvaluationPage", "Thumbnail", "render_evaluation_report"]
+__all__ = ["Evaluation", "Thumbnail", "render_evaluation_report"]
+
+EVALUATION_SCHEMA = "semigan-evaluation-1"
 
 MAX_HEADLINE_CLASSES = 3
 """With more classes the headline has their mean alone; the table below has all."""
@@ -31,17 +35,26 @@ MAX_HEADLINE_CLASSES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Thumbnail:
-    """A case with a low score: ``picture`` is a PNG of where its two label maps differ, ``note`` says what it shows."""
+    """A case with a low score.
+
+    Attributes:
+        case: Its name.
+        dice: The lowest of its classes.
+        picture: PNG or JPEG of where its two label maps differ.
+        note: What the picture shows.
+        is_on_image: It is drawn on what was labelled.
+    """
 
     case: str
     dice: float
     picture: bytes
     note: str = ""
+    is_on_image: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluationPage:
-    """What the page of an evaluation shows.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Evaluation:
+    """What an evaluation found, and what its page shows; in a notebook it shows itself.
 
     Attributes:
         summaries: Per class and metric.
@@ -51,28 +64,26 @@ class EvaluationPage:
         counts: What was counted, by name: ``cases``, ``patients``, ``failed_cases``, ``cases_with_ignore_mask``.
         failures: Case and reason.
         worst: Cases to draw, the worst first.
-        on_image: They are drawn on their images.
         has_patients: It is known whose the cases are; otherwise the page speaks of cases alone.
         bundle: Name and version of what made the predictions; empty if unknown.
-        inputs: What was scored and how: names and values.
+        inputs: What was scored and how, by name.
         links: Address of each case's segmentation, relative to the page.
         created: Local time.
         versions: Of what the scores depend on.
     """
 
-    summaries: Sequence[Summary]
-    patients: Sequence[PatientScore]
-    cases: Sequence[CaseScore]
-    classes: Sequence[ClassCount]
+    summaries: tuple[Summary, ...]
+    patients: tuple[PatientScore, ...]
+    cases: tuple[CaseScore, ...]
+    classes: tuple[ClassCount, ...]
     counts: Mapping[str, int]
-    failures: Sequence[tuple[str, str]] = ()
-    worst: Sequence[Thumbnail] = ()
-    on_image: bool = False
+    failures: tuple[tuple[str, str], ...] = ()
+    worst: tuple[Thumbnail, ...] = ()
     has_patients: bool = False
     bundle: str = ""
-    inputs: Sequence[tuple[str, str]] = ()
-    links: Mapping[str, str] = field(default_factory=dict)
-    created: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict, compare=False)
+    created: str = field(default="", compare=False)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -80,8 +91,36 @@ class EvaluationPage:
         """What is averaged."""
         return "patient" if self.has_patients else "case"
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``summary.json`` holds, JSON types."""
+        return {
+            "schema": EVALUATION_SCHEMA,
+            "bundle": self.bundle or None,
+            "inputs": dict(self.inputs),
+            "created": self.created,
+            "versions": dict(self.versions),
+            "summary": [asdict(summary) for summary in self.summaries],
+            "counts": dict(self.counts),
+            "classes": [asdict(count) for count in self.classes],
+            "confidence_interval": {
+                "method": f"percentile bootstrap over {self.unit}s",
+                "level": CONFIDENCE,
+                "resamples": NUM_RESAMPLES,
+            },
+            "empty_rule": EMPTY_RULE,
+            "failures": [{"case": case, "reason": reason} for case, reason in self.failures],
+        }
 
-def render_evaluation_report(page: EvaluationPage) -> str:
+    def __repr__(self) -> str:
+        means = [f"{item.class_name} {_number(item.mean, 'dice')}" for item in self.summaries if item.metric == "dice"]
+        scored = f"{self.counts['cases']} cases, {len(self.failures)} not scored"
+        return f"Evaluation({scored}; Dice: {', '.join(means) or 'none'})"
+
+    def _repr_html_(self) -> str:
+        return render("notebook.html", title="Evaluation report", page=render_evaluation_report(self))
+
+
+def render_evaluation_report(page: Evaluation) -> str:
     """Return the report as one self-contained HTML page; its links lead to the segmentations beside it."""
     metrics = [metric for metric in METRICS if metric in {item.metric for item in page.summaries}]
     distance = _main_distance(page.summaries)
@@ -92,7 +131,7 @@ def render_evaluation_report(page: EvaluationPage) -> str:
         about=" · ".join(part for part in (page.bundle, page.created) if part),
         tiles=_tiles(page, distance),
         counts=_counts(page),
-        inputs=page.inputs,
+        inputs=page.inputs.items(),
         failures=page.failures,
         unit=page.unit,
         has_patients=page.has_patients,
@@ -102,7 +141,7 @@ def render_evaluation_report(page: EvaluationPage) -> str:
         plots=plots,
         plots_note=plots_note,
         worst=page.worst,
-        on_image=page.on_image,
+        on_image=any(item.is_on_image for item in page.worst),
         colors={name: AGREEMENT_COLORS[name] for name in _shown_kinds(page)},
         links=page.links,
         empty_rule=EMPTY_RULE,
@@ -124,7 +163,7 @@ def render_evaluation_report(page: EvaluationPage) -> str:
     )
 
 
-def _tiles(page: EvaluationPage, distance: str) -> list[tuple[str, str, str]]:
+def _tiles(page: Evaluation, distance: str) -> list[tuple[str, str, str]]:
     """Value, caption and interval of what the reader wants first."""
     num_classes = len({item.class_name for item in page.summaries} - {OVERALL})
     return [
@@ -135,7 +174,7 @@ def _tiles(page: EvaluationPage, distance: str) -> list[tuple[str, str, str]]:
     ]
 
 
-def _counts(page: EvaluationPage) -> list[tuple[int, str, bool]]:
+def _counts(page: Evaluation) -> list[tuple[int, str, bool]]:
     failed = page.counts["failed_cases"]
     patients = [(page.counts["patients"], "patients", False)] if page.has_patients else []
     return [(page.counts["cases"], "cases", False), *patients, (failed, "not scored", failed > 0)]
@@ -158,7 +197,7 @@ def _summary_row(item: Summary) -> tuple[object, ...]:
     return (item.class_name, METRIC_NAMES[item.metric], item.num_patients, *numbers)
 
 
-def _plots(page: EvaluationPage, distance: str) -> tuple[list[tuple[str, str]], str]:
+def _plots(page: Evaluation, distance: str) -> tuple[list[tuple[str, str]], str]:
     """Title and SVG of each plot, and what to say of them; one case is no distribution."""
     if page.counts["cases"] < 2:
         return [], ""
@@ -204,8 +243,8 @@ def _plotted_classes(cases: Sequence[CaseScore]) -> tuple[list[str], str]:
     return lowest, f"The {MAX_CLASSES} classes with the lowest mean Dice, of {len(scores)}."
 
 
-def _shown_kinds(page: EvaluationPage) -> list[str]:
-    kinds = [] if page.on_image else ["both"]
+def _shown_kinds(page: Evaluation) -> list[str]:
+    kinds = [] if all(item.is_on_image for item in page.worst) else ["both"]
     kinds += ["reference only", "prediction only"]
     kinds += ["another class"] if len(page.classes) > 1 else []
     return kinds + (["ignored"] if page.counts["cases_with_ignore_mask"] else [])
@@ -228,7 +267,7 @@ def _number(value: float | None, metric: str) -> str:
     return f"{value:.{1 if metric in VOLUME_METRICS else 3 if metric in ('dice', 'iou') else 2}f}"
 
 
-def _interval(item: Summary, page: EvaluationPage) -> str:
+def _interval(item: Summary, page: Evaluation) -> str:
     if item.low is None:
         return f"no interval from one {page.unit}" if item.num_patients == 1 else "undefined"
     return f"95 % {_number(item.low, item.metric)} to {_number(item.high, item.metric)}"
