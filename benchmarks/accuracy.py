@@ -22,6 +22,7 @@ import torch
 
 from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.devices import choose_device
 from monai_semigan.evaluation.case import score_case
 from monai_semigan.evaluation.table import CaseScore, per_patient, summarize
 from monai_semigan.io.datalist import Entry, load_datalist
@@ -32,7 +33,6 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.batch import segment_batch
 from monai_semigan.segmentation.components import ComponentRules
 from monai_semigan.segmentation.expected_dice import expected_dice
-from monai_semigan.workflows.settings import choose_device
 
 BATCH_SIZE = 16
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.components import ComponentRules
+from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.segmentation.stack import SlicewiseSettings
 from monai_semigan.types import PathLike
 from monai_semigan.writers.terminology import SegmentInfo
@@ -106,6 +107,28 @@ class Bundle:
         """SHA-256 over the description and the weights: names what made a result."""
         metadata = (self.root / "configs" / "metadata.json").read_bytes()
         return hashlib.sha256(metadata + (self.weights_sha256 or "").encode()).hexdigest()
+
+    def segmenter(
+        self, *, device: str = "auto", steps: int | None = None, options: SegmenterOptions | None = None
+    ) -> Segmenter:
+        """Load the weights into a segmenter that stays warm.
+
+        Args:
+            device: ``auto``, ``cpu`` or ``cuda``.
+            steps: Steps of the inversion; None for the bundle's number, 0 for the encoder alone.
+            options: What else is changed; its ``steps`` count where ``steps`` is None.
+
+        Raises:
+            BundleError: The weights are missing, or are not those that the bundle was made with.
+            CheckpointError: They carry code or do not fit.
+            ConfigError: The device or an option is unknown.
+        """
+        from monai_semigan.bundle.serving import bundle_segmenter  # noqa: PLC0415  (it takes this class)
+
+        options = options or SegmenterOptions()
+        if steps is not None:
+            options = replace(options, steps=steps)
+        return bundle_segmenter(self, device=device, options=options)
 
 
 def open_bundle(name_or_path: PathLike) -> Bundle:

@@ -23,7 +23,6 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -33,7 +32,9 @@ from monai_semigan.domains.chest_xray import ChestXrayPreset, DermoscopyPreset, 
 from monai_semigan.errors import BundleError, ConfigError
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import ENCODER_KINDS
-from monai_semigan.segmentation.components import ComponentRules
+from monai_semigan.segmentation.chain import IMAGE_CHAIN, Chain
+from monai_semigan.segmentation.components import ComponentRule, ComponentRules
+from monai_semigan.settings import read_settings
 from monai_semigan.writers.terminology import SegmentInfo, segments_of_classes
 
 __all__ = [
@@ -66,9 +67,6 @@ IMAGE_DOMAINS: dict[str, type] = {
 VOLUME_DOMAINS: dict[str, dict[str, type]] = {"abdomen": dict(SLICE_PRESETS)}
 """Chains by DICOM Modality (0008,0060)."""
 
-IMAGE_CHAIN = "image"
-"""Key of the only chain of a bundle for single images."""
-
 NETWORK_RANGES = {
     "image_size": (32, 1024),
     "num_classes": (2, 255),
@@ -90,25 +88,6 @@ MAX_NAME_LENGTH = 64
 
 Color = tuple[int, int, int]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chain:
-    """From a source to the network's input, and how the result is refined.
-
-    Attributes:
-        preset: The preparation.
-        inversion: Settings of the test-time optimization.
-        max_image_error: Error of the encoder's reconstruction above which an image is unlike those that the bundle was
-            made for; chosen on validation images. Mean squared, or by local correlation where inversion compares so.
-        min_expected_dice: Expected Dice of a class below which its label is uncertain, in (0, 1]; chosen on validation
-            images. None if the bundle does not say.
-    """
-
-    preset: Any
-    inversion: InversionSettings
-    max_image_error: float
-    min_expected_dice: float | None = None
 
 
 def read_metadata(root: Path) -> dict[str, Any]:
@@ -257,7 +236,10 @@ def read_components(block: Any, class_names: tuple[str, ...]) -> ComponentRules:
         BundleError: A rule or a class is unknown.
     """
     try:
-        return ComponentRules.from_json(block, class_names)
+        return ComponentRules.by_name(
+            {name: read_settings(ComponentRule, rule, f"components.{name}") for name, rule in block.items()},
+            class_names,
+        )
     except ConfigError as error:
         raise BundleError(f"`components` must hold valid rules, but {error}") from error
 

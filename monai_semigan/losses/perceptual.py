@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How alike two images look to a feature network (LPIPS, Zhang et al. 2018, equation 1, with equal channel weights).
 
-By default the features are those of the trained image critic: nothing has to be downloaded, and it knows the domain.
+By default the features are those of the trained image discriminator: nothing has to be downloaded, and it knows the domain.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class MonaiPerceptualDistance:
     """
 
     def __init__(self, network_type: str, pretrained_path: str) -> None:
-        remedy = "Leave `perceptual` out to use the image critic's features."
+        remedy = "Leave `perceptual` out to use the image discriminator's features."
         if network_type != LOCAL_NETWORK:
             raise ConfigError(
                 f"`network_type` must be {LOCAL_NETWORK}, which loads a local file, got {network_type!r:.60}. {remedy}"

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.devices import choose_device
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.evaluation.case import score_case
 from monai_semigan.files import write_json
@@ -26,7 +27,6 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.batch import segment_batch
 from monai_semigan.segmentation.expected_dice import expected_dice
 from monai_semigan.types import PathLike, Progress
-from monai_semigan.workflows.settings import choose_device
 
 __all__ = ["StepCount", "TuneResult", "tune"]
 
