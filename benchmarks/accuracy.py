@@ -31,7 +31,7 @@ from monai_semigan.io.label_file import read_label
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.batch import segment_batch
-from monai_semigan.segmentation.components import ComponentRules
+from monai_semigan.segmentation.components import ComponentRule, ComponentRules
 from monai_semigan.segmentation.expected_dice import expected_dice
 
 BATCH_SIZE = 16
@@ -105,7 +105,8 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle, data = open_bundle(arguments.bundle), load_datalist(arguments.datalist)
     if arguments.components is not None:
-        bundle = replace(bundle, components=ComponentRules.from_json(arguments.components, bundle.class_names))
+        rules = {name: ComponentRule(**rule) for name, rule in arguments.components.items()}
+        bundle = replace(bundle, components=ComponentRules.by_name(rules, bundle.class_names))
     network = load_network(bundle, device=choose_device(arguments.device))
     changes = {name: float(value) for name, value in (change.split("=") for change in arguments.changes)}
     table: dict[str, Any] = {}

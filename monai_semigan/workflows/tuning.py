@@ -145,7 +145,7 @@ def _scores(
     is_binary: bool,
 ) -> Iterator[tuple[float, float]]:
     """Segment a batch and yield, per image, the mean Dice over classes and the lowest expected one."""
-    require = require_grey if bundle.network.get("image_channels", 1) == 1 else require_color
+    require = require_grey if bundle.network.image_channels == 1 else require_color
     sources = [require(read_image(entry.image)) for entry in entries]
     prepared = [
         bundle.preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)

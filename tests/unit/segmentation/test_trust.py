@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_semigan.bundle.description import Chain
 from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.segmentation.chain import Chain
 from monai_semigan.workflows.trust import expected_by_class, trust_warnings
 
 
