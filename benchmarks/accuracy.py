@@ -23,7 +23,7 @@ import torch
 from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.devices import choose_device
-from monai_semigan.evaluation.case import score_case
+from monai_semigan.evaluation.case import score_label
 from monai_semigan.evaluation.table import CaseScore, per_patient, summarize
 from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.image_file import read_image
@@ -67,9 +67,9 @@ def score_set(
             label = bundle.components.apply(geometry.scores_to_label(scores[at]))
             ignore = read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None
             name = entry.image.stem
-            found = score_case(label, reference, case=name, patient=entry.patient_id or name, ignore=ignore)
-            cases += found
-            trust.append((expected[at], float(np.mean([case.dice for case in found]))))
+            score = score_label(label, reference, ignore=ignore)
+            cases += score.of_case(name, entry.patient_id or name)
+            trust.append((expected[at], score.mean_dice))
     summary = summarize(per_patient(cases))[0]
     return {
         "images": len(cases),

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ import torch
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.devices import choose_device
 from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.evaluation.case import score_case
+from monai_semigan.evaluation.case import score_label
 from monai_semigan.files import write_json
 from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.image_file import read_image, require_color, require_grey
@@ -157,15 +156,13 @@ def _scores(
     expected = expected_dice(result.overlap).nan_to_num(1).amin(dim=1).tolist()  # of the classes that were found
     for entry, (_, geometry), scores, lowest in zip(entries, prepared, logits, expected, strict=True):
         assert entry.label is not None  # the data list's own check
-        cases = score_case(
+        score = score_label(
             bundle.components.apply(geometry.scores_to_label(scores)),
             read_label(entry.label, binary=is_binary),
-            case=entry.image.stem,
-            patient=entry.patient_id or entry.image.stem,
             ignore=read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None,
             num_classes=len(bundle.class_names),
         )
-        yield fmean(case.dice for case in cases), lowest
+        yield score.mean_dice, lowest
 
 
 def _store(root: Path, chosen: StepCount) -> None:
