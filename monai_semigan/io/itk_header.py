@@ -245,6 +245,8 @@ def _nrrd_affine(fields: _Fields, axes: Sequence[int], dimensions: int) -> tuple
         steps = np.array([spacing[axis] for axis in axes])
         if steps.min() <= 0:
             raise fields.fault("a spacing above 0")
+        if any(fields.numbers("axis mins", dimensions, [0] * dimensions, unknown=0.0)):
+            raise fields.fault("space directions and space origin instead of axis mins")
         affine[:3, :3] = np.diag(steps)
     else:
         vectors = [_vector(fields, text) for text in re.findall(r"none|\([^)]*\)", directions.lower())]

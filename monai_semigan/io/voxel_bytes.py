@@ -50,14 +50,18 @@ def read_voxels(
     try:
         present = path.stat().st_size - offset
         if skip + count > present * (MAX_DEFLATE_RATIO if deflated else 1):
-            raise InputError(f"`{path.name}` must be a complete file, but is cut short or declares too much. Copy it again.")
+            raise InputError(
+                f"`{path.name}` must be a complete file, but is cut short or declares too much. Copy it again."
+            )
         content = np.empty(count, dtype=np.uint8)
         with path.open("rb") as stream:
             stream.seek(offset)
             pieces = _inflated(stream) if deflated else iter(lambda: stream.read(CHUNK_BYTES), b"")
             _fill(path.name, content, skip, pieces)
     except (EOFError, OSError, zlib.error) as error:
-        raise InputError(f"`{path.name}` must be a complete file, but is damaged or cut short. Copy it again.") from error
+        raise InputError(
+            f"`{path.name}` must be a complete file, but is damaged or cut short. Copy it again."
+        ) from error
     except MemoryError as error:
         raise InputError(f"`{path.name}` must fit into memory, got {count / 2**30:.1f} GiB of voxels.") from error
     voxels = content.view(dtype).reshape(shape, order="F")
