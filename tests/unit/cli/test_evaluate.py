@@ -86,7 +86,7 @@ def test_options_reach_the_workflow(folders: Path) -> None:
     result = run(folders, "--binary", "--num-classes", "3", *more, "--images", str(folders / "images"), "--json")
 
     summary = json.loads(result.stdout)
-    assert summary["inputs"]["images"] == "images" and "of 1 patients" in run(folders, *more).stdout
+    assert summary["inputs"]["images"] == "images" and "2 cases of 1 patients" in run(folders, "--binary", *more).stdout
     assert summary["counts"]["patients"] == 1 and summary["counts"]["cases_with_ignore_mask"] == 1
     assert [(item["class_name"], item["num_both_empty"]) for item in summary["classes"]] == [
         ("class 1", 1),
@@ -145,4 +145,9 @@ def test_help_has_examples_and_exit_codes() -> None:
     text = CliRunner().invoke(cli, ["evaluate", "--help"]).output
 
     assert "Examples:" in text and "--patients" in text and "Exit code 3" in text
-    assert text.index("Options:") < text.index("--binary") < text.index("Output:") < text.index("--images")
+    assert (
+        text.index("\nOptions:")
+        < text.index("--binary ", text.index("\nOptions:"))
+        < text.index("Output:")
+        < text.index("--images")
+    )

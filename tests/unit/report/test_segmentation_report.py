@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from case_records import BUNDLE, SHA, image_record, volume_record
 
 from monai_semigan.report.schema import check_json
 from monai_semigan.report.segmentation_report import (
@@ -17,7 +18,6 @@ from monai_semigan.report.segmentation_report import (
 )
 from monai_semigan.segmentation.record import CaseRecord, ReconstructionRecord
 from monai_semigan.settings import to_json
-from case_records import BUNDLE, SHA, image_record, volume_record
 
 
 def report(*records: CaseRecord, **changes: Any) -> SegmentationReport:

@@ -205,7 +205,7 @@ def test_errors_are_drawn_on_the_volume_in_any_axis_order(folders, tmp_path: Pat
     save(folders[0], "a.nii.gz", organs(shift=2))
     save(folders[1], "a.nii.gz", organs())
     (tmp_path / "images").mkdir()
-    values = nib.Nifti1Image((organs() * 300).astype(np.int16), AFFINE)
+    values = nib.Nifti1Image(organs().astype(np.int16) * 300, AFFINE)
     nib.save(values.as_reoriented(np.array([[2, 1], [0, -1], [1, 1]])), tmp_path / "images" / "a.nii")
 
     (item,) = evaluate(*folders, images=tmp_path / "images").worst
