@@ -1,18 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write result files whole or not at all."""
+"""Read files that others wrote within bounds; write result files whole or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from monai_semigan.atomic import replacing
-from monai_semigan.errors import OutputError
+from monai_semigan.errors import InputError, OutputError, SemiGanError
 from monai_semigan.types import PathLike
 
-__all__ = ["make_folder", "write_bytes", "write_json", "write_text"]
+__all__ = [
+    "escaped",
+    "make_folder",
+    "open_regular",
+    "read_json",
+    "read_regular",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
+
+SHOWN = 200
+"""Characters of a foreign name that an error quotes; paths may be long."""
+
+
+def escaped(name: object) -> str:
+    """Return a name from foreign data on one printable line: a terminal must not obey it."""
+    text = str(name)
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:SHOWN])
+    return shown if len(text) <= SHOWN else shown + "..."
+
+
+def open_regular(path: PathLike, *, error: type[SemiGanError] = InputError) -> BinaryIO:
+    """Open a regular file, or a link to one, for reading: no device, pipe, socket or folder, which could block or act.
+
+    Raises:
+        SemiGanError: As ``error``: it is missing, something else, or cannot be read.
+    """
+    name = escaped(path)
+    try:
+        is_regular = stat.S_ISREG(Path(path).stat().st_mode)  # asked first: opening a device can act
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        stream = os.fdopen(os.open(path, flags), "rb") if is_regular else None
+    except (OSError, ValueError) as cause:  # ValueError: a null byte in the path
+        reason = getattr(cause, "strerror", None) or "it has an odd name"
+        raise error(f"`{name}` must be a file that can be read: {reason}.") from cause
+    if stream is None or not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):  # exchanged since
+        if stream is not None:
+            stream.close()
+        raise error(f"`{name}` must be a regular file, but is none.")
+    return stream
+
+
+def read_regular(path: PathLike, max_bytes: int, *, error: type[SemiGanError] = InputError) -> bytes:
+    """Read a whole regular file of at most ``max_bytes``.
+
+    Raises:
+        SemiGanError: As ``error``: it is missing, no regular file, larger, or cannot be read.
+    """
+    with open_regular(path, error=error) as stream:
+        try:
+            content = stream.read(max_bytes + 1) if os.fstat(stream.fileno()).st_size <= max_bytes else None
+        except OSError as cause:
+            raise error(f"`{escaped(path)}` must be a file that can be read: {cause.strerror}.") from cause
+    if content is None or len(content) > max_bytes:
+        raise error(f"`{escaped(path)}` must be at most {max_bytes} bytes, but is larger.")
+    return content
+
+
+def read_json(path: PathLike, max_bytes: int, *, error: type[SemiGanError] = InputError) -> Any:
+    """Read UTF-8 JSON as `read_regular` does; NaN and infinity, which are no JSON, are refused.
+
+    Raises:
+        SemiGanError: As ``error``: as `read_regular`, or it is no JSON.
+    """
+    content = read_regular(path, max_bytes, error=error)
+    try:
+        return json.loads(content.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as cause:
+        line = f" (line {cause.lineno})" if isinstance(cause, json.JSONDecodeError) else ""
+        raise error(f"`{escaped(path)}` must be JSON, but is not{line}.") from cause
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
 
 
 def make_folder(path: PathLike) -> Path:

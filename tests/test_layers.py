@@ -16,8 +16,9 @@ from monai_semigan.cli.main import COMMANDS
 
 LAYERS = (
     {"errors", "logs", "templates", "types", "versions"},
-    {"atomic", "ops", "geometry", "bundles", "settings"},
-    {"files", "networks"},
+    {"atomic", "devices", "settings"},
+    {"files", "ops", "geometry", "bundles"},
+    {"networks"},
     {"losses", "transforms", "io"},
     {"latent", "evaluation", "domains", "writers", "pictures"},
     {"segmentation", "training", "extras"},

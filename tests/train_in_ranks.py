@@ -18,11 +18,11 @@ from torch.overrides import TorchFunctionMode
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import AugmentSettings
-from monai_semigan.training.disturb import DisturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_trainer import EncoderTrainer
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.pool import ImagePool, LabelledPool
 from monai_semigan.training.ranks import Ranks, joined_ranks
 from monai_semigan.training.teacher import TeacherSettings
@@ -84,7 +84,7 @@ def trainer(folder: Path, kind: str, total: int, ranks: Ranks, *, resume: bool) 
         GanSettings(r1_interval=2, path_length_interval=3),
         augment_image=augment,
         augment_pair=augment,
-        disturb_pair=DisturbSettings(),
+        perturb_pair=PerturbSettings(),
         ranks=ranks,
     )
     return GanTrainer(gan, teacher=TeacherSettings(steps=1, features=(4,) * 6), **common)

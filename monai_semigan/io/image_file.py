@@ -13,6 +13,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from monai_semigan.errors import InputError
+from monai_semigan.io.dicom.file import is_dicom, open_dicom
+from monai_semigan.io.folder import files_in
 from monai_semigan.io.limits import MAX_PIXELS, check_pixel_count
 from monai_semigan.types import PathLike
 
@@ -23,11 +25,11 @@ MIN_SIDE = 16
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"})
 
+MAX_HELD_BYTES = 2**30
+"""A larger DICOM file is not read before its header has been judged."""
+
 GREY_TOLERANCE = 12
 """An RGB image is grey when its channels differ by no more than this (JPEG rounding), of 255."""
-
-DICOM_PREFIX = 128
-"""Bytes before the letters DICM (DICOM PS3.10, section 7.1)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class SourceImage:
         voi_window: ``(center, width)`` that the file asks to be displayed with, in grey values; None if none.
         is_dicom: The file is a DICOM instance.
         warnings: What a reader of the result should know.
+        header: Of a DICOM instance its header (a pydicom dataset) without pixels, for results that refer to it.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class SourceImage:
     voi_window: tuple[float, float] | None = None
     is_dicom: bool = False
     warnings: tuple[str, ...] = ()
+    header: Any = None
 
 
 def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> list[Path]:
@@ -66,10 +70,10 @@ def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> 
         InputError: A path does not exist, or a folder holds no image.
     """
     found: dict[Path, None] = {}
-    left_out = None if skip is None else Path(skip).resolve()
+    left_out = None if skip is None else Path(skip)
     for item in map(Path, inputs):
         if item.is_dir():
-            inside = [path for path in sorted(item.rglob("*")) if _is_candidate(path, item, left_out)]
+            inside = [path for path in sorted(files_in(item, skip=left_out)) if _is_candidate(path)]
             if not inside:
                 raise InputError(f"`{item}` must hold images ({', '.join(sorted(SUFFIXES))}), but holds none.")
             found |= dict.fromkeys(inside)
@@ -91,10 +95,11 @@ def read_image(path: PathLike) -> SourceImage:
         raise InputError(f"`{path}` must be an image file, got a folder.")
     if not path.exists():
         raise InputError(f"`{path}` must be an image file, but does not exist.")
-    if _is_dicom(path):
+    dicom = open_dicom(path, room=MAX_HELD_BYTES)
+    if dicom is not None:
         from monai_semigan.io.dicom.image import read_dicom_image  # noqa: PLC0415  (pydicom takes 0.3 s to import)
 
-        source = SourceImage(path=path, is_dicom=True, **read_dicom_image(path))
+        source = SourceImage(path=path, is_dicom=True, **read_dicom_image(dicom))
     else:
         source = SourceImage(path=path, **_read_with_pillow(path))
     if min(source.pixels.shape[:2]) < MIN_SIDE:
@@ -164,18 +169,5 @@ def _pixels_of(picture: Image.Image) -> dict[str, Any]:
     return {"pixels": np.asarray(picture.convert("RGB")), "photometric": "RGB"}
 
 
-def _is_candidate(path: Path, folder: Path, left_out: Path | None) -> bool:
-    if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
-        return False
-    if left_out is not None and path.resolve().is_relative_to(left_out):
-        return False
-    return path.suffix.lower() in SUFFIXES or (not path.suffix and _is_dicom(path))
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(DICOM_PREFIX)
-            return stream.read(4) == b"DICM"
-    except OSError as error:
-        raise InputError(f"`{path.name}` must be readable: {error.strerror}.") from error
+def _is_candidate(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES or (not path.suffix and is_dicom(path))

@@ -41,6 +41,7 @@ class SourceRecord:
         sha256: Over the content of all its files.
         series_sha256: Over the DICOM SeriesInstanceUID: names a series without telling it.
         num_files: Files that it was read from.
+        location_sha256: Over the path: where it was, without telling it; null for what was never a file.
     """
 
     name: str
@@ -48,6 +49,7 @@ class SourceRecord:
     sha256: Sha256
     series_sha256: Sha256 | None = None
     num_files: Annotated[int, Range(0)] = 1
+    location_sha256: Sha256 | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

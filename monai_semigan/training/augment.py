@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation of what the critics see, with adaptive strength (ADA, Karras et al. 2020, limited data).
+"""Augmentation of what the discriminators see, with adaptive strength (ADA, Karras et al. 2020, limited data).
 
 The same geometry goes to an image and its label map. There are no mirror images: a chest X-ray has its heart on one
 side. Everything is twice differentiable with respect to the image, so that R1 can be taken before the augmentation.
@@ -20,7 +20,7 @@ __all__ = ["AdaptiveProbability", "AugmentSettings", "Augmentation", "draw_augme
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
-    """How strongly the critics' inputs are changed; each part is applied to a sample with the current probability.
+    """How strongly the discriminators' inputs are changed; each part is applied to a sample with the current probability.
 
     Attributes:
         rotation: Standard deviation, radians.
@@ -31,7 +31,7 @@ class AugmentSettings:
         contrast: Standard deviation of log2 of the contrast.
         probability: Probability at the start, in [0, 1].
         max_probability: Upper limit of the adaptation; below 0.8 the generator cannot learn the augmentation itself.
-        target_sign: Mean sign of the critic on real images that the adaptation aims at; None keeps the probability.
+        target_sign: Mean sign of the discriminator on real images that the adaptation aims at; None keeps the probability.
         ramp_kimg: Thousands of images for the probability to move by 1.
     """
 
@@ -99,14 +99,14 @@ def draw_augmentation(
 
 
 class AdaptiveProbability:
-    """Raise the probability while the critic is too sure about real images, lower it while it is not.
+    """Raise the probability while the discriminator is too sure about real images, lower it while it is not.
 
-    The measure is ADA's ``r_t``: the mean sign of the critic's logits on real images (section 3.1). It lies on the
+    The measure is ADA's ``r_t``: the mean sign of the discriminator's logits on real images (section 3.1). It lies on the
     training's device, as does the probability: a step then waits for neither.
 
     Args:
         settings: Start, limits, target and speed.
-        device: Where the critic's signs lie.
+        device: Where the discriminator's signs lie.
     """
 
     def __init__(self, settings: AugmentSettings, *, device: torch.device | None = None) -> None:

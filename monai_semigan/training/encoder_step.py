@@ -23,8 +23,8 @@ from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import Augmentation, AugmentSettings, draw_augmentation
-from monai_semigan.training.disturb import DisturbSettings, disturb
 from monai_semigan.training.ema import update_ema
+from monai_semigan.training.perturb import PerturbSettings, perturb
 from monai_semigan.training.ranks import ALONE, Ranks
 from monai_semigan.training.teacher import LabelTeacher
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
@@ -53,8 +53,8 @@ class EncoderSettings:
         max_gradient: Gradients are clipped to this norm.
         ema_half_life_kimg: Half-life of the averaged encoder, thousands of images.
         warp: Geometry applied to real images and their labels, always.
-        disturb: Intensity changes of the inputs.
-        other_modality: Changes of the inputs to looks of another modality, applied before ``disturb``; None for none.
+        perturb: Intensity changes of the inputs.
+        other_modality: Changes of the inputs to looks of another modality, applied before ``perturb``; None for none.
     """
 
     learning_rate: float = 1e-3
@@ -76,7 +76,7 @@ class EncoderSettings:
             probability=0.8, max_probability=1.0, target_sign=None, brightness=0.0, contrast=0.0
         )
     )
-    disturb: DisturbSettings = field(default_factory=DisturbSettings)
+    perturb: PerturbSettings = field(default_factory=PerturbSettings)
     other_modality: CrossModalitySettings | None = None
 
 
@@ -84,9 +84,9 @@ class EncoderStep:
     """Encoder, its average, its optimizer.
 
     Args:
-        segmenter: The networks; its generator and critic are trained and stay as they are, its encoder learns.
+        segmenter: The networks; its generator and discriminator are trained and stay as they are, its encoder learns.
         settings: Loss and optimizer settings.
-        distance: Compares images; None for the critic's features.
+        distance: Compares images; None for the discriminator's features.
         teacher: Labels unlabelled images; None for none.
         ranks: The processes that train together; each has the same networks.
 
@@ -140,7 +140,7 @@ class EncoderStep:
         clean = torch.cat([generated, real])  # generated, unlabelled, labelled: (3 N, C, S, S)
         with frozen(self.generator, self.segmenter.d_image):
             foreign = cross_modality(clean, settings.other_modality) if settings.other_modality else clean
-            w_plus = self.encoder(disturb(foreign, settings.disturb))
+            w_plus = self.encoder(perturb(foreign, settings.perturb))
             image, label_logits = self.generator.synthesis(w_plus)
             stats = {
                 "loss_image": (image - clean).square().mean(),

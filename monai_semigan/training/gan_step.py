@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One iteration of the joint GAN: critic on images, critic on pairs, generator.
+"""One iteration of the joint GAN: discriminator on images, discriminator on pairs, generator.
 
 Where gradients go (SemanticGAN, Li et al. 2021, section 3.2):
 
 - D_r sees unlabelled real images and generated ones; D_m sees labelled real pairs and generated ones. One generated
-  batch serves both critics and the generator.
+  batch serves both discriminators and the generator.
 - The generator's image loss reaches all of it. The generated image is detached before D_m: what D_m asks for changes
   the label branch and the trunk that it shares, never the image heads.
-- D_m's images, real and generated, are disturbed: what it judges is the label, not the scanner.
+- D_m's images, real and generated, are perturbed: what it judges is the label, not the scanner.
 - A teacher, if there is one, gives every generated image a soft label; its loss reaches what D_m's reaches.
 - D_m sees label maps as probabilities scaled to [-1, 1], real ones softened at the borders by area averaging and by the
   augmentation's interpolation, so that it cannot tell a generated label by its softness.
@@ -24,9 +24,9 @@ from torch import Tensor, nn
 from monai_semigan.errors import ConfigError
 from monai_semigan.latent.sampling import sample_w_plus
 from monai_semigan.losses.adversarial import (
-    hinge_critic_loss,
+    hinge_discriminator_loss,
     hinge_generator_loss,
-    logistic_critic_loss,
+    logistic_discriminator_loss,
     logistic_generator_loss,
     mean_logit,
 )
@@ -38,14 +38,14 @@ from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.training.augment import AdaptiveProbability, AugmentSettings, draw_augmentation
-from monai_semigan.training.disturb import DisturbSettings, disturb
 from monai_semigan.training.ema import update_ema
+from monai_semigan.training.perturb import PerturbSettings, perturb
 from monai_semigan.training.ranks import ALONE, Ranks
 from monai_semigan.training.teacher import LabelTeacher
 
-__all__ = ["GanNetworks", "GanSettings", "GanStep", "label_to_critic"]
+__all__ = ["GanNetworks", "GanSettings", "GanStep", "label_to_discriminator"]
 
-CRITIC_LOSSES = {"logistic": logistic_critic_loss, "hinge": hinge_critic_loss}
+DISCRIMINATOR_LOSSES = {"logistic": logistic_discriminator_loss, "hinge": hinge_discriminator_loss}
 GENERATOR_LOSSES = {"logistic": logistic_generator_loss, "hinge": hinge_generator_loss}
 
 
@@ -86,8 +86,10 @@ class GanSettings:
 
     def __post_init__(self) -> None:
         for name in ("image_loss", "pair_loss"):
-            if getattr(self, name) not in CRITIC_LOSSES:
-                raise ConfigError(f"`{name}` must be one of {', '.join(CRITIC_LOSSES)}, got {getattr(self, name)!r}.")
+            if getattr(self, name) not in DISCRIMINATOR_LOSSES:
+                raise ConfigError(
+                    f"`{name}` must be one of {', '.join(DISCRIMINATOR_LOSSES)}, got {getattr(self, name)!r}."
+                )
         for name in ("r1_interval", "path_length_interval"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"`{name}` must be >= 1 iteration, got {getattr(self, name)}.")
@@ -107,7 +109,7 @@ class GanNetworks:
         return dict(vars(self))
 
 
-def label_to_critic(label_logits: Tensor) -> Tensor:
+def label_to_discriminator(label_logits: Tensor) -> Tensor:
     """Turn label logits ``(N, K, H, W)`` into what D_m sees: probabilities scaled to [-1, 1]."""
     return label_logits.softmax(dim=1) * 2 - 1
 
@@ -120,7 +122,7 @@ class GanStep:
         settings: Loss and optimizer settings.
         augment_image: Augmentation of D_r's inputs.
         augment_pair: Augmentation of D_m's inputs.
-        disturb_pair: Intensity changes of D_m's images; None for none.
+        perturb_pair: Intensity changes of D_m's images; None for none.
         teacher: Labels generated images; None for none.
         ranks: The processes that train together; each has the same networks.
     """
@@ -132,12 +134,12 @@ class GanStep:
         *,
         augment_image: AugmentSettings,
         augment_pair: AugmentSettings,
-        disturb_pair: DisturbSettings | None = None,
+        perturb_pair: PerturbSettings | None = None,
         teacher: LabelTeacher | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
         self.networks, self.settings, self.ranks = networks, settings, ranks
-        self.disturb_pair, self.teacher = disturb_pair, teacher
+        self.perturb_pair, self.teacher = perturb_pair, teacher
         device = networks.generator.mapping.latent_avg.device
         self.adaptive_image = AdaptiveProbability(augment_image, device=device)
         self.adaptive_pair = AdaptiveProbability(augment_pair, device=device)
@@ -172,7 +174,9 @@ class GanStep:
         image, label_logits = networks.generator.synthesis(w_plus, noise="random")
 
         self._step_d_image(unlabelled, image.detach(), stats)
-        self._step_d_pair(labelled, target * 2 - 1, image.detach(), label_to_critic(label_logits.detach()), stats)
+        self._step_d_pair(
+            labelled, target * 2 - 1, image.detach(), label_to_discriminator(label_logits.detach()), stats
+        )
         self._step_generator(image, label_logits, stats)
         if settings.path_length_weight > 0 and self.iteration % settings.path_length_interval == 0:
             self._step_path_length(max(len(unlabelled) // 2, 1), stats)
@@ -188,12 +192,12 @@ class GanStep:
         return {name: value.detach() for name, value in stats.items()}
 
     def _step_d_image(self, real: Tensor, fake: Tensor, stats: dict[str, Tensor]) -> None:
-        settings, critic = self.settings, self.networks.d_image
+        settings, discriminator = self.settings, self.networks.d_image
         with_r1 = self.iteration % settings.r1_interval == 0
         real = real.detach().requires_grad_(with_r1)
-        real_logits = critic(self._augment_image(real))
-        fake_logits = critic(self._augment_image(fake))
-        loss = CRITIC_LOSSES[settings.image_loss](real_logits, fake_logits).mean()
+        real_logits = discriminator(self._augment_image(real))
+        fake_logits = discriminator(self._augment_image(fake))
+        loss = DISCRIMINATOR_LOSSES[settings.image_loss](real_logits, fake_logits).mean()
         stats |= {"loss_d_image": loss, "real_sign": real_logits.sign().mean(), "fake_sign": fake_logits.sign().mean()}
         if with_r1:
             stats["r1_image"] = r1_penalty(real_logits, real).mean()
@@ -203,13 +207,13 @@ class GanStep:
     def _step_d_pair(
         self, real: Tensor, real_label: Tensor, fake: Tensor, fake_label: Tensor, stats: dict[str, Tensor]
     ) -> None:
-        settings, critic = self.settings, self.networks.d_pair
+        settings, discriminator = self.settings, self.networks.d_pair
         with_r1 = self.iteration % settings.r1_interval == 0
-        real = self._disturb_pair(real).requires_grad_(with_r1)
+        real = self._perturb_pair(real).requires_grad_(with_r1)
         real_label = real_label.detach().requires_grad_(with_r1)
-        real_logits = critic(*self._augment_pair(real, real_label))
-        fake_logits = critic(*self._augment_pair(self._disturb_pair(fake), fake_label))
-        loss = CRITIC_LOSSES[settings.pair_loss](real_logits, fake_logits).mean()
+        real_logits = discriminator(*self._augment_pair(real, real_label))
+        fake_logits = discriminator(*self._augment_pair(self._perturb_pair(fake), fake_label))
+        loss = DISCRIMINATOR_LOSSES[settings.pair_loss](real_logits, fake_logits).mean()
         stats |= {
             "loss_d_pair": loss,
             "real_sign_pair": mean_logit(real_logits).sign().mean(),
@@ -222,10 +226,10 @@ class GanStep:
 
     def _step_generator(self, image: Tensor, label_logits: Tensor, stats: dict[str, Tensor]) -> None:
         settings, networks = self.settings, self.networks
-        label = label_to_critic(label_logits)
+        label = label_to_discriminator(label_logits)
         with frozen(networks.d_image, networks.d_pair):
             image_logits = networks.d_image(self._augment_image(image))
-            pair_logits = networks.d_pair(*self._augment_pair(self._disturb_pair(image), label))
+            pair_logits = networks.d_pair(*self._augment_pair(self._perturb_pair(image), label))
             stats["loss_g_image"] = GENERATOR_LOSSES[settings.image_loss](image_logits).mean()
             stats["loss_g_pair"] = GENERATOR_LOSSES[settings.pair_loss](pair_logits).mean()
             loss = stats["loss_g_image"] + settings.pair_weight * stats["loss_g_pair"]
@@ -249,10 +253,10 @@ class GanStep:
         adaptive = self.adaptive_image
         return draw_augmentation(adaptive.settings, len(image), adaptive.probability, device=image.device).image(image)
 
-    def _disturb_pair(self, image: Tensor) -> Tensor:
-        """Detached: D_m's loss never reaches the image; R1 is taken at the disturbed image."""
+    def _perturb_pair(self, image: Tensor) -> Tensor:
+        """Detached: D_m's loss never reaches the image; R1 is taken at the perturbed image."""
         image = image.detach()
-        return image if self.disturb_pair is None else disturb(image, self.disturb_pair)
+        return image if self.perturb_pair is None else perturb(image, self.perturb_pair)
 
     def _augment_pair(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
         adaptive = self.adaptive_pair
@@ -291,7 +295,7 @@ class GanStep:
 def _lazy_adam(network: nn.Module, learning_rate: float, interval: int | None) -> torch.optim.Adam:
     """Adam whose rate and decay account for the extra regularization steps (StyleGAN2, appendix B).
 
-    The critics are corrected likewise, though their penalty shares the step of the loss: 6 % off the rate at 16.
+    The discriminators are corrected likewise, though their penalty shares the step of the loss: 6 % off the rate at 16.
     """
     ratio = 1.0 if interval is None else interval / (interval + 1)
     return torch.optim.Adam(

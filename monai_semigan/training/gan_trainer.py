@@ -29,7 +29,7 @@ from monai_semigan.types import PathLike, Progress
 __all__ = ["GanTrainer"]
 
 ADAPT_INTERVAL = 4
-"""Iterations between changes of the augmentation's strength (ADA, section 3.1, which averages the critic's sign
+"""Iterations between changes of the augmentation's strength (ADA, section 3.1, which averages the discriminator's sign
 over them; here the last batch speaks for all)."""
 
 SHEET_TRUNCATION = 0.9

@@ -45,7 +45,7 @@ def pack(output: PathLike, *, bundle: PathLike, weights: PathLike, overwrite: bo
     source, target = open_bundle(bundle), Path(output)
     if (target / "configs" / "metadata.json").exists() and not overwrite:
         raise BundleError(f"`{target}` already holds a bundle. Pass --overwrite, or choose another folder.")
-    network = SemiGanSegmenter(**source.network)
+    network = SemiGanSegmenter(**source.network.arguments())
     load_weights(network, _trained_state(weights), source=weights)
     network.require_trained()
     make_folder(target / "models")

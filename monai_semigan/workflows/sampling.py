@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 
 from monai_semigan.bundle.bundle import load_network, open_bundle
+from monai_semigan.devices import choose_device
 from monai_semigan.errors import ConfigError
 from monai_semigan.latent.sampling import sample_w_plus
 from monai_semigan.training.sample_sheet import sample_sheet, save_image
 from monai_semigan.types import PathLike
-from monai_semigan.workflows.settings import choose_device
 
 __all__ = ["sample"]
 

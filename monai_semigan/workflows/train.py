@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from monai_semigan.bundle.bundle import open_bundle
+from monai_semigan.devices import choose_device
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
@@ -25,17 +26,17 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import generator_arguments, read_start
 from monai_semigan.ops.precision import resolve_compute_dtype
 from monai_semigan.training.augment import AugmentSettings
-from monai_semigan.training.disturb import DisturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_trainer import EncoderTrainer
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.ranks import current_ranks, joined_ranks
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, load_teacher
 from monai_semigan.training.trainer import RunSettings
 from monai_semigan.types import PathLike, Progress
-from monai_semigan.workflows.settings import choose_device, from_mapping
+from monai_semigan.workflows.settings import from_mapping
 from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
 
 __all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan"]
@@ -55,7 +56,7 @@ def gan_trainer(
     gan: Mapping[str, Any] | None = None,
     augment_image: Mapping[str, Any] | None = None,
     augment_pair: Mapping[str, Any] | None = None,
-    disturb_pair: Mapping[str, Any] | None = None,
+    perturb_pair: Mapping[str, Any] | None = None,
     teacher: Mapping[str, Any] | None = None,
     start: PathLike | None = None,
     run: Mapping[str, Any] | None = None,
@@ -77,7 +78,7 @@ def gan_trainer(
         gan: Fields of `GanSettings`.
         augment_image: Fields of `AugmentSettings` for D_r.
         augment_pair: Fields of `AugmentSettings` for D_m.
-        disturb_pair: Fields of `DisturbSettings` for D_m's images; None for no disturbance.
+        perturb_pair: Fields of `PerturbSettings` for D_m's images; None for no perturbation.
         teacher: Fields of `TeacherSettings`; None for no teacher.
         start: Weights to start from, as ``semigan convert`` writes them; None for random ones. A network that is not
             among them starts from random ones.
@@ -119,7 +120,7 @@ def gan_trainer(
         from_mapping(GanSettings, gan or {}),
         augment_image=settings_image,
         augment_pair=settings_pair,
-        disturb_pair=None if disturb_pair is None else from_mapping(DisturbSettings, disturb_pair),
+        perturb_pair=None if perturb_pair is None else from_mapping(PerturbSettings, perturb_pair),
         ranks=current_ranks(),
     )
     return GanTrainer(
@@ -134,7 +135,7 @@ def gan_trainer(
             "pair_critic": dict(pair_critic or {}),
             "preprocessing": asdict(preset),
             "augment": {"image": asdict(settings_image), "pair": asdict(settings_pair)},
-            "disturb_pair": asdict(step.disturb_pair) if step.disturb_pair else None,
+            "perturb_pair": asdict(step.perturb_pair) if step.perturb_pair else None,
             "start": None if start is None else file_digest(start),
             "symmetries": symmetries,
             "bfloat16": bfloat16,

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_semigan.bundle.description import IMAGE_DOMAINS, VOLUME_DOMAINS
+from monai_semigan.domains.registry import find_domain
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.io.datalist import Datalist, Entry
 from monai_semigan.io.image_file import read_image, require_color, require_grey
 from monai_semigan.io.label_file import read_label
 from monai_semigan.training.pool import ImagePool, LabelledPool, with_symmetries
-from monai_semigan.workflows.settings import from_mapping
 
 __all__ = ["image_pool", "labelled_pool", "training_preset"]
 
@@ -33,19 +32,10 @@ def training_preset(domain: str, preprocessing: Mapping[str, Any], network: Mapp
     Raises:
         ConfigError: The domain, the modality or a field is unknown, or the network takes other images.
     """
-    kinds: dict[str, Any] = IMAGE_DOMAINS | VOLUME_DOMAINS
-    if domain not in kinds:
-        raise ConfigError(f"`domain` must be one of {', '.join(kinds)}, got {domain!r}.")
-    kind = kinds[domain]
-    if domain in VOLUME_DOMAINS:
-        modalities = [key for key in preprocessing if not key.startswith("_")]
-        if len(modalities) != 1 or modalities[0] not in kind:
-            raise ConfigError(
-                f"`preprocessing` of {domain} must have one modality of {', '.join(kind)}, "
-                f"got {', '.join(modalities) or 'none'}."
-            )
-        kind, preprocessing = kind[modalities[0]], preprocessing[modalities[0]]
-    preset: Any = from_mapping(kind, preprocessing)
+    presets = find_domain(domain).read_presets(preprocessing)
+    if len(presets) != 1:
+        raise ConfigError(f"`preprocessing` must have one modality, got {', '.join(presets)}.")
+    (preset,) = presets.values()
     made = preset.channels, preset.image_size
     taken = network.get("image_channels", 1), network.get("image_size")
     if made != taken:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.devices import choose_device
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.evaluation.case import score_label
 from monai_semigan.files import write_json
@@ -25,7 +26,6 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.batch import segment_batch
 from monai_semigan.segmentation.expected_dice import expected_dice
 from monai_semigan.types import PathLike, Progress
-from monai_semigan.workflows.settings import choose_device
 
 __all__ = ["StepCount", "TuneResult", "tune"]
 
@@ -144,7 +144,7 @@ def _scores(
     is_binary: bool,
 ) -> Iterator[tuple[float, float]]:
     """Segment a batch and yield, per image, the mean Dice over classes and the lowest expected one."""
-    require = require_grey if bundle.network.get("image_channels", 1) == 1 else require_color
+    require = require_grey if bundle.network.image_channels == 1 else require_color
     sources = [require(read_image(entry.image)) for entry in entries]
     prepared = [
         bundle.preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)

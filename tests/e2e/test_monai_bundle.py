@@ -69,7 +69,7 @@ def test_inference_equals_segment_and_can_be_evaluated(bundle: Path, xray_files:
     for name in ("case2.png", "case3.png"):
         (xray_files / "images" / name).unlink()
         (xray_files / "masks" / name).unlink()
-    if open_bundle(bundle).network["image_channels"] == 3:
+    if open_bundle(bundle).network.image_channels == 3:
         _tint(xray_files / "images")
     run_monai(
         "run",

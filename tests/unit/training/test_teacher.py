@@ -14,8 +14,8 @@ import torch
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.training import encoder_step as encoder_step_module
 from monai_semigan.training import teacher as teacher_module
-from monai_semigan.training.disturb import DisturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
+from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.pool import LabelledPool
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import (
@@ -137,14 +137,14 @@ def test_a_lost_teacher_is_trained_again_alike(make_gan, tmp_path: Path) -> None
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
 
-def test_the_pair_critic_sees_disturbed_images(make_gan, tmp_path: Path, monkeypatch) -> None:
+def test_the_pair_critic_sees_perturbed_images(make_gan, tmp_path: Path, monkeypatch) -> None:
     step = make_gan(tmp_path, 2).step
-    assert step._disturb_pair(torch.zeros(2, 1, 32, 32)).abs().sum() == 0
-    step.disturb_pair = DisturbSettings(probability=1.0)
+    assert step._perturb_pair(torch.zeros(2, 1, 32, 32)).abs().sum() == 0
+    step.perturb_pair = PerturbSettings(probability=1.0)
     image = torch.zeros(2, 1, 32, 32, requires_grad=True)
-    disturbed = step._disturb_pair(image)
-    assert disturbed.abs().sum() > 0
-    assert not disturbed.requires_grad
+    perturbed = step._perturb_pair(image)
+    assert perturbed.abs().sum() > 0
+    assert not perturbed.requires_grad
 
 
 def test_the_encoder_is_taught_on_unlabelled_images(make_segmenter) -> None:
@@ -184,9 +184,9 @@ def test_teacher_and_encoder_see_other_modalities_when_asked(make_segmenter, mon
 
 
 def test_settings_from_json_reach_the_nested_ones() -> None:
-    settings = from_mapping(TeacherSettings, {"steps": 3, "other_modality": {"noise": 0.0}, "disturb": {"blur": 0.5}})
+    settings = from_mapping(TeacherSettings, {"steps": 3, "other_modality": {"noise": 0.0}, "perturb": {"blur": 0.5}})
     assert settings.other_modality == CrossModalitySettings(noise=0.0)
-    assert settings.disturb.blur == 0.5
+    assert settings.perturb.blur == 0.5
     assert from_mapping(TeacherSettings, {"other_modality": None}).other_modality is None
     with pytest.raises(ConfigError, match="CrossModalitySettings"):
         from_mapping(TeacherSettings, {"other_modality": {"unknown": 1}})
