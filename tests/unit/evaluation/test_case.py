@@ -9,6 +9,7 @@ from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.evaluation.case import score_label, with_absent_classes
 from monai_semigan.evaluation.overlap import dice
 from monai_semigan.evaluation.surface import surface_distances
+from monai_semigan.templates import MISSING
 
 
 def test_classes_are_named_and_as_many_as_stated() -> None:
@@ -106,7 +107,7 @@ def test_a_score_shows_itself_as_a_table_in_text_and_in_a_notebook() -> None:
     assert repr(score).splitlines() == [
         "class   Dice    IoU  HD95 (px)  ASSD (px)",
         "lung   0.833  0.714      2.000      0.375",  # 12 px over 14 + 18 points
-        "<b>    0.000  0.000          –          –",
+        f"<b>    0.000  0.000{MISSING:>11}{MISSING:>11}",
     ]
     html = score._repr_html_()
     assert "<td>0.833</td>" in html and "&lt;b&gt;" in html and "<b>" not in html
