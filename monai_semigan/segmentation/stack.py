@@ -6,8 +6,8 @@ over the slices that have the organ, first the even ones from the encoder, then 
 their neighbours found. So slices are still refined in batches, and every second one profits from its neighbours.
 
 Every batch has one size: a smaller one is filled with copies, and finished slices stay in it. Convolutions choose their
-kernels by the size of the batch, so a slice's result would otherwise depend on its mates. What is kept for all slices is
-small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
+kernels by the size of the batch, so a slice's result would otherwise depend on its mates. What is kept for all slices
+is small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
 """
 
 from __future__ import annotations

@@ -83,8 +83,8 @@ def segment_files(
     """Segment files: a folder per case with label, pictures and ``case.json``, and a report over all.
 
     A case is named after its file or folder; a second one of the same name gets ``-2``. A case that an earlier call
-    finished for the same source with the same bundle and options is skipped, and shown in the report all the same; where
-    one of these, or a file of the case, differs it is made again. An input that cannot be segmented is listed with its
+    finished for the same source with the same bundle and options is skipped, and shown in the report all the same;
+    where one of these, or a file of the case, differs it is made again. An input that cannot be segmented is listed with its
     reason and does not stop the others. What killed runs left unfinished in the output folder is removed.
 
     Args:
