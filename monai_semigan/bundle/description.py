@@ -167,11 +167,15 @@ class Metadata:
     Attributes:
         version: Of the bundle.
         name: Of the bundle; null takes the folder's.
+        task: What it segments.
+        terms: Under which terms its weights may be used.
         semigan: What this package needs to know.
     """
 
     version: LongString
     name: LongString | None = None
+    task: str = ""
+    terms: str = "see LICENSE and docs/data_license.txt"
     semigan: Description
 
     def __post_init__(self) -> None:

@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from monai_semigan.errors import InputError
-from monai_semigan.io.dicom.file import is_dicom, open_dicom
-from monai_semigan.io.folder import files_in
+from monai_semigan.io.dicom.file import DicomFile, is_dicom, open_dicom
+from monai_semigan.io.dicom.identity import Identity, identity_of
+from monai_semigan.io.folder import digest_of_files, files_in
 from monai_semigan.io.limits import MAX_PIXELS, check_pixel_count
 from monai_semigan.types import PathLike
 
-__all__ = ["SourceImage", "find_images", "read_image", "require_color", "require_grey"]
+__all__ = ["ImageFile", "SourceImage", "find_images", "read_image", "require_color", "require_grey"]
 
 MIN_SIDE = 16
 """Smaller images show no anatomy."""
@@ -84,28 +85,68 @@ def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> 
     return list(found)
 
 
+class ImageFile:
+    """An image's file on its way through a case. A DICOM file is opened once, whatever is asked for.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = Path(path)
+        self._dicom: DicomFile | None = None
+        self._is_known = False
+
+    def digest(self) -> str:
+        """Compute the SHA-256 of the content.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        dicom = self._opened()
+        return digest_of_files([self.path]) if dicom is None else dicom.digest()
+
+    def identity(self) -> Identity | None:
+        """Return what a DICOM header says of the patient; None for other files, and for damaged ones."""
+        try:
+            dicom = self._opened()
+        except InputError:  # reading says what is wrong
+            return None
+        return None if dicom is None else identity_of(dicom.header)
+
+    def read(self) -> SourceImage:
+        """Read the image, as `read_image` does."""
+        path = self.path
+        dicom = self._opened()
+        if dicom is not None:
+            from monai_semigan.io.dicom.image import read_dicom_image  # noqa: PLC0415  (pydicom: 0.3 s to import)
+
+            source = SourceImage(path=path, is_dicom=True, **read_dicom_image(dicom))
+        else:
+            source = SourceImage(path=path, **_read_with_pillow(path))
+        if min(source.pixels.shape[:2]) < MIN_SIDE:
+            height, width = source.pixels.shape[:2]
+            raise InputError(f"`{path.name}` must be at least {MIN_SIDE} pixels wide and high, got {width} x {height}.")
+        return source
+
+    def _opened(self) -> DicomFile | None:
+        if not self._is_known:
+            if self.path.is_dir():
+                raise InputError(f"`{self.path}` must be an image file, got a folder.")
+            if not self.path.exists():
+                raise InputError(f"`{self.path}` must be an image file, but does not exist.")
+            self._dicom = open_dicom(self.path, room=MAX_HELD_BYTES)
+            self._is_known = True
+        return self._dicom
+
+
 def read_image(path: PathLike) -> SourceImage:
     """Read one image.
 
     Raises:
         InputError: The file cannot be read as a single image, with the reason.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"`{path}` must be an image file, got a folder.")
-    if not path.exists():
-        raise InputError(f"`{path}` must be an image file, but does not exist.")
-    dicom = open_dicom(path, room=MAX_HELD_BYTES)
-    if dicom is not None:
-        from monai_semigan.io.dicom.image import read_dicom_image  # noqa: PLC0415  (pydicom takes 0.3 s to import)
-
-        source = SourceImage(path=path, is_dicom=True, **read_dicom_image(dicom))
-    else:
-        source = SourceImage(path=path, **_read_with_pillow(path))
-    if min(source.pixels.shape[:2]) < MIN_SIDE:
-        height, width = source.pixels.shape[:2]
-        raise InputError(f"`{path.name}` must be at least {MIN_SIDE} pixels wide and high, got {width} x {height}.")
-    return source
+    return ImageFile(path).read()
 
 
 def require_grey(source: SourceImage) -> SourceImage:

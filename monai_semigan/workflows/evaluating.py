@@ -312,15 +312,17 @@ def _found(predictions: Labels, references: Labels) -> tuple[dict[str, Predictio
     """Name the cases of both sides: by their files' names, or as pairs in order where both are files."""
     given = _paths(predictions), _paths(references)
     is_files = [not isinstance(side, (str, os.PathLike)) or Path(side).is_file() for side in (predictions, references)]
-    named = [_named(paths) if listed else {} for paths, listed in zip(given, is_files, strict=True)]
-    if all(is_files):
-        if len(given[0]) != len(given[1]):
-            raise InputError(
-                f"`references` must be as many files as `predictions` ({len(given[0])}), got {len(given[1])}."
-            )
-        named[1] = dict(zip(named[0], given[1], strict=True))
-    predicted = {case: read_prediction(path) for case, path in named[0].items()}
-    return predicted or find_predictions(given[0][0]), named[1] or find_labels(given[1][0], "references")
+    if is_files[0]:
+        predicted = {case: read_prediction(path) for case, path in _named(given[0]).items()}
+    else:
+        predicted = find_predictions(given[0][0])
+    if not is_files[1]:
+        return predicted, find_labels(given[1][0], "references")
+    if not is_files[0]:
+        return predicted, _named(given[1])
+    if len(given[0]) != len(given[1]):
+        raise InputError(f"`references` must be as many files as `predictions` ({len(given[0])}), got {len(given[1])}.")
+    return predicted, dict(zip(predicted, given[1], strict=True))
 
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:
