@@ -166,7 +166,7 @@ def _case_input(path: Path, bundle: Bundle, identify: bool) -> CaseInput[_Case]:
     identity = read_identity(path) if identify else None
     return CaseInput(
         source=path.name,
-        stem=safe_name(identity.patient_id) if identity is not None and identity.patient_id else path.stem,
+        stem=safe_name(identity.patient_id if identity is not None and identity.patient_id else path.stem),
         digest=lambda: _digest(path),
         read=lambda name, sha256: _prepare(path, name, sha256, bundle, identity),
     )
@@ -258,7 +258,7 @@ class _Run:
             "versions": environment(),
             "settings": {**asdict(self.settings), "seed": self.recipe.request["seed"]},
             "request": dict(self.recipe.request),
-            "size_px": list(label.shape),
+            "size_px": list(case.source.as_stored(label).shape),
             "spacing_mm": list(case.source.spacing_mm) if case.source.spacing_mm else None,
             "class_names": list(bundle.class_names),
             **_areas(label, bundle, case.source.spacing_mm),
@@ -272,7 +272,7 @@ class _Run:
             "warnings": [*case.source.warnings, *warnings],
         }
         content = {
-            "label.png": partial(write_label, label=label),
+            "label.png": partial(write_label, label=case.source.as_stored(label)),  # on the stored pixels
             "overlay.png": encode_png(picture),
             "reconstruction.png": encode_png(panel),
         }

@@ -155,14 +155,14 @@ def _scores(
     result = segment_batch(network, images, settings)
     logits = result.label_logits.cpu().numpy()
     expected = expected_dice(result.overlap).nan_to_num(1).amin(dim=1).tolist()  # of the classes that were found
-    for entry, (_, geometry), scores, lowest in zip(entries, prepared, logits, expected, strict=True):
+    for entry, source, (_, geometry), scores, lowest in zip(entries, sources, prepared, logits, expected, strict=True):
         assert entry.label is not None  # the data list's own check
         cases = score_case(
             bundle.components.apply(geometry.scores_to_label(scores)),
-            read_label(entry.label, binary=is_binary),
+            source.as_shown(read_label(entry.label, binary=is_binary)),
             case=entry.image.stem,
             patient=entry.patient_id or entry.image.stem,
-            ignore=read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None,
+            ignore=source.as_shown(read_label(entry.ignore, binary=True)).astype(bool) if entry.ignore else None,
             num_classes=len(bundle.class_names),
         )
         yield fmean(case.dice for case in cases), lowest
