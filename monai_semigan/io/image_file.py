@@ -196,7 +196,8 @@ def _opened(path: Path) -> Iterator[tuple[Image.Image, int]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit is checked below; damaged tags are none of the pixels
-            with Image.open(path, formats=FORMATS) as picture:
+            # Of a stream: Pillow maps files by name into memory, and TIFF lying on its side wrongly.
+            with path.open("rb") as stream, Image.open(stream, formats=FORMATS) as picture:
                 check_pixel_count(path.name, *picture.size)
                 frames = getattr(picture, "n_frames", 1)
                 if frames > 1 and picture.format != "MPO":
