@@ -151,7 +151,7 @@ def _scores(
         bundle.preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)
         for source in sources
     ]
-    images = torch.from_numpy(np.stack([image for image, _ in prepared])).to(network.is_trained.device)
+    images = torch.from_numpy(np.stack([image for image, _ in prepared])).to(network.device)
     result = segment_batch(network, images, settings)
     logits = result.label_logits.cpu().numpy()
     expected = expected_dice(result.overlap).nan_to_num(1).amin(dim=1).tolist()  # of the classes that were found
