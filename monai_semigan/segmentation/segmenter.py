@@ -134,7 +134,7 @@ class Segmenter:
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.network.generator.mapping.latent_avg.device
+        return self.network.device
 
     @property
     def sources_at_once(self) -> int:
