@@ -134,7 +134,7 @@ class Segmenter:
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.network.generator.mapping.latent_avg.device
+        return self.network.device
 
     @property
     def sources_at_once(self) -> int:
@@ -237,10 +237,10 @@ class Segmenter:
         assert isinstance(data, SourceImage)
         if self.options.with_probability:
             foreground = 1 - torch.from_numpy(output.label_logits).softmax(dim=0)[:1].numpy()
-            probability = geometry.scores_to_source(foreground)[0].astype(np.float32).clip(0, 1)
+            probability = data.as_stored(geometry.scores_to_source(foreground)[0].astype(np.float32).clip(0, 1))
         area = data.spacing_mm[0] * data.spacing_mm[1] if data.spacing_mm else None
         classes = self._classes(label, drawn, torch.from_numpy(numbers.overlap[at]), area_mm2=area)
-        chain = self.chains[IMAGE]
+        chain, label = self.chains[IMAGE], data.as_stored(label)
         record = CaseRecord(
             kind="image",
             **self._common(source, chain, classes, numbers.encoder_image_error[[at]], numbers.image_error[[at]]),
