@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write result files whole or not at all."""
+"""Write result files whole or not at all, under names that every file system takes."""
 
 from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,20 @@ from monai_semigan.atomic import replacing
 from monai_semigan.errors import OutputError
 from monai_semigan.types import PathLike
 
-__all__ = ["make_folder", "write_bytes", "write_json", "write_text"]
+__all__ = ["RESERVED_NAMES", "make_folder", "safe_name", "write_bytes", "write_json", "write_text"]
+
+RESERVED_NAMES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", *(f"{port}{at}" for port in ("COM", "LPT") for at in range(10))}
+)
+"""Windows opens devices by these names."""
+
+RESULT_FILES = frozenset({"report.json", "report.html", "summary.json", "cases.csv", "patients.csv"})
+"""Files beside the folders of cases, which cannot be named so."""
+
+MAX_NAME_LENGTH = 80
+
+MAX_NAME_BYTES = 160
+"""File systems take 255; endings and numbers come to it."""
 
 
 def make_folder(path: PathLike) -> Path:
@@ -43,10 +57,21 @@ def write_bytes(path: PathLike, content: bytes) -> None:
 
 
 def write_text(path: PathLike, content: str) -> None:
-    """Write UTF-8 text as `write_bytes` does."""
-    write_bytes(path, content.encode())
+    """Write UTF-8 text as `write_bytes` does; what a file name holds beside UTF-8 is escaped."""
+    write_bytes(path, content.encode(errors="backslashreplace"))
 
 
 def write_json(path: PathLike, content: Any) -> None:
     """Write indented JSON as `write_bytes` does; NaN and infinity are refused."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def safe_name(text: str) -> str:
+    """Return a name that every file system takes as one folder: letters, digits, ``-``, ``_`` and inner dots."""
+    text = unicodedata.normalize("NFC", text)
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
+    kept = (
+        kept.strip("._ ")[:MAX_NAME_LENGTH].encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip("._ ") or "volume"
+    )
+    is_taken = kept.split(".")[0].upper() in RESERVED_NAMES or kept.lower() in RESULT_FILES
+    return f"{kept}_" if is_taken else kept

@@ -84,7 +84,7 @@ class VolumeInferer(Inferer):
         modality = self._modality(meta.get("modality"), voxels)
         preset = self.presets[modality]
         if modality == "CT":
-            check_hu(voxels)
+            check_hu(voxels, window=preset.window_of(voxels))
         shape = (int(voxels.shape[0]), int(voxels.shape[1]), int(voxels.shape[2]))
         result = segment_volume(
             voxels,

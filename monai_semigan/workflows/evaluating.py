@@ -21,6 +21,7 @@ from monai_semigan.evaluation.files import (
     find_labels,
     find_predictions,
     is_volume_file,
+    pair_hint,
     read_patients,
 )
 from monai_semigan.evaluation.placement import lay_on
@@ -142,7 +143,10 @@ def evaluate(
     chosen = _chosen(classes, num_classes)
     folder = make_folder(output)
     job = _Job(predicted, reference, ignored, num_classes or (len(names) if names else None), names, chosen, binary)
-    failures = [(case, "no prediction") for case in sorted(reference.keys() - predicted.keys())]
+    unused = predicted.keys() - reference.keys()
+    failures = [
+        (case, f"no prediction{pair_hint(case, unused)}") for case in sorted(reference.keys() - predicted.keys())
+    ]
     failures += [(case, "no reference") for case in sorted(predicted.keys() - reference.keys())]
     num_unpaired = len(failures)
     scores: list[list[CaseScore]] = []

@@ -242,7 +242,8 @@ class _Run:
             volume = candidate.load()
             modality, reason = _modality(volume, self.bundle, self.options.modality)
             if modality == "CT":
-                check_hu(volume.voxels)
+                remarks = check_hu(volume.voxels, window=self.bundle.chains["CT"].preset.window_of(volume.voxels))
+                volume = replace(volume, warnings=(*volume.warnings, *remarks))
             self._require_memory(self._peak_gib(volume.grid.shape, volume.voxels.itemsize, modality))
             return _Case(
                 name=name,
