@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut, apply_voi_lut
 
 from monai_semigan.errors import InputError
@@ -29,7 +28,7 @@ def read_dicom_image(path: Path) -> dict[str, Any]:
     name = path.name
     try:
         dataset = pydicom.dcmread(path)
-    except (InvalidDicomError, OSError, EOFError, ValueError, AttributeError, KeyError, TypeError) as error:
+    except Exception as error:  # pydicom raises what it likes for damaged headers, down to MemoryError
         raise InputError(f"`{name}` must be a DICOM file, but is damaged ({type(error).__name__}).") from error
     rows, columns = dataset.get("Rows"), dataset.get("Columns")
     if "PixelData" not in dataset or not rows or not columns:
