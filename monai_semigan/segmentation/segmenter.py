@@ -317,9 +317,10 @@ class Segmenter:
         started, volume = time.perf_counter(), source.data
         assert isinstance(volume, SourceVolume)
         modality, reason = self.choose_modality(volume)
-        self.domain.check_values(volume.voxels, modality)
-        self.require_memory(self.expected_peak_gib(volume.grid.shape, volume.voxels.itemsize, modality))
         chain = self.chains[modality]
+        remarks = chain.stack_preset.check_values(volume.voxels)
+        source = replace(source, data=replace(volume, warnings=(*volume.warnings, *remarks)))
+        self.require_memory(self.expected_peak_gib(volume.grid.shape, volume.voxels.itemsize, modality))
         result = segment_volume(
             volume.voxels,
             volume.grid,
