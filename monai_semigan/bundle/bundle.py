@@ -44,6 +44,8 @@ class Bundle:
         root: The folder.
         name: From the metadata.
         version: From the metadata.
+        task: What it segments, from the metadata.
+        terms: Under which terms its weights may be used, from the metadata.
         class_names: Name of each class, background first.
         colors: RGB of each class, 0 to 255.
         domain: Kind of sources.
@@ -60,6 +62,8 @@ class Bundle:
     root: Path
     name: str
     version: str
+    task: str
+    terms: str
     class_names: tuple[str, ...]
     colors: tuple[Color, ...]
     domain: Domain
@@ -141,6 +145,8 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
         root=root,
         name=metadata.name or _name_of(root),
         version=metadata.version,
+        task=metadata.task,
+        terms=metadata.terms,
         class_names=described.class_names,
         colors=described.colors,
         domain=described.kind,

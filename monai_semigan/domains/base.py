@@ -31,7 +31,7 @@ IMAGE = "image"
 Window = tuple[float, float]
 """Values shown black and white."""
 
-ImageSize = Annotated[int, Range(32, 1024)]
+ImageSize = Annotated[int, Range(8, 1024)]
 """Side of the network's square, pixels."""
 
 Stretch = Annotated[float, Range(1, 10)]

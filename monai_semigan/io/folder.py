@@ -1,14 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files in a folder: the one walk that every reader uses."""
+"""The files in a folder, and their digest: the one walk that every reader uses."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from monai_semigan.errors import InputError
 
-__all__ = ["files_in"]
+__all__ = ["digest_of_files", "files_in"]
+
+CHUNK = 2**20
+"""Bytes."""
+
+
+def digest_of_files(paths: Iterable[Path]) -> str:
+    """Compute the SHA-256 of the files' contents, in order.
+
+    Raises:
+        InputError: One cannot be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for path in paths:
+            with path.open("rb") as stream:
+                while chunk := stream.read(CHUNK):
+                    digest.update(chunk)
+    except OSError as error:
+        raise InputError(f"`{Path(error.filename or '').name}` must be readable: {error.strerror}.") from error
+    return digest.hexdigest()
 
 
 def files_in(path: Path, *, skip: Path | None = None) -> list[Path]:

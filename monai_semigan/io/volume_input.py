@@ -18,7 +18,7 @@ from monai_semigan.io.dicom.identity import Identity, identity_of
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesInfo, SeriesRules
 from monai_semigan.io.dicom.series import DicomSeries, find_series
-from monai_semigan.io.folder import files_in
+from monai_semigan.io.folder import digest_of_files, files_in
 from monai_semigan.io.itk_volume import ITK_SUFFIXES, data_files, itk_size, read_itk
 from monai_semigan.io.nifti_volume import NIFTI_SUFFIXES, nifti_size, nifti_stem, read_nifti
 from monai_semigan.io.volume import SourceVolume
@@ -39,9 +39,6 @@ RESERVED_NAMES = frozenset(
 """Windows opens devices by these names."""
 
 MAX_REASONS = 5
-
-DIGEST_CHUNK = 2**20
-"""Bytes."""
 
 HELD_DICOM_BYTES = 2**29
 """DICOM files of an input that are held from the search on, so that none is opened again: 1,000 usual CT slices."""
@@ -92,20 +89,13 @@ class VolumeCandidate:
         Raises:
             InputError: One cannot be read.
         """
+        if self.dicom is None:
+            return digest_of_files(self.files)
         digest = hashlib.sha256()
-        if self.dicom is not None:
-            for file in self.dicom.files:
-                digest.update(file.content())
-            if self.dicom.info.part[1] > 1:
-                digest.update(f"part {self.dicom.info.part}".encode())
-            return digest.hexdigest()
-        try:
-            for path in self.files:
-                with path.open("rb") as stream:
-                    while chunk := stream.read(DIGEST_CHUNK):
-                        digest.update(chunk)
-        except OSError as error:
-            raise InputError(f"`{self.name}` must be readable: {error.strerror}.") from error
+        for file in self.dicom.files:
+            digest.update(file.content())
+        if self.dicom.info.part[1] > 1:
+            digest.update(f"part {self.dicom.info.part}".encode())
         return digest.hexdigest()
 
     def identity(self) -> Identity | None:

@@ -268,7 +268,7 @@ class _Bounded(io.RawIOBase):
 
 def _archive_index(stream: Any, size: int) -> bytes:
     """Return the pickle inside an archive whose entries are stored as they are, each once."""
-    with zipfile.ZipFile(_Bounded(stream)) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(_Bounded(stream)) as archive:
         entries = archive.infolist()
         if any(
             entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size for entry in entries

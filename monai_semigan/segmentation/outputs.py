@@ -52,8 +52,8 @@ class Output:
         file: Its name in a case's folder.
         write: Writes the file it is given, whole.
         fits: Whether a case can have it.
-        is_extra: The source may not allow it, as a repaired series allows no DICOM SEG: then it is left out with a warning
-            instead of failing the case.
+        is_extra: The source may not allow it, as a repaired series allows no DICOM SEG: then it is left out, with a
+            warning, instead of failing the case.
     """
 
     name: str

@@ -237,10 +237,10 @@ class Segmenter:
         assert isinstance(data, SourceImage)
         if self.options.with_probability:
             foreground = 1 - torch.from_numpy(output.label_logits).softmax(dim=0)[:1].numpy()
-            probability = geometry.scores_to_source(foreground)[0].astype(np.float32).clip(0, 1)
+            probability = data.as_stored(geometry.scores_to_source(foreground)[0].astype(np.float32).clip(0, 1))
         area = data.spacing_mm[0] * data.spacing_mm[1] if data.spacing_mm else None
         classes = self._classes(label, drawn, torch.from_numpy(numbers.overlap[at]), area_mm2=area)
-        chain = self.chains[IMAGE]
+        chain, label = self.chains[IMAGE], data.as_stored(label)
         record = CaseRecord(
             kind="image",
             **self._common(source, chain, classes, numbers.encoder_image_error[[at]], numbers.image_error[[at]]),
@@ -341,7 +341,7 @@ class Segmenter:
             **self._common(source, chain, classes, *errors),
             size=volume.grid.shape,
             spacing_mm=tuple(round(float(spacing), 6) for spacing in volume.grid.spacing_mm),
-            axcodes=tuple(axcodes(volume.grid.affine)),
+            axcodes=axcodes(volume.grid.affine),  # type: ignore[arg-type]  (letters of these six)
             modality=modality,
             modality_reason=reason,
             window=(float(result.window[0]), float(result.window[1])),

@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monai_semigan.errors import InputError
-from monai_semigan.io.dicom.file import open_dicom
 from monai_semigan.io.dicom.values import ElementValues
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Identity", "identity_of", "read_identity"]
+__all__ = ["Identity", "identity_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +47,3 @@ def identity_of(header: Dataset) -> Identity:
         accession_number=printable("AccessionNumber"),
         series_description=printable("SeriesDescription"),
     )
-
-
-def read_identity(path: Path) -> Identity | None:
-    """Read it from a file's header; None if the file is no DICOM or its header is damaged."""
-    try:
-        file = open_dicom(path)
-    except InputError:  # reading the pixels says what is wrong
-        return None
-    return None if file is None else identity_of(file.header)
