@@ -22,3 +22,7 @@ Progress = Callable[[int, int], None]
 def as_paths(paths: Paths) -> list[Path]:
     """Return one path or several as a list."""
     return [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
+
+
+StageProgress = Callable[[str, int, int], None]
+"""Called as ``progress(stage, done, total)`` from work of several stages, such as a training."""

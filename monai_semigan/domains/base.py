@@ -103,7 +103,7 @@ class Domain:
     """
 
     name: str
-    presets: Mapping[str, type[Any]]
+    presets: Mapping[str, type[Preset]]
     guess_modality: Callable[[np.ndarray], ModalityGuess] | None = None
     value_checks: Mapping[str, Callable[[np.ndarray], None]] = field(default_factory=dict)
 
@@ -116,7 +116,7 @@ class Domain:
         """Whether it is for volumes; else it is for single images."""
         return IMAGE not in self.presets
 
-    def read_presets(self, preprocessing: Any) -> dict[str, Any]:
+    def read_presets(self, preprocessing: Any) -> dict[str, Preset]:
         """Build presets by modality from a bundle's ``preprocessing``; of single images one, under `IMAGE`.
 
         Raises:

@@ -134,7 +134,7 @@ class Segmenter:
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.network.generator.mapping.latent_avg.device
+        return self.network.device
 
     @property
     def sources_at_once(self) -> int:
@@ -273,7 +273,7 @@ class Segmenter:
                 self.network,
                 self.slicewise,
                 with_probability=self.options.with_probability,
-                corrects_bias=chain.preset.corrects_bias,
+                corrects_bias=chain.stack_preset.corrects_bias,
                 has_rules=bool(self.components.by_class),
             )
             for chain in chains
@@ -324,7 +324,7 @@ class Segmenter:
             volume.voxels,
             volume.grid,
             self._inversions[modality],
-            chain.preset,
+            chain.stack_preset,
             self.slicewise,
             with_probability=self.options.with_probability,
             progress=progress,
