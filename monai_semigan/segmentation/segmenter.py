@@ -17,7 +17,7 @@ import torch
 
 from monai_semigan.domains.base import IMAGE, Domain
 from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.evaluation.volume_numbers import class_counts
+from monai_semigan.evaluation.class_counts import class_counts
 from monai_semigan.geometry.orientation import axcodes
 from monai_semigan.io.image_file import SourceImage, require_color, require_grey
 from monai_semigan.io.volume import SourceVolume
