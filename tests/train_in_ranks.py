@@ -22,11 +22,11 @@ from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.encoder_task import EncoderTask
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_task import GanTask
+from monai_semigan.training.loop import RANK_SEED, RunSettings, TrainingLoop
 from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.pool import ImagePool, LabelledPool
 from monai_semigan.training.ranks import Ranks, joined_ranks
 from monai_semigan.training.teacher import TeacherSettings
-from monai_semigan.training.loop import RANK_SEED, RunSettings, TrainingLoop
 
 NUM_RANKS, BATCH_SIZE = 2, 8
 DRAWS = {torch.rand, torch.randn, torch.randint, torch.rand_like, torch.randn_like}

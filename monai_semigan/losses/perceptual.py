@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How alike two images look to a feature network (LPIPS, Zhang et al. 2018, equation 1, with equal channel weights).
 
-By default the features are those of the trained image discriminator: nothing has to be downloaded, and it knows the domain.
+By default the features are those of the trained image discriminator: nothing has to be downloaded, and it knows the
+domain.
 """
 
 from __future__ import annotations

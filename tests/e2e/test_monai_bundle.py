@@ -186,10 +186,8 @@ def test_configs_agree(name: str) -> None:
         assert inference["inferer"]["encoder_share"] == semigan["inversion"]["encoder_share"]
     for file in ("train.json", "train_encoder.json"):
         training = read_config(name, file)
-        assert training["network"] == network
-        assert training["trainer"].get("domain", "chest_xray") == semigan["domain"]
-        # of volumes one modality is trained
-        assert training["trainer"]["preprocessing"].items() <= preprocessing.items()
+        assert not {"network", "domain", "preprocessing"} & (training.keys() | training["trainer"].keys())
+        assert training["trainer"]["bundle_root"] == "@bundle_root"
     schemas = {(bundle_root(each) / "docs" / "meta_schema.json").read_text() for each in list_bundles()}
     assert len(schemas) == 1
 
