@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import platform
 import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from monai_semigan.atomic import replacing
-from monai_semigan.errors import InputError, OutputError, SemiGanError
+from monai_semigan.errors import InputError, OutputError, SemiGanError, TrainingError
 from monai_semigan.types import PathLike
 
 __all__ = [
+    "RunLock",
     "escaped",
     "make_folder",
     "open_regular",
@@ -23,6 +26,8 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+LOCK_NAME = ".run.lock"
 
 SHOWN = 200
 """Characters of a foreign name that an error quotes; paths may be long."""
@@ -125,3 +130,62 @@ def write_text(path: PathLike, content: str) -> None:
 def write_json(path: PathLike, content: Any) -> None:
     """Write indented JSON as `write_bytes` does; NaN and infinity are refused."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+class RunLock:
+    """Only one process works in a folder: a second one is refused. The system lets go of it when its process ends.
+
+    .. code-block:: python
+
+        with RunLock("runs/gan"):
+            ...
+
+    Args:
+        folder: An existing folder; the lock is its file ``.run.lock``, which says who holds it and stays there.
+    """
+
+    def __init__(self, folder: PathLike) -> None:
+        self.folder = Path(folder)
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> RunLock:
+        """Take the lock.
+
+        Raises:
+            TrainingError: Another process has it.
+            OutputError: The folder cannot be written.
+        """
+        path = self.folder / LOCK_NAME
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        except OSError as error:
+            raise OutputError(f"`{self.folder}` must be a folder that can be written: {error.strerror}.") from error
+        if not _locked(descriptor):
+            holder = escaped(os.read(descriptor, SHOWN).decode(errors="replace").strip()) or "another process"
+            os.close(descriptor)
+            raise TrainingError(
+                f"`{self.folder}` must be used by one run at a time, but {holder} works in it. Wait for its end, or "
+                "choose another folder."
+            )
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the system's lock of an open file; where there are no such locks, always."""
+    try:
+        import fcntl  # noqa: PLC0415  (not on every system)
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return True
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES)  # others: this file system has none
+    return True

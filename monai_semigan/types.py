@@ -22,6 +22,7 @@ Progress = Callable[[int, int], None]
 
 
 def as_paths(paths: Paths) -> list[Path]:
+<<<<<<< HEAD
     """Return one path or several as a list.
 
     Raises:
@@ -35,3 +36,11 @@ def as_paths(paths: Paths) -> list[Path]:
                 "What is in memory goes through `monai_semigan.read` to a segmenter."
             )
     return [Path(item) for item in items]
+=======
+    """Return one path or several as a list."""
+    return [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
+
+
+StageProgress = Callable[[str, int, int], None]
+"""Called as ``progress(stage, done, total)`` from work of several stages, such as a training."""
+>>>>>>> house

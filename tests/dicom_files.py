@@ -9,6 +9,12 @@ import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from monai_semigan.io.dicom.pixels import read_dicom_series
+from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
+from monai_semigan.io.dicom.series import find_series
+from monai_semigan.io.folder import files_in
+from monai_semigan.io.volume import SourceVolume
+
 CT, MR, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 SPACING = (0.8, 0.6, 2.5)  # between columns, rows, slices: all different
 ORIGIN = (-31.25, 17.5, -203.0)
@@ -135,3 +141,9 @@ def multiframe(pixels: np.ndarray, *, positions: np.ndarray, orientation: Sequen
         frames.append(frame)
     dataset.PerFrameFunctionalGroupsSequence = frames
     return dataset
+
+
+def read_volume(path: Path, repairs: RepairOptions = NO_REPAIRS) -> SourceVolume:
+    """Read the one series that is taken in a file or folder."""
+    (series,) = [found for found in find_series(files_in(path), repairs=repairs) if found.info.is_taken]
+    return read_dicom_series(series, name=path.stem)

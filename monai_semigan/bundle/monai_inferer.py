@@ -38,7 +38,7 @@ def bundle_network(bundle_root: str) -> SemiGanSegmenter:
     Raises:
         BundleError: ``bundle_root`` is no bundle, or one that must not be trusted.
     """
-    return SemiGanSegmenter(**open_bundle(bundle_root).network)
+    return SemiGanSegmenter(**open_bundle(bundle_root).network.arguments())
 
 
 class BundleInferer(Inferer):

@@ -52,8 +52,8 @@ class Output:
         file: Its name in a case's folder.
         write: Writes the file it is given, whole.
         fits: Whether a case can have it.
-        is_extra: The source may not allow it, as a repaired series allows no DICOM SEG: then it is left out with a warning
-            instead of failing the case.
+        is_extra: The source may not allow it, as a repaired series allows no DICOM SEG: then it is left out, with a
+            warning, instead of failing the case.
     """
 
     name: str
@@ -177,15 +177,15 @@ def _write_seg(path: Path, result: Segmentation, options: DicomOptions) -> None:
         "empty": options.empty,
     }
     if isinstance(data, SourceImage):
-        write_dicom_seg_2d(path, label=result.label, source=data.path, **settings)  # type: ignore[arg-type]
+        write_dicom_seg_2d(path, label=result.label, source=data.header, **settings)  # type: ignore[arg-type]
     else:
         write_dicom_seg(path, label=result.label, volume=data, **settings)  # type: ignore[arg-type]
 
 
 def _write_preview(path: Path, result: Segmentation, _: DicomOptions) -> None:
     data = result.source.data
-    origin = data.path if isinstance(data, SourceImage) else data.origin.files[0]  # type: ignore[union-attr]
-    write_dicom_preview(path, picture=np.asarray(result.picture), source=origin, algorithm=_algorithm(result))
+    header = data.header if isinstance(data, SourceImage) else data.origin.headers[0]  # type: ignore[union-attr]
+    write_dicom_preview(path, picture=np.asarray(result.picture), source=header, algorithm=_algorithm(result))
 
 
 def _write_panel(path: Path, result: Segmentation, _: DicomOptions) -> None:

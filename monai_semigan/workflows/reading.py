@@ -19,10 +19,9 @@ from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.image_file import SourceImage, read_image
+from monai_semigan.io.image_file import ImageFile, SourceImage
 from monai_semigan.io.volume import SourceVolume
 from monai_semigan.io.volume_input import VOLUME_SUFFIXES, find_volumes, safe_name
-from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.segmentation.record import SourceRecord
 from monai_semigan.segmentation.source import Source, array_digest
 from monai_semigan.types import PathLike
@@ -75,9 +74,11 @@ def read(
 
 def _image_file(path: Path) -> Source:
     started = time.perf_counter()
-    data = read_image(path)
+    file = ImageFile(path)
+    sha256 = file.digest()
+    data = file.read()
     image_format = "dicom" if data.is_dicom else IMAGE_FORMATS.get(path.suffix.lower(), "png")
-    record = SourceRecord(name=path.name, format=image_format, sha256=file_digest(path))  # type: ignore[arg-type]
+    record = SourceRecord(name=path.name, format=image_format, sha256=sha256)  # type: ignore[arg-type]
     return Source(data=data, record=record, case=safe_name(path.stem), seconds={"read": time.perf_counter() - started})
 
 

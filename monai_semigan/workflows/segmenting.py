@@ -19,14 +19,11 @@ from PIL import Image
 from monai_semigan.atomic import remove_stale, scratch_folder
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
-from monai_semigan.errors import InputError
 from monai_semigan.files import make_folder, write_json, write_text
-from monai_semigan.io.dicom.identity import read_identity
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.image_file import find_images, read_image
+from monai_semigan.io.image_file import ImageFile, find_images
 from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes, safe_name
-from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.pictures.overlay import encode_jpeg
 from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
 from monai_semigan.segmentation.outputs import OUTPUTS, is_image, require_formats, usual_formats, write_case
@@ -93,8 +90,8 @@ def segment_files(
     """Segment files: a folder per case with label, pictures and ``case.json``, and a report over all.
 
     A case is named after its file or folder; a second one of the same name gets ``-2``. A case that an earlier call
-    finished for the same source with the same bundle and options is skipped, and shown in the report all the same; where
-    one of these, or a file of the case, differs it is made again. An input that cannot be segmented is listed with its
+    finished for the same source with the same bundle and options is skipped, and shown in the report all the same;
+    where one of these, or a file of the case, differs it is made again. An input that cannot be segmented is listed with its
     reason and does not stop the others. What killed runs left unfinished in the output folder is removed.
 
     Args:
@@ -267,12 +264,13 @@ def _done_alone(record: CaseRecord) -> CaseRecord:
 
 
 def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
-    identity = read_identity(path) if options.identify else None
+    file = ImageFile(path)
+    identity = file.identity() if options.identify else None
     location = location_digest(path)
 
     def read(case: str, sha256: str) -> Source:
         started = time.perf_counter()
-        data = read_image(path)
+        data = file.read()
         kind = "dicom" if data.is_dicom else IMAGE_FORMATS.get(path.suffix.lower(), "png")
         record = SourceRecord(name=path.name, format=kind, sha256=sha256, location_sha256=location)  # type: ignore[arg-type]
         return Source(
@@ -288,16 +286,9 @@ def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
         source=path.name,
         stem=safe_name(named or path.stem),
         location=location,
-        digest=partial(_content_digest, path),
+        digest=file.digest,
         read=read,
     )
-
-
-def _content_digest(path: Path) -> str:
-    try:
-        return file_digest(path)
-    except OSError as error:
-        raise InputError(f"`{path.name}` must be a file that can be read: {error.strerror}.") from error
 
 
 def _volume_input(

@@ -120,7 +120,7 @@ def launch(
 def _run(x: Tensor, programs: int, arguments: dict[str, Any]) -> None:
     import triton.language as tl  # noqa: PLC0415  (optional)
 
-    from monai_semigan.ops.triton.kernels import resample_and_finish  # noqa: PLC0415  (imports triton)
+    from monai_semigan.ops.backends.triton.kernels import resample_and_finish  # noqa: PLC0415  (imports triton)
 
     arguments["ACC"] = tl.float64 if x.dtype == torch.float64 else tl.float32
     with torch.cuda.device(x.device) if x.is_cuda else nullcontext():

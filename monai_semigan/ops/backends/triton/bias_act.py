@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from monai_semigan.ops.triton.styled_epilogue import NO_FILTER, run
+from monai_semigan.ops.backends.triton.styled_epilogue import NO_FILTER, run
 
 __all__ = ["bias_act"]
 

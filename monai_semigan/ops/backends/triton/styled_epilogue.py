@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from monai_semigan.ops.triton.launch import Finish, Resampling, accumulator, launch
-from monai_semigan.ops.triton.upfirdn2d import adjoint, resample
+from monai_semigan.ops.backends.triton.launch import Finish, Resampling, accumulator, launch
+from monai_semigan.ops.backends.triton.upfirdn2d import adjoint, resample
 
 __all__ = ["NO_FILTER", "Operands", "run", "styled_epilogue"]
 

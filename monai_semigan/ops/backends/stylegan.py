@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from monai_semigan.errors import BackendError
+from monai_semigan.ops.backend import named_checkout, register_backend
 from monai_semigan.ops.isolated_import import isolated_import
 
 __all__ = ["Checkout", "open_checkout"]
@@ -199,3 +200,55 @@ def _check_size(num_elements: int) -> None:
             f"backend='stylegan' must have at most {MAX_ELEMENTS} elements per tensor, got {num_elements}. "
             "Compute fewer images at a time, or choose 'auto' or 'torch'."
         )
+
+
+def _current() -> Checkout:
+    """Open the checkout that was named for the process."""
+    folder = named_checkout()
+    if folder is None:
+        raise BackendError(
+            "no checkout of StyleGAN2-ADA-PyTorch or StyleGAN3 is named: pass `checkout` to `set_backend` or "
+            "`use_backend`, or --stylegan-ops to semigan."
+        )
+    return open_checkout(folder)
+
+
+def _obstacle(device: torch.device, dtype: torch.dtype) -> str | None:
+    try:
+        return _current().obstacle(device, dtype)
+    except BackendError as error:
+        return str(error).rstrip(".")
+
+
+def _describe() -> str:
+    try:
+        return f" ({_current().describe()})"
+    except BackendError:
+        return ""
+
+
+def _upfirdn2d(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, int], gain: float) -> Tensor:
+    return _current().upfirdn2d(x, taps, up, down, padding, gain)
+
+
+def _bias_act(x: Tensor, bias: Tensor | None, slope: float, gain: float) -> Tensor:
+    return _current().bias_act(x, bias, slope, gain)
+
+
+def _convolve(x: Tensor, weight: Tensor, up: bool) -> Tensor:
+    functions = _current().convolutions
+    y: Tensor
+    if up:
+        y = functions.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    else:
+        y = functions.conv2d(x, weight, padding=weight.shape[-1] // 2)
+    return y
+
+
+register_backend(
+    "stylegan",
+    obstacle=_obstacle,
+    kernels={"bias_act": _bias_act, "convolve": _convolve, "upfirdn2d": _upfirdn2d},
+    prepare=_current,
+    describe=_describe,
+)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_semigan.ops.triton.launch import Finish, Resampling, accumulator, launch
+from monai_semigan.ops.backends.triton.launch import Finish, Resampling, accumulator, launch
 
 __all__ = ["adjoint", "resample", "upfirdn2d"]
 

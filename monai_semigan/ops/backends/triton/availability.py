@@ -7,6 +7,9 @@ from functools import cache
 
 import torch
 
+from monai_semigan.ops.backends import reference
+from monai_semigan.ops.backends.triton import styled_epilogue as kernels
+
 __all__ = ["MIN_CAPABILITY", "obstacle"]
 
 MAX_DIFFERENCE = 1e-4
@@ -62,22 +65,18 @@ def _device_obstacle(device: torch.device) -> str | None:
 def _is_interpreted() -> bool:
     from triton.runtime.interpreter import InterpretedFunction  # noqa: PLC0415  (imports triton)
 
-    from monai_semigan.ops.triton.kernels import resample_and_finish  # noqa: PLC0415  (imports triton)
+    from monai_semigan.ops.backends.triton.kernels import resample_and_finish  # noqa: PLC0415  (imports triton)
 
     return isinstance(resample_and_finish, InterpretedFunction)
 
 
 def _try(device: torch.device) -> None:
     """Run everything that the kernel does once, on a few pixels, and compare it with the definition."""
-    from monai_semigan.ops.styled_epilogue import styled_epilogue as public  # noqa: PLC0415  (imports this module)
-    from monai_semigan.ops.triton.styled_epilogue import styled_epilogue  # noqa: PLC0415  (imports triton)
-
     x = torch.linspace(-1, 1, 54, device=device).reshape(1, 2, 3, 9)
     demodulation, bias = torch.tensor([[0.5, 2.0]], device=device), torch.tensor([0.1, -0.2], device=device)
     noise, taps = x[:, :1, :2, :8].flip(3), torch.tensor([1.0, 3.0, 3.0, 1.0], device=device) / 8
-    actual = styled_epilogue(x, demodulation, noise, bias, taps, 0.2, 2.0)
-    operands = {"demodulation": demodulation, "noise": noise, "bias": bias, "up_taps": taps}
-    expected = public(x, **operands, slope=0.2, gain=2.0, backend="reference")
+    operands = demodulation, noise, bias, taps, 0.2, 2.0
+    actual, expected = kernels.styled_epilogue(x, *operands), reference.styled_epilogue(x, *operands)
     difference = float((actual - expected).abs().max())
     if not difference < MAX_DIFFERENCE:
         raise RuntimeError(f"the result differs from the definition's by {difference:.2g}")
