@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monai_semigan.errors import ConfigError
 
-__all__ = ["PathLike", "Paths", "Progress", "as_paths"]
+__all__ = ["PathLike", "Paths", "Progress", "StageProgress", "as_paths"]
 
 PathLike = str | os.PathLike[str]
 """A file or folder, as a string or a path object."""
@@ -20,9 +20,11 @@ Paths = PathLike | Iterable[PathLike]
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` from long work; the command line draws its bar with it."""
 
+StageProgress = Callable[[str, int, int], None]
+"""Called as ``progress(stage, done, total)`` from work of several stages, such as a training."""
+
 
 def as_paths(paths: Paths) -> list[Path]:
-<<<<<<< HEAD
     """Return one path or several as a list.
 
     Raises:
@@ -36,11 +38,3 @@ def as_paths(paths: Paths) -> list[Path]:
                 "What is in memory goes through `monai_semigan.read` to a segmenter."
             )
     return [Path(item) for item in items]
-=======
-    """Return one path or several as a list."""
-    return [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
-
-
-StageProgress = Callable[[str, int, int], None]
-"""Called as ``progress(stage, done, total)`` from work of several stages, such as a training."""
->>>>>>> house
