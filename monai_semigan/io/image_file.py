@@ -243,7 +243,7 @@ def _read_with_pillow(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Image.Image, int]]:
-    """Load an image after the checks of its header, with its orientation; whatever Pillow raises then becomes an `InputError`.
+    """Load an image after the checks of its header, with its orientation; what Pillow raises becomes an `InputError`.
 
     Pillow's own words are not repeated: they may hold what the file says.
     """
