@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import itertools
 import json
 import os
 import re
@@ -115,7 +116,11 @@ def audit_bundle(root: Path) -> list[str]:
     """Return what is suspicious in a bundle folder, one printable line each; empty if nothing was found."""
     findings: list[str] = []
     entries: list[tuple[str, tuple[int, ...]]] = []
-    for at, (path, status) in enumerate(_entries(root)):
+    try:
+        found = list(itertools.islice(_entries(root), MAX_FILES + 1))
+    except OSError as error:
+        return [f"it cannot be read: {error.strerror}"]
+    for at, (path, status) in enumerate(found):
         if at == MAX_FILES:
             return [*findings, f"it holds more than {MAX_FILES} files"]
         reason = _reason_against_file(root, path, status)

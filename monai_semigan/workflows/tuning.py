@@ -19,7 +19,7 @@ from monai_semigan.domains.base import IMAGE
 from monai_semigan.errors import BundleError, ConfigError, InputError
 from monai_semigan.evaluation.case import score_label
 from monai_semigan.files import read_json, write_json
-from monai_semigan.io.datalist import Datalist, Entry, load_datalist
+from monai_semigan.io.datalist import MAX_LIST_BYTES, Datalist, Entry, load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.label_volume import read_label_volume
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
@@ -45,8 +45,6 @@ ENOUGH_CASES = 20
 
 LEAST_LIMIT = 1e-6
 """An expected Dice that no label is below, where a modality was not tried."""
-
-MAX_LIST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
