@@ -45,7 +45,11 @@ class TopicCommand(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for topic in TOPICS:
-            parameters = [p for p in self.get_params(ctx) if getattr(p, "topic", "Options") == topic]
+            parameters = [
+                parameter
+                for parameter in self.get_params(ctx)
+                if isinstance(parameter, click.Option) and getattr(parameter, "topic", "Options") == topic
+            ]
             records = [record for p in parameters if (record := p.get_help_record(ctx)) is not None]
             if records:
                 with formatter.section(topic):

@@ -12,14 +12,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, require_clean
 from monai_semigan.bundle.description import MAX_NAME_LENGTH, Color, read_metadata
 from monai_semigan.bundles import bundle_root
-from monai_semigan.domains.base import IMAGE, Domain
+from monai_semigan.domains.base import IMAGE, Domain, Preset
 from monai_semigan.errors import BundleError
 from monai_semigan.files import read_json
 from monai_semigan.latent.inversion import InversionSettings
@@ -82,7 +81,7 @@ class Bundle:
         return self.domain.takes_volumes
 
     @property
-    def preset(self) -> Any:
+    def preset(self) -> Preset:
         """The preparation of single images.
 
         Raises:

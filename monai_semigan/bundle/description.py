@@ -30,7 +30,7 @@ from monai_semigan.segmentation.chain import Chain, ExpectedDiceLimit, ImageErro
 from monai_semigan.segmentation.components import ComponentRule, ComponentRules
 from monai_semigan.segmentation.stack import SlicewiseSettings
 from monai_semigan.settings import Pattern, Range, check_settings, read_settings
-from monai_semigan.writers.terminology import SegmentInfo, segments_of_classes
+from monai_semigan.writers.terminology import ClassCodes, SegmentInfo, segments_of_classes
 
 __all__ = ["MAX_NAME_LENGTH", "Color", "Description", "Metadata", "WeightsSettings", "read_metadata"]
 
@@ -95,7 +95,7 @@ class Description:
     weights: WeightsSettings | None
     min_expected_dice: ExpectedDiceLimit | Mapping[str, ExpectedDiceLimit] | None = None
     components: Mapping[str, ComponentRule] = field(default_factory=dict)
-    codes: tuple[Any, ...] | None = None
+    codes: tuple[ClassCodes | None, ...] | None = None
     slicewise: SlicewiseSettings = field(default_factory=SlicewiseSettings)
 
     def __post_init__(self) -> None:
@@ -156,8 +156,7 @@ class Description:
 
     def segments(self) -> tuple[SegmentInfo, ...]:
         """Return what DICOM says of each class, background left out."""
-        codes = None if self.codes is None else list(self.codes)
-        return segments_of_classes(self.class_names, self.colors, codes)
+        return segments_of_classes(self.class_names, self.colors, self.codes)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -192,7 +193,7 @@ def per_patient(cases: Iterable[CaseScore]) -> list[PatientScore]:
             class_name=class_name,
             num_cases=len(group),
             num_undefined_surface=sum(not case.has_surfaces for case in group),
-            **{metric: _mean([getattr(case, metric) for case in group]) for metric in METRICS},
+            **_means(group),
         )
         for (patient, class_name), group in groups.items()
     ]
@@ -273,6 +274,10 @@ def _resampled_means(values: np.ndarray, seed: int) -> np.ndarray:
 
 def _known(values: Sequence[float | None]) -> np.ndarray:
     return np.array([value for value in values if value is not None], dtype=np.float64)
+
+
+def _means(cases: Sequence[Metrics]) -> dict[str, Any]:
+    return {metric: _mean([getattr(case, metric) for case in cases]) for metric in METRICS}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -131,7 +131,7 @@ def _meta(path: Path, start: bytes) -> ItkHeader:
         raise fields.fault("values that need no scaling")
     spacing = fields.numbers("ElementSpacing", dimensions, fields.numbers("ElementSize", dimensions, [1] * dimensions))
     matrix = fields.numbers("TransformMatrix", dimensions**2, np.eye(dimensions).ravel())
-    named, offset = fields.values["ElementDataFile"], fields.integer("HeaderSize", 0)
+    named, offset = fields.required("ElementDataFile"), fields.integer("HeaderSize", 0)
     is_local = named.upper() == "LOCAL"
     return ItkHeader(
         shape=_volume_shape(path.name, sizes),

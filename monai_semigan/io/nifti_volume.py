@@ -145,11 +145,11 @@ class _Header:
     def scaling(self) -> tuple[float, float]:
         """Slope and intercept; a slope of zero, or none, is no scaling (nifti1.h)."""
         slope, intercept = float(self.fields["scl_slope"]), float(self.fields["scl_inter"])
-        return (slope, intercept) if slope and np.isfinite(slope) else (1.0, 0.0)
+        return (slope, intercept) if slope != 0 and math.isfinite(slope) else (1.0, 0.0)
 
     @property
     def keeps_type(self) -> bool:
-        return self.scaling == (1, 0) and self.dtype.kind in "iu"
+        return self.scaling == (1.0, 0.0) and self.dtype.kind in "iu"
 
     def spacing(self) -> np.ndarray:
         return np.asarray(self.fields["pixdim"], dtype=np.float64)[1:4]

@@ -97,6 +97,11 @@ class SemiGanSegmenter(nn.Module):
         label_logits: Tensor = self.generator.synthesis(self.encoder(image))[1]
         return label_logits
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.is_trained.device
+
     def require_trained(self) -> None:
         """Refuse to go on without trained weights.
 

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_CLASSES", "bland_altman_plot", "distribution_plot", "ranking_plot"]
 
-SIZE_INCHES = (5.2, 3.2)
+WIDTH, HEIGHT = 5.2, 3.2
+"""Inches."""
+
+ROW, FRAME = 0.55, 0.9
+"""Height of a class and of the axis in plots with a row per class, inches."""
 
 MAX_CLASSES = 12
 """Classes that fit into one plot: the callers choose."""
@@ -72,13 +76,13 @@ def distribution_plot(values: Mapping[str, Sequence[float]], *, axis: str) -> st
                 )
             points = _thinned(np.sort(series))
             spread = rng.uniform(-0.16, 0.16, len(points))
-            axes.plot(points, at + spread, "o", markersize=4, alpha=0.5, color=_color(at), markeredgewidth=0)
+            axes.plot(points, at + spread, "o", markersize=4.5, alpha=0.7, color=_color(at), markeredgewidth=0)
         axes.set_ylim(len(shown) - 0.4, -0.6)  # the first class on top
         axes.set_yticks(range(len(shown)), [_short(name) for name in shown], parse_math=False)
         axes.set_xlabel(axis)
         axes.grid(axis="x", linewidth=0.5, alpha=0.5, color=GREY)
 
-    return _figure(draw)
+    return _figure(draw, min(HEIGHT, FRAME + ROW * len(shown)))
 
 
 def ranking_plot(values: Mapping[str, Sequence[float]], *, axis: str) -> str:
@@ -173,14 +177,14 @@ def _thinned(ranked: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _figure(draw: Any) -> str:
+def _figure(draw: Any, height: float = HEIGHT) -> str:
     import matplotlib as mpl  # noqa: PLC0415  (0.4 s to import)
     from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: no display, no global state)
 
     stream = StringIO()
     ink = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
     with mpl.rc_context({"svg.hashsalt": "", "svg.fonttype": "none", "font.family": "sans-serif", **ink}):
-        drawing = Figure(figsize=SIZE_INCHES, layout="constrained")
+        drawing = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = drawing.subplots()
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +21,13 @@ from torch import Tensor, nn
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.losses.segmentation import dice_cross_entropy
 from monai_semigan.networks.checkpoint import build_with_weights, named_weights, read_checkpoint
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import AugmentSettings, draw_augmentation
 from monai_semigan.training.perturb import PerturbSettings, perturb
 from monai_semigan.training.pool import EndlessOrder, LabelledPool
 from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
-from monai_semigan.types import PathLike
+from monai_semigan.types import PathLike, StageProgress
 
 __all__ = ["TEACHER_NAME", "LabelTeacher", "TeacherSettings", "load_teacher", "save_teacher", "train_teacher"]
 
@@ -55,7 +56,8 @@ class TeacherSettings:
 
     Attributes:
         features: Channels of the five resolutions, from fine to coarse, and of the last layer.
-        steps: Optimizer steps; it sees labelled images alone, so minutes are enough.
+        steps: Optimizer steps; it sees labelled images alone, so minutes are enough. A short run of the GAN has fewer:
+            the teacher never sees more images than the GAN.
         batch_size: Images per step.
         learning_rate: Of AdamW, at the top of its one cycle.
         weight_decay: Of AdamW.
@@ -64,11 +66,11 @@ class TeacherSettings:
         other_modality: Changes to looks of another modality, applied before ``perturb``; None for none.
     """
 
-    features: Sequence[int] = (32, 32, 64, 128, 256, 32)
-    steps: int = 1200
-    batch_size: int = 16
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
+    features: tuple[Annotated[int, Range(1, MAX_WIDTH)], ...] = (32, 32, 64, 128, 256, 32)
+    steps: Annotated[int, Range(1, 10_000_000)] = 1200
+    batch_size: Annotated[int, Range(1, 65536)] = 16
+    learning_rate: Annotated[float, Range(0, 1, exclusive="low")] = 2e-3
+    weight_decay: Annotated[float, Range(0, 10)] = 1e-2
     warp: AugmentSettings = field(
         default_factory=lambda: AugmentSettings(
             rotation=0.15,
@@ -89,10 +91,13 @@ class TeacherSettings:
     other_modality: CrossModalitySettings | None = None
 
     def __post_init__(self) -> None:
+        check_settings(self)
         if len(self.features) != LEVELS + 1:
             raise ConfigError(f"`features` must be {LEVELS + 1} numbers of channels, got {list(self.features)}.")
-        if self.steps < 1 or self.batch_size < 1:
-            raise ConfigError(f"`steps` and `batch_size` must be >= 1, got {self.steps} and {self.batch_size}.")
+
+    def for_length(self, total_images: int) -> TeacherSettings:
+        """Return the settings for a GAN that sees ``total_images``: no more images than those."""
+        return replace(self, steps=min(self.steps, max(total_images // self.batch_size, 1)))
 
 
 class LabelTeacher(nn.Module):
@@ -128,9 +133,21 @@ class LabelTeacher(nn.Module):
 
 
 def train_teacher(
-    labelled: LabelledPool, settings: TeacherSettings, *, device: torch.device, seed: int = 0
+    labelled: LabelledPool,
+    settings: TeacherSettings,
+    *,
+    device: torch.device,
+    seed: int = 0,
+    progress: StageProgress | None = None,
 ) -> LabelTeacher:
     """Train a teacher on labelled images; deterministic by seed on a CPU.
+
+    Args:
+        labelled: What it learns.
+        settings: How.
+        device: Where.
+        seed: Of everything random.
+        progress: Called as ``("teacher", images seen, their total)`` after every step.
 
     Returns:
         The teacher, frozen, in evaluation mode, on ``device``.
@@ -157,6 +174,8 @@ def train_teacher(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         cycle.step()
+        if progress is not None:
+            progress("teacher", (step + 1) * settings.batch_size, settings.steps * settings.batch_size)
         if (step + 1) % LOG_INTERVAL == 0:
             logger.info("teacher: step %d of %d, loss %.3f", step + 1, settings.steps, float(loss))
     return teacher.eval().requires_grad_(False)

@@ -11,9 +11,10 @@ import pytest
 import SimpleITK
 
 from monai_semigan.errors import GeometryError, InputError
+from monai_semigan.files import safe_name
 from monai_semigan.io.dicom.repair import RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.volume_input import find_volumes, iter_volumes, safe_name
+from monai_semigan.io.volume_input import find_volumes, iter_volumes
 
 
 def nifti(path):

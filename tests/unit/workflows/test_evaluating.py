@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_semigan import workflows
+from monai_semigan import evaluate_files
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.report.evaluation_report import Evaluation
 from monai_semigan.types import Progress
@@ -21,7 +21,7 @@ from monai_semigan.workflows.evaluating import EvaluationOptions
 def evaluate(
     predictions: Any, references: Any, output: Path, *, progress: Progress | None = None, **options: Any
 ) -> Evaluation:
-    return workflows.evaluate(predictions, references, output, options=EvaluationOptions(**options), progress=progress)
+    return evaluate_files(predictions, references, output, options=EvaluationOptions(**options), progress=progress)
 
 
 def square(rows: slice, columns: slice, *, shape: tuple[int, int] = (20, 30), value: int = 1) -> np.ndarray:

@@ -14,7 +14,7 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name in its documentation)
 from PIL import Image
 
-from monai_semigan import workflows
+from monai_semigan import evaluate_files
 from monai_semigan.report.evaluation_report import Evaluation
 from monai_semigan.types import Progress
 from monai_semigan.workflows.evaluating import EvaluationOptions
@@ -23,7 +23,7 @@ from monai_semigan.workflows.evaluating import EvaluationOptions
 def evaluate(
     predictions: Any, references: Any, output: Path, *, progress: Progress | None = None, **options: Any
 ) -> Evaluation:
-    return workflows.evaluate(predictions, references, output, options=EvaluationOptions(**options), progress=progress)
+    return evaluate_files(predictions, references, output, options=EvaluationOptions(**options), progress=progress)
 
 
 SHAPE = (16, 14, 9)

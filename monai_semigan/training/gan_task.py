@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,21 @@ from torch import Tensor, nn
 from monai_semigan.errors import ConfigError
 from monai_semigan.latent.sampling import sample_w_plus
 from monai_semigan.training.gan_step import GanStep
+from monai_semigan.training.loop import RunSettings
 from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
 from monai_semigan.training.sample_sheet import sample_sheet, save_image
 from monai_semigan.training.teacher import (
     TEACHER_NAME,
-    LabelTeacher,
     TeacherSettings,
     load_teacher,
     save_teacher,
     train_teacher,
 )
-from monai_semigan.training.trainer import RunSettings, Trainer
-from monai_semigan.types import PathLike, Progress
+from monai_semigan.types import StageProgress
 
-__all__ = ["GanTrainer"]
+__all__ = ["GanTask"]
+
+logger = logging.getLogger(__name__)
 
 ADAPT_INTERVAL = 4
 """Iterations between changes of the augmentation's strength (ADA, section 3.1, which averages the discriminator's sign
@@ -36,20 +38,22 @@ SHEET_TRUNCATION = 0.9
 """Sample sheets are truncated a little: one odd sample says less than the typical ones."""
 
 
-class GanTrainer(Trainer):
-    """Run `GanStep` until enough unlabelled images are seen.
+class GanTask:
+    """Run `GanStep` on unlabelled and labelled images: a `Task`.
 
     Args:
         step: Networks, losses and optimizers.
         unlabelled: What D_r sees.
         labelled: What D_m sees.
-        run_dir: The run folder.
         settings: Length and intervals.
         teacher: How to train the teacher before the first iteration; None for no teacher.
         config: Further facts for ``resolved_config.json``, such as the data's digest.
-        resume: Continue the run in ``run_dir``.
-        progress: Called with the images seen and their total.
+
+    Raises:
+        ConfigError: The batch cannot be dealt out to the processes.
     """
+
+    name = "gan"
 
     def __init__(
         self,
@@ -57,15 +61,17 @@ class GanTrainer(Trainer):
         *,
         unlabelled: ImagePool,
         labelled: LabelledPool,
-        run_dir: PathLike,
         settings: RunSettings,
         teacher: TeacherSettings | None = None,
         config: dict[str, Any] | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
     ) -> None:
-        self.step, self.unlabelled, self.labelled = step, unlabelled, labelled
-        self.teacher_settings = teacher
+        self.step, self.unlabelled, self.labelled, self.settings = step, unlabelled, labelled, settings
+        self.device, self.ranks, self.teacher_settings = step.path_length_mean.device, step.ranks, teacher
+        self.config = {
+            **(config or {}),
+            "gan": asdict(step.settings),
+            "teacher": asdict(teacher) if teacher else None,
+        }
         self._real_order = EndlessOrder(len(unlabelled), seed=2 * settings.seed)
         self._pair_order = EndlessOrder(len(labelled), seed=2 * settings.seed + 1)
         smallest = step.networks.d_image.stddev_group * step.ranks.size
@@ -74,37 +80,31 @@ class GanTrainer(Trainer):
                 f"`batch_size` must be a multiple of {smallest}, {step.ranks.size} processes with whole groups of the "
                 f"minibatch standard deviation, got {settings.batch_size}."
             )
-        super().__init__(
-            run_dir=run_dir,
-            settings=settings,
-            config={**(config or {}), "gan": asdict(step.settings), "teacher": asdict(teacher) if teacher else None},
-            device=step.path_length_mean.device,
-            ranks=step.ranks,
-            resume=resume,
-            progress=progress,
-        )
 
-    def run(self) -> Path:
-        if self.teacher_settings is not None:
-            self.step.teacher = self._teacher(self.teacher_settings)
-        return super().run()
-
-    def _teacher(self, settings: TeacherSettings) -> LabelTeacher:
-        path = self.run_dir / TEACHER_NAME
+    def prepare(self, folder: Path, progress: StageProgress | None) -> None:
+        """Train the teacher, or read the one that lies in the run folder."""
+        if self.teacher_settings is None:
+            return
+        path = folder / TEACHER_NAME
         with torch.random.fork_rng():  # a resumed run must go on with its own random numbers
             if self.ranks.is_first and not path.exists():
-                save_teacher(path, train_teacher(self.labelled, settings, device=self.device, seed=self.settings.seed))
+                settings = self.teacher_settings.for_length(self.settings.total_images)
+                logger.info("teacher: %d steps before the GAN's first iteration", settings.steps)
+                teacher = train_teacher(
+                    self.labelled, settings, device=self.device, seed=self.settings.seed, progress=progress
+                )
+                save_teacher(path, teacher)
             self.ranks.wait()
-            return load_teacher(path, device=self.device)
+            self.step.follow(load_teacher(path, device=self.device))
 
-    def iterate(self) -> dict[str, Tensor]:
-        batch_size, at = self.settings.batch_size, self.images_seen
-        pairs = self.ranks.share(self._pair_order.batch(at, batch_size))
+    def iterate(self, images_seen: int) -> dict[str, Tensor]:
+        batch_size = self.settings.batch_size
+        pairs = self.ranks.share(self._pair_order.batch(images_seen, batch_size))
         stats = self.step(
-            self.unlabelled.take(self.ranks.share(self._real_order.batch(at, batch_size)), self.device),
+            self.unlabelled.take(self.ranks.share(self._real_order.batch(images_seen, batch_size)), self.device),
             self.labelled.take(pairs, self.device),
             self.labelled.take_targets(pairs, self.device),
-            images_seen=at,
+            images_seen=images_seen,
         )
         if self.step.iteration % ADAPT_INTERVAL == 0:
             num_images = ADAPT_INTERVAL * batch_size
@@ -123,11 +123,11 @@ class GanTrainer(Trainer):
         self.step.load_state_dict(state)
 
     @torch.no_grad()
-    def report(self) -> dict[str, float]:
+    def report(self, folder: Path, images_seen: int) -> dict[str, float]:
         generator = self.step.networks.generator_ema.eval()
         rng = torch.Generator(self.device).manual_seed(self.settings.seed)
         w_plus = sample_w_plus(generator.mapping, self.settings.num_samples, truncation_psi=SHEET_TRUNCATION, rng=rng)
         image, label_logits = generator.synthesis(w_plus)
         sheet = sample_sheet(image.cpu(), label_logits.softmax(dim=1).cpu())
-        save_image(self.run_dir / f"samples-{self.images_seen:08d}.png", sheet)
+        save_image(folder / f"samples-{images_seen:08d}.png", sheet)
         return {"augment_image": self.step.adaptive_image.value, "augment_pair": self.step.adaptive_pair.value}

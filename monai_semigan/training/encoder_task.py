@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,13 +13,13 @@ from torch import Tensor, nn
 
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.encoder_step import EncoderStep
+from monai_semigan.training.loop import RunSettings
 from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
 from monai_semigan.training.sample_sheet import sample_sheet, save_image
 from monai_semigan.training.snapshot import write_tensors
-from monai_semigan.training.trainer import RunSettings, Trainer
-from monai_semigan.types import PathLike, Progress
+from monai_semigan.types import StageProgress
 
-__all__ = ["EncoderTrainer", "mean_dice"]
+__all__ = ["EncoderTask", "mean_dice"]
 
 BEST_NAME = "best.pt"
 EVALUATION_BATCH = 32
@@ -40,8 +41,8 @@ def mean_dice(label_logits: Tensor, target: Tensor) -> Tensor:
     return torch.stack(scores).mean(dim=0)
 
 
-class EncoderTrainer(Trainer):
-    """Run `EncoderStep` until enough images are seen.
+class EncoderTask:
+    """Run `EncoderStep`, and keep the best encoder: a `Task`.
 
     ``best.pt`` in the run folder holds the state dict of the `SemiGanSegmenter` whose averaged encoder had the best
     validation Dice.
@@ -51,12 +52,11 @@ class EncoderTrainer(Trainer):
         unlabelled: Real images without labels.
         labelled: Real images with labels.
         validation: Images with labels that choose the checkpoint.
-        run_dir: The run folder.
         settings: Length and intervals.
         config: Further facts for ``resolved_config.json``.
-        resume: Continue the run in ``run_dir``.
-        progress: Called with the images seen and their total.
     """
+
+    name = "encoder"
 
     def __init__(
         self,
@@ -65,36 +65,29 @@ class EncoderTrainer(Trainer):
         unlabelled: ImagePool,
         labelled: LabelledPool,
         validation: LabelledPool,
-        run_dir: PathLike,
         settings: RunSettings,
         config: dict[str, Any] | None = None,
-        resume: bool = False,
-        progress: Progress | None = None,
     ) -> None:
         self.step, self.unlabelled, self.labelled, self.validation = step, unlabelled, labelled, validation
+        self.settings, self.device, self.ranks = settings, step.segmenter.device, step.ranks
+        # The learning rate depends on the length: unlike the GAN's, it cannot change when a run is resumed.
+        self.config = {**(config or {}), "encoder": asdict(step.settings), "total_kimg": settings.total_kimg}
         self._real_order = EndlessOrder(len(unlabelled), seed=2 * settings.seed)
         self._pair_order = EndlessOrder(len(labelled), seed=2 * settings.seed + 1)
         self.best_dice = -1.0
-        super().__init__(
-            run_dir=run_dir,
-            settings=settings,
-            # The learning rate depends on the length: unlike the GAN's, it cannot change when a run is resumed.
-            config={**(config or {}), "encoder": asdict(step.settings), "total_kimg": settings.total_kimg},
-            device=step.encoder.latent_avg.device,
-            ranks=step.ranks,
-            resume=resume,
-            progress=progress,
-        )
 
-    def iterate(self) -> dict[str, Tensor]:
-        batch_size, at = self.settings.batch_size, self.images_seen
-        pairs = self.ranks.share(self._pair_order.batch(at, batch_size))
+    def prepare(self, folder: Path, progress: StageProgress | None) -> None:
+        """Do nothing: the GAN's run left what is needed."""
+
+    def iterate(self, images_seen: int) -> dict[str, Tensor]:
+        batch_size = self.settings.batch_size
+        pairs = self.ranks.share(self._pair_order.batch(images_seen, batch_size))
         return self.step(
-            self.unlabelled.take(self.ranks.share(self._real_order.batch(at, batch_size)), self.device),
+            self.unlabelled.take(self.ranks.share(self._real_order.batch(images_seen, batch_size)), self.device),
             self.labelled.take(pairs, self.device),
             self.labelled.take_targets(pairs, self.device),
-            images_seen=at,
-            total_images=self.total_images,
+            images_seen=images_seen,
+            total_images=self.settings.total_images,
         )
 
     def networks(self) -> dict[str, nn.Module]:
@@ -108,7 +101,7 @@ class EncoderTrainer(Trainer):
         self.step.load_state_dict(state)
 
     @torch.no_grad()
-    def report(self) -> dict[str, float]:
+    def report(self, folder: Path, images_seen: int) -> dict[str, float]:
         generator, encoder = self.step.generator, self.step.encoder_ema
         dice, error = [], []
         for start in range(0, len(self.validation), EVALUATION_BATCH):
@@ -121,21 +114,19 @@ class EncoderTrainer(Trainer):
                 shown = self.settings.num_samples // 2
                 both = torch.stack([real[:shown], image[:shown]], dim=1).flatten(0, 1)
                 labels = torch.stack([target[:shown], label_logits[:shown].softmax(dim=1)], dim=1).flatten(0, 1)
-                save_image(
-                    self.run_dir / f"validation-{self.images_seen:08d}.png", sample_sheet(both.cpu(), labels.cpu())
-                )
+                save_image(folder / f"validation-{images_seen:08d}.png", sample_sheet(both.cpu(), labels.cpu()))
         mean = float(torch.cat(dice).mean())
         if mean > self.best_dice:
             self.best_dice = mean
-            self._save_best()
+            self._save_best(folder)
         return {
             "validation_dice": mean,
             "validation_image_error": float(torch.cat(error).mean()),
             "best_dice": self.best_dice,
         }
 
-    def _save_best(self) -> None:
+    def _save_best(self, folder: Path) -> None:
         best: SemiGanSegmenter = copy.deepcopy(self.step.segmenter)
         best.encoder.load_state_dict(self.step.encoder_ema.state_dict())
         best.is_trained.fill_(1)
-        write_tensors(self.run_dir / BEST_NAME, best.state_dict())
+        write_tensors(folder / BEST_NAME, best.state_dict())
