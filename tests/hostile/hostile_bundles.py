@@ -166,7 +166,8 @@ def configs() -> Iterator[tuple[str, Change]]:
         )
     targets = (
         "os.system", "subprocess.run", "builtins.exec", "monai.bundle.download", "torch.hub.load",
-        "monai.transforms.Lambdad",        "monai.data.PersistentDataset", "monai.handlers.MLFlowHandler", "ignite.handlers.WandBLogger",
+        "monai.transforms.Lambdad", "monai.data.PersistentDataset", "monai.handlers.MLFlowHandler", "ignite.handlers.WandBLogger",
+       
         "monai_semigan.networks.checkpoint.torch.load", "monai.losses.PerceptualLoss", "runpy.run_path", "a" * 100_000,
     )  # fmt: skip
     for target in targets:
