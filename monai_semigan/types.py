@@ -9,7 +9,7 @@ from pathlib import Path
 
 from monai_semigan.errors import ConfigError
 
-__all__ = ["PathLike", "Paths", "Progress", "as_paths"]
+__all__ = ["PathLike", "Paths", "Progress", "StageProgress", "as_paths"]
 
 PathLike = str | os.PathLike[str]
 """A file or folder, as a string or a path object."""

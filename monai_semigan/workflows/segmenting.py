@@ -91,8 +91,8 @@ def segment_files(
 
     A case is named after its file or folder; a second one of the same name gets ``-2``. A case that an earlier call
     finished for the same source with the same bundle and options is skipped, and shown in the report all the same;
-    where one of these, or a file of the case, differs it is made again. An input that cannot be segmented is listed with its
-    reason and does not stop the others. What killed runs left unfinished in the output folder is removed.
+    where one of these, or a file of the case, differs it is made again. An input that cannot be segmented is listed
+    with its reason and does not stop the others. What killed runs left unfinished in the output folder is removed.
 
     Args:
         inputs: For a bundle for images: image files (PNG, JPEG, TIFF, DICOM), or folders of them. For volumes: NIfTI,
@@ -289,13 +289,6 @@ def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
         digest=file.digest,
         read=read,
     )
-
-
-def _content_digest(path: Path) -> str:
-    try:
-        return file_digest(path)
-    except OSError as error:
-        raise InputError(f"`{path.name}` must be a file that can be read: {error.strerror}.") from error
 
 
 def _volume_input(
