@@ -58,7 +58,9 @@ def seeds(folder: Path) -> dict[str, tuple[str, Files]]:
 
     def picture(name: str, image: Image.Image, reader: str = "image", **options: Any) -> None:
         stream = BytesIO()
-        image.save(stream, format={"tif": "TIFF", "jpg": "JPEG", "png": "PNG"}[name.split(".")[-1]], **options)
+        image.save(
+            stream, format={"tif": "TIFF", "jpg": "JPEG", "png": "PNG"}[name.rsplit(".", maxsplit=1)[-1]], **options
+        )
         found[name] = (reader, {name: stream.getvalue()})
 
     color = Image.fromarray(np.dstack([GREY, GREY[::-1], GREY[:, ::-1]]))
@@ -233,7 +235,7 @@ def _place(content: bytes | bytearray, chance: random.Random) -> int:
 
 def mutant(number: int, known: dict[str, tuple[str, Files]]) -> tuple[str, str, Files]:
     """Return format, reader and files of a number."""
-    chance = random.Random(number)  # noqa: S311  (not for secrets)
+    chance = random.Random(number)
     names = sorted(known)
     name = names[number % len(names)]
     reader, files = known[name]
