@@ -41,6 +41,7 @@ class _SingleImageReader(ImageReader):
             "photometric": source.photometric,
             "voi_window": source.voi_window,
             "spacing_mm": source.spacing_mm,
+            "orientation": source.orientation,
             "spatial_shape": np.asarray(pixels.shape[:2]),
             "original_channel_dim": channel_dim,
         }
@@ -57,7 +58,8 @@ class _SingleImageReader(ImageReader):
 class GreyImageReader(_SingleImageReader):
     """Read PNG, JPEG, TIFF and single-frame DICOM as grey images ``(H, W)``.
 
-    The metadata are ``filename_or_obj``, ``photometric``, ``voi_window``, ``spacing_mm`` and ``spatial_shape``.
+    The metadata are ``filename_or_obj``, ``photometric``, ``voi_window``, ``spacing_mm``, ``orientation`` (of the
+    file; the pixels are upright) and ``spatial_shape``.
     """
 
     def _require(self, source: SourceImage) -> SourceImage:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from monai_semigan.bundle.monai_volume_reader import VolumeReader
 from monai_semigan.errors import ConfigError, GeometryError
+from monai_semigan.io.image_file import to_stored
 from monai_semigan.io.label_file import write_label
 from monai_semigan.io.label_volume import write_nifti_label
 from monai_semigan.io.volume_input import safe_name
@@ -86,6 +87,8 @@ class CleanLabeld(MapTransform):
 class SaveImageLabeld(MapTransform):
     """Write label maps ``(1, H, W)`` as ``<output_dir>/<stem of the source>.png``, class ids as grey values.
 
+    They lie on the source's pixels as stored, whatever its orientation.
+
     Args:
         keys: Entries with label maps whose metadata name the source.
         output_dir: Folder, created when needed.
@@ -101,7 +104,8 @@ class SaveImageLabeld(MapTransform):
             label, source = _label_and_source(data, key)
             self.output_dir.mkdir(parents=True, exist_ok=True)
             stem = Path(source).stem
-            write_label(self.output_dir / f"{stem}.png", label.as_tensor()[0].cpu().numpy())
+            upright = label.as_tensor()[0].cpu().numpy()
+            write_label(self.output_dir / f"{stem}.png", to_stored(upright, int(label.meta.get("orientation", 1))))
         return dict(data)
 
 
