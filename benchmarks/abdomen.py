@@ -26,6 +26,7 @@ import torch
 from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.monai_volume_reader import VolumeReader
+from monai_semigan.devices import choose_device
 from monai_semigan.evaluation.overlap import dice
 from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.image_file import read_image
@@ -35,8 +36,6 @@ from monai_semigan.segmentation.batch import segment_batch
 from monai_semigan.segmentation.expected_dice import expected_dice
 from monai_semigan.segmentation.whole_volume import segment_volume
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
-from monai_semigan.transforms.modality import guess_modality
-from monai_semigan.workflows.settings import choose_device
 
 BATCH_SIZE = 16
 
@@ -85,7 +84,7 @@ def score_volumes(
         (_, volume), (_, reference) = (
             VolumeReader().read(str(table.parent / row[key]))[0] for key in ("image", "label")
         )
-        chain = bundle.chains[guess_modality(volume.voxels).modality]
+        chain = bundle.chains[bundle.domain.modality_of(volume.voxels).modality]
         result = segment_volume(
             volume.voxels,
             volume.grid,

@@ -21,8 +21,8 @@ from scipy import ndimage
 
 from benchmarks.accuracy import Change, score_set
 from monai_semigan.bundle.bundle import load_network, open_bundle
+from monai_semigan.devices import choose_device
 from monai_semigan.io.datalist import load_datalist
-from monai_semigan.workflows.settings import choose_device
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from monai_semigan.latent.sampling import sample_w_plus
-from monai_semigan.training.gan_step import GanStep, label_to_critic
+from monai_semigan.training.gan_step import GanStep, label_to_discriminator
 
 __all__ = ["SeparateGanStep"]
 
@@ -22,7 +22,7 @@ class SeparateGanStep(GanStep):
         self, real: Tensor, real_label: Tensor, fake: Tensor, fake_label: Tensor, stats: dict[str, Tensor]
     ) -> None:
         image, label_logits = self._draw(len(fake))
-        super()._step_d_pair(real, real_label, image, label_to_critic(label_logits), stats)
+        super()._step_d_pair(real, real_label, image, label_to_discriminator(label_logits), stats)
 
     @torch.no_grad()
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:

@@ -7,20 +7,19 @@ Exit codes: 0 done, 1 a known error (one line; the traceback with ``-vv``), 2 wr
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from monai_semigan import __version__
 from monai_semigan.errors import SemiGanError
-
-if TYPE_CHECKING:
-    from monai_semigan.ops.backend import Backend
+from monai_semigan.ops.backends import SHIPPED
 
 __all__ = ["main"]
 
@@ -37,9 +36,6 @@ COMMANDS = {
     "info": "Show versions, devices, backends and shipped bundles.",
 }
 """Commands and their one-line help: the list is shown without importing any of them."""
-
-OP_BACKENDS = ("auto", "reference", "torch", "triton", "stylegan")
-"""Those of `monai_semigan.ops.backend`, which is not imported for `semigan --help`."""
 
 
 class LazyGroup(click.Group):
@@ -67,7 +63,7 @@ class LazyGroup(click.Group):
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no warnings.")
 @click.option(
     "--op-backend",
-    type=click.Choice(OP_BACKENDS),
+    type=click.Choice(["auto", *SHIPPED]),
     default="auto",
     show_default=True,
     help="What computes the network's ops; see `semigan info`. Before the command.",
@@ -80,7 +76,7 @@ class LazyGroup(click.Group):
     help="Your checkout of StyleGAN2-ADA-PyTorch or StyleGAN3, for --op-backend stylegan (research use only).",
 )
 @click.pass_context
-def cli(ctx: click.Context, verbose: int, quiet: bool, op_backend: Backend, stylegan_ops: Path | None) -> None:
+def cli(ctx: click.Context, verbose: int, quiet: bool, op_backend: str, stylegan_ops: Path | None) -> None:
     """Segment medical images with a generator that learned images and labels together.
 
     \b
@@ -101,12 +97,22 @@ def cli(ctx: click.Context, verbose: int, quiet: bool, op_backend: Backend, styl
         ctx.with_resource(use_backend(op_backend, checkout=stylegan_ops))
 
 
+class Terminated(KeyboardInterrupt):
+    """The system asked the process to end: whatever is half written is removed on the way out, as after Ctrl-C."""
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit."""
     arguments = sys.argv[1:] if arguments is None else arguments
     # Threads that wait by spinning take the processor from the one they wait for when the machine is shared: tens of
     # times slower. Read when torch is loaded, hence set here.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    with contextlib.suppress(ValueError):  # not in the main thread, as under some test runners
+        signal.signal(signal.SIGTERM, _terminate)
     try:
         result = cli.main(args=arguments, prog_name="semigan", standalone_mode=False)
         sys.exit(result if isinstance(result, int) else 0)
@@ -115,9 +121,10 @@ def main(arguments: list[str] | None = None) -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+    except (click.Abort, KeyboardInterrupt) as error:
+        is_terminated = isinstance(error.__cause__, Terminated) or isinstance(error, Terminated)  # click wraps it
+        click.echo("terminated" if is_terminated else "interrupted", err=True)
+        sys.exit(143 if is_terminated else 130)
     except SemiGanError as error:
         if logging.getLogger("monai_semigan").isEnabledFor(logging.DEBUG):  # -vv
             raise

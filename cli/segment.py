@@ -14,16 +14,15 @@ from monai_semigan.cli.output import progress_bar, text_table
 
 if TYPE_CHECKING:
     from monai_semigan.report.segmentation_report import SegmentationReport
+    from monai_semigan.segmentation.record import CaseRecord
+    from monai_semigan.workflows.segmenting import SegmentOptions
 
 __all__ = ["command"]
 
 SOME_CASES_FAILED = 3
-COMMON_SETTINGS = ("output", "steps", "compute_dtype", "device", "seed", "overwrite")
-
-IMAGES_AT_ONCE = 8
 
 
-@click.command(name="segment")
+@click.command(name="segment", cls=options.TopicCommand)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.bundle
 @options.output_folder
@@ -38,34 +37,52 @@ IMAGES_AT_ONCE = 8
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 1024),
-    help="Images or slices at once.  [default: 8 images; slices: the bundle's]",
+    help="Images or slices at once.  [default: 4 images; slices: the bundle's]",
 )
-@click.option("--overwrite", is_flag=True, help="Segment finished cases again, also those with the same settings.")
 @click.option(
+    "--deterministic",
+    is_flag=True,
+    help="One image or slice at a time on one thread: the same label whatever the batch size and the threads. Slower.",
+)
+@options.option(
+    "Output",
+    "--format",
+    "formats",
+    multiple=True,
+    metavar="NAME",
+    help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, probability, dicom-seg, "
+    "dicom-preview. Repeatable.  [default: what is usual for the source]",
+)
+@options.option(
+    "Output", "--overwrite", is_flag=True, help="Segment finished cases again, also those with the same settings."
+)
+@options.option(
+    "DICOM",
     "--identify",
     is_flag=True,
-    help="DICOM: put patient's id and name, study date, accession number and series description into the report, and "
+    help="Put patient's id and name, study date, accession number and series description into the report, and "
     "name cases after the id. Without, nothing of the patient is in logs, names and reports.",
 )
-@click.option(
+@options.option(
+    "Volumes",
     "--modality",
     type=click.Choice(["auto", "CT", "MR"], case_sensitive=False),
     default="auto",
     show_default=True,
-    help="Volumes: what the values are. auto: the DICOM tag, else the intensities.",
+    help="What the values are. auto: the DICOM tag, else the intensities.",
 )
 @options.series_rules
 @options.repairs
-@click.option("--probability", is_flag=True, help="Volumes: also write probability.nii.gz.")
-@click.option(
+@options.option("Volumes", "--probability", is_flag=True, help="Also write probability.nii.gz.")
+@options.option(
+    "Volumes",
     "--max-memory",
     type=click.FloatRange(min=0, min_open=True),
     metavar="GIB",
-    help="Volumes: refuse one whose estimated peak of memory is above.",
+    help="Refuse a volume whose estimated peak of memory is above.",
 )
 @options.dicom_results
 @options.device
-@options.seed
 @options.as_json
 def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: Any) -> int:
     """Segment images (PNG, JPEG, TIFF, single-frame DICOM) or volumes (DICOM series, zips, NIfTI, MHA, NRRD).
@@ -84,10 +101,17 @@ def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: An
 
     Exit code 3: some inputs could not be segmented; the report says why.
     """
-    from monai_semigan.bundle.bundle import open_bundle
+    from monai_semigan.workflows.segmenting import segment_files
 
-    run = _segment_volumes if open_bundle(bundle).takes_volumes else _segment_images
-    report = run(inputs, bundle, settings)
+    with progress_bar("segment", unit="") as progress:
+        report = segment_files(
+            inputs,
+            bundle=bundle,
+            output=settings["output"],
+            options=_options(settings),
+            progress=progress,
+            say=_say,
+        )
     if as_json:
         click.echo(json.dumps(report.to_json()))
     else:
@@ -95,56 +119,30 @@ def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: An
     return SOME_CASES_FAILED if report.failures else 0
 
 
-def _segment_images(inputs: tuple[Path, ...], bundle: str, settings: dict[str, Any]) -> SegmentationReport:
-    from monai_semigan.workflows.segmenting import segment
-
-    with progress_bar("segment", unit=" images") as progress:
-        return segment(
-            inputs,
-            bundle=bundle,
-            **{name: settings[name] for name in (*COMMON_SETTINGS, "identify")},
-            batch_size=settings["batch_size"] or IMAGES_AT_ONCE,
-            dicom=_dicom_options(settings),
-            progress=progress,
-            say=_say,
-        )
-
-
-def _segment_volumes(inputs: tuple[Path, ...], bundle: str, settings: dict[str, Any]) -> SegmentationReport:
+def _options(settings: dict[str, Any]) -> SegmentOptions:
     from monai_semigan.io.dicom.repair import RepairOptions
     from monai_semigan.io.dicom.rules import SeriesRules
-    from monai_semigan.workflows.segmenting_volumes import VolumeOptions, segment_volumes
+    from monai_semigan.segmentation.segmenter import SegmenterOptions
+    from monai_semigan.workflows.segmenting import SegmentOptions
+    from monai_semigan.writers.dicom_options import DicomOptions
 
-    chosen = VolumeOptions(
-        modality=settings["modality"],
-        rules=SeriesRules(**{name: settings[name] for name in ("description", "min_slices", "plane")}),
-        repairs=RepairOptions(fill_missing=settings["fill_missing"], tilt=settings["tilt"]),
-        with_probability=settings["probability"],
-        dicom=_dicom_options(settings),
-        max_memory_gib=settings["max_memory"],
-        batch_size=settings["batch_size"],
-        identify=settings["identify"],
-    )
-    with progress_bar("segment", unit=" slices") as progress:
-        return segment_volumes(
-            inputs,
-            bundle=bundle,
-            **{name: settings[name] for name in COMMON_SETTINGS},
-            options=chosen,
-            progress=progress,
-            say=_say,
-        )
+    def some(*names: str) -> dict[str, Any]:
+        return {name: settings[name] for name in names}
 
-
-def _dicom_options(settings: dict[str, Any]) -> Any:
-    from monai_semigan.workflows.dicom_results import DicomOptions
-
-    return DicomOptions(
-        seg=settings["dicom_seg"],
-        kind=settings["seg_type"],
-        terminology=settings["terminology"],
-        empty=settings["empty_seg"],
-        preview=settings["preview"],
+    return SegmentOptions(
+        segmenter=SegmenterOptions(
+            **some("steps", "compute_dtype", "batch_size", "deterministic", "modality"),
+            with_probability=settings["probability"],
+            max_memory_gib=settings["max_memory"],
+        ),
+        device=settings["device"],
+        formats=settings["formats"] or None,
+        extra_formats=("dicom-preview",) if settings["preview"] else (),
+        left_out=() if settings["dicom_seg"] else ("dicom-seg",),
+        dicom=DicomOptions(kind=settings["seg_type"], terminology=settings["terminology"], empty=settings["empty_seg"]),
+        rules=SeriesRules(**some("description", "min_slices", "plane")),
+        repairs=RepairOptions(**some("fill_missing", "tilt")),
+        **some("identify", "overwrite"),
     )
 
 
@@ -153,20 +151,21 @@ def _say(line: str) -> None:
 
 
 def _print(report: SegmentationReport, output: Path) -> None:
-    for key, unit in (("class_volumes_ml", " mL"), ("class_shares", " share")):  # volumes, then images
-        cases = [case for case in report.cases if ("class_volumes_ml" in case.numbers) == (key == "class_volumes_ml")]
-        if cases:
-            names = list(dict.fromkeys(name for case in cases for name in case.numbers[key]))
-            head = ("case", *(f"{name}{unit}" for name in names), "expected Dice", "image error", "warnings")
-            click.echo(text_table(head, [_row(case.name, case.numbers, key, names) for case in cases]))
+    records = [case.record for case in report.cases]
+    for kind, unit in (("volume", "mL"), ("image", "share")):
+        chosen = [record for record in records if record.kind == kind]
+        if chosen:
+            names = list(dict.fromkeys(part.name for record in chosen for part in record.classes))
+            head = ("case", *(f"{name} {unit}" for name in names), "expected Dice", "reconstruction error", "warnings")
+            click.echo(text_table(head, [_row(record, names) for record in chosen]))
     for failure in report.failures:
         click.echo(f"failed: {failure.source}: {failure.reason}", err=True)
     again = f", {len(report.redone)} again" if report.redone else ""
-    counts = f"{len(report.cases)} segmented ({len(report.skipped)} of them before{again})"
+    counts = f"{len(records)} segmented ({len(report.skipped)} of them before{again})"
     click.echo(f"{counts}, {len(report.failures)} failed; report: {output / 'report.html'}")
 
 
-def _row(name: str, numbers: dict[str, Any], key: str, names: list[str]) -> list[object]:
-    amounts = [numbers[key].get(class_name) for class_name in names]
-    expected = [value for value in numbers.get("expected_dice", {}).values() if value is not None]
-    return [name, *amounts, min(expected, default=None), numbers["image_error"], " ".join(numbers["warnings"])]
+def _row(record: CaseRecord, names: list[str]) -> list[object]:
+    amounts = {part.name: part.share if part.volume_ml is None else part.volume_ml for part in record.classes}
+    error = record.reconstruction.encoder  # the one that its warning is about
+    return [record.case, *map(amounts.get, names), record.lowest_expected_dice, error, " ".join(record.warnings)]

@@ -20,7 +20,7 @@ from pathlib import Path
 from monai_semigan.errors import OutputError
 from monai_semigan.types import PathLike
 
-__all__ = ["remove_stale", "replacing", "replacing_folder", "scratch_folder"]
+__all__ = ["is_abandoned", "owner_name", "remove_stale", "replacing", "replacing_folder", "scratch_folder"]
 
 STALE_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-(?P<host>[0-9a-f]{6})\.(?P<kind>tmp|old)")
 
@@ -33,7 +33,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
         OutputError: The operating system refused, for example for want of space.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{_owner()}.tmp")
+    temporary = path.with_name(f".{path.name}.{owner_name()}.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -58,7 +58,7 @@ def replacing_folder(path: PathLike) -> Iterator[Path]:
         OutputError: The operating system refused, for example for want of space.
     """
     path = Path(path)
-    temporary, old = (path.with_name(f".{path.name}.{_owner()}.{kind}") for kind in ("tmp", "old"))
+    temporary, old = (path.with_name(f".{path.name}.{owner_name()}.{kind}") for kind in ("tmp", "old"))
     try:
         temporary.mkdir(parents=True)
         yield temporary
@@ -81,7 +81,7 @@ def replacing_folder(path: PathLike) -> Iterator[Path]:
 @contextlib.contextmanager
 def scratch_folder(path: PathLike, name: str) -> Iterator[Path]:
     """Yield a new, hidden folder inside the folder ``path``; it is removed when the block ends."""
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", suffix=f".{_owner()}.tmp", dir=path) as folder:
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", suffix=f".{owner_name()}.tmp", dir=path) as folder:
         yield Path(folder)
 
 
@@ -92,7 +92,7 @@ def remove_stale(folder: PathLike) -> None:
     """
     for path in sorted(Path(folder).iterdir()):
         found = STALE_NAME.fullmatch(path.name)
-        if found is None or found["host"] != _host() or _is_running(int(found["pid"])):
+        if found is None or not is_abandoned(f"{found['pid']}-{found['host']}"):
             continue
         target = path.with_name(found["name"])
         with contextlib.suppress(OSError):
@@ -104,8 +104,15 @@ def remove_stale(folder: PathLike) -> None:
                 path.unlink()
 
 
-def _owner() -> str:
+def owner_name() -> str:
+    """Return what tells this process from all others, here and on other machines."""
     return f"{os.getpid()}-{_host()}"
+
+
+def is_abandoned(owner: str) -> bool:
+    """Whether an `owner_name` is of a process of this machine that runs no more."""
+    found = re.fullmatch(r"(\d+)-([0-9a-f]{6})", owner)
+    return found is not None and found[2] == _host() and not _is_running(int(found[1]))
 
 
 def _host() -> str:

@@ -15,9 +15,10 @@ import monai_semigan.cli
 from monai_semigan.cli.main import COMMANDS
 
 LAYERS = (
-    {"errors", "logs", "types", "versions"},
-    {"atomic", "ops", "geometry", "bundles", "settings"},
-    {"files", "networks"},
+    {"errors", "logs", "templates", "types", "versions"},
+    {"atomic", "devices", "settings"},
+    {"files", "ops", "geometry", "bundles"},
+    {"networks"},
     {"losses", "transforms", "io"},
     {"latent", "evaluation", "domains", "writers", "pictures"},
     {"segmentation", "training", "extras"},

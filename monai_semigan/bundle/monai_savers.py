@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The end of a MONAI pipeline: clean label maps and write them.
+"""The end of a MONAI pipeline: write label maps.
 
 The writers' names start with ``SaveImage`` on purpose. MONAI Label and MONAI Deploy read and write files themselves and
 drop transforms of a bundle whose class is named so.
@@ -7,81 +7,26 @@ drop transforms of a bundle whose class is named so.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
-from monai.transforms.transform import MapTransform, Transform
-from monai.utils.enums import TransformBackends
-from torch import Tensor
+from monai.transforms.transform import MapTransform
 
-from monai_semigan.bundle.monai_volume_reader import VolumeReader
+from monai_semigan.bundle.monai_readers import VolumeReader
 from monai_semigan.errors import ConfigError, GeometryError
+from monai_semigan.files import safe_name
 from monai_semigan.io.image_file import to_stored
 from monai_semigan.io.label_file import write_label
 from monai_semigan.io.label_volume import write_nifti_label
-from monai_semigan.io.volume_input import safe_name
-from monai_semigan.segmentation.components import ComponentRules
 
-__all__ = ["CleanLabel", "CleanLabelD", "CleanLabelDict", "CleanLabeld", "SaveImageLabeld", "SaveImageVolumeLabeld"]
+__all__ = ["SaveImageLabeld", "SaveImageVolumeLabeld"]
 
 GRID_TOLERANCE = 1e-3
 """Of an affine's entries, mm: some hosts keep affines in float32."""
-
-
-class CleanLabel(Transform):
-    """Drop pieces of a class and fill holes in a label map: see `inference.postprocess`.
-
-    Args:
-        components: Fields of `ComponentRule` by class name, as in a bundle's metadata.
-        class_names: Name of each class, background first.
-
-    Raises:
-        ConfigError: A name is no class, or a rule is wrong.
-    """
-
-    backend = [TransformBackends.NUMPY]  # noqa: RUF012  (MONAI's own pattern)
-
-    def __init__(self, components: Mapping[str, Mapping[str, Any]], class_names: Sequence[str]) -> None:
-        self.rules = ComponentRules.from_json(components, class_names)
-
-    def __call__(self, img: np.ndarray | Tensor) -> Tensor:
-        """Apply to class ids, ``(1, H, W)`` or ``(1, I, J, K)``; returns uint8 of the same shape and metadata."""
-        plain = img.detach().cpu().numpy() if isinstance(img, Tensor) else np.asarray(img)
-        cleaned = torch.from_numpy(self.rules.apply(plain[0].astype(np.uint8)))[None]
-        return MetaTensor(cleaned).copy_meta_from(img) if isinstance(img, MetaTensor) else cleaned
-
-
-class CleanLabeld(MapTransform):
-    """Dictionary version of `CleanLabel`.
-
-    Args:
-        keys: Entries with label maps.
-        components: Fields of `ComponentRule` by class name, as in a bundle's metadata.
-        class_names: Name of each class, background first.
-        allow_missing_keys: Pass dictionaries without the keys.
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        components: Mapping[str, Mapping[str, Any]],
-        class_names: Sequence[str],
-        *,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        self.transform = CleanLabel(components, class_names)
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        result = dict(data)
-        for key in self.key_iterator(result):
-            result[key] = self.transform(result[key])
-        return result
 
 
 class SaveImageLabeld(MapTransform):
@@ -157,6 +102,3 @@ def _label_and_source(data: Mapping[Hashable, Any], key: Hashable) -> tuple[Meta
     if not isinstance(label, MetaTensor) or "filename_or_obj" not in label.meta:
         raise ConfigError(f"`{key!s}` must name its source in its metadata. Load images with `LoadImaged`.")
     return label, str(label.meta["filename_or_obj"])
-
-
-CleanLabelD = CleanLabelDict = CleanLabeld

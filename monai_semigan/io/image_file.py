@@ -19,15 +19,30 @@ import numpy as np
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from monai_semigan.errors import InputError
+from monai_semigan.io.dicom.file import DicomFile, is_dicom, open_dicom
+from monai_semigan.io.dicom.identity import Identity, identity_of
+from monai_semigan.io.folder import digest_of_files, files_in
 from monai_semigan.io.limits import MAX_PIXELS, check_pixel_count
 from monai_semigan.types import PathLike
 
-__all__ = ["SourceImage", "find_images", "read_image", "read_stored", "require_color", "require_grey", "to_stored"]
+__all__ = [
+    "ImageFile",
+    "SourceImage",
+    "find_images",
+    "read_image",
+    "read_stored",
+    "require_color",
+    "require_grey",
+    "to_stored",
+]
 
 MIN_SIDE = 16
 """Smaller images show no anatomy."""
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"})
+
+MAX_HELD_BYTES = 2**30
+"""A larger DICOM file is not read before its header has been judged."""
 
 GREY_TOLERANCE = 12
 """An RGB image is grey when its channels differ by no more than this (JPEG rounding), of 255."""
@@ -43,9 +58,6 @@ ORIENTATION, PHOTOMETRIC, BITS, SAMPLES, PLANES = 274, 262, 258, 277, 284
 
 WHITE_IS_ZERO = 0
 
-DICOM_PREFIX = 128
-"""Bytes before the letters DICM (DICOM PS3.10, section 7.1)."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SourceImage:
@@ -60,6 +72,7 @@ class SourceImage:
         is_dicom: The file is a DICOM instance.
         orientation: How the file's pixels must be turned to be upright (EXIF's number, 1 to 8), as ``pixels`` are.
         warnings: What a reader of the result should know.
+        header: Of a DICOM instance its header (a pydicom dataset) without pixels, for results that refer to it.
     """
 
     path: Path
@@ -70,6 +83,7 @@ class SourceImage:
     is_dicom: bool = False
     orientation: int = 1
     warnings: tuple[str, ...] = ()
+    header: Any = None
 
     def as_stored(self, upright: np.ndarray) -> np.ndarray:
         """Turn what lies on `pixels`, ``(H, W)`` or ``(H, W, C)``, onto the pixels as stored."""
@@ -93,10 +107,10 @@ def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> 
         InputError: A path does not exist, or a folder holds no image.
     """
     found: dict[Path, None] = {}
-    left_out = None if skip is None else Path(skip).resolve()
+    left_out = None if skip is None else Path(skip)
     for item in map(Path, inputs):
         if item.is_dir():
-            inside = [path for path in sorted(item.rglob("*")) if _is_candidate(path, item, left_out)]
+            inside = [path for path in sorted(files_in(item, skip=left_out)) if _is_candidate(path)]
             if not inside:
                 raise InputError(f"`{item}` must hold images ({', '.join(sorted(SUFFIXES))}), but holds none.")
             found |= dict.fromkeys(inside)
@@ -107,23 +121,68 @@ def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> 
     return list(found)
 
 
+class ImageFile:
+    """An image's file on its way through a case. A DICOM file is opened once, whatever is asked for.
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = Path(path)
+        self._dicom: DicomFile | None = None
+        self._is_known = False
+
+    def digest(self) -> str:
+        """Compute the SHA-256 of the content.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        dicom = self._opened()
+        return digest_of_files([self.path]) if dicom is None else dicom.digest()
+
+    def identity(self) -> Identity | None:
+        """Return what a DICOM header says of the patient; None for other files, and for damaged ones."""
+        try:
+            dicom = self._opened()
+        except InputError:  # reading says what is wrong
+            return None
+        return None if dicom is None else identity_of(dicom.header)
+
+    def read(self) -> SourceImage:
+        """Read the image, as `read_image` does."""
+        path = self.path
+        dicom = self._opened()
+        if dicom is not None:
+            from monai_semigan.io.dicom.image import read_dicom_image  # noqa: PLC0415  (pydicom: 0.3 s to import)
+
+            source = SourceImage(path=path, is_dicom=True, **read_dicom_image(dicom))
+        else:
+            source = SourceImage(path=path, **_read_with_pillow(path))
+        if min(source.pixels.shape[:2]) < MIN_SIDE:
+            height, width = source.pixels.shape[:2]
+            raise InputError(f"`{path.name}` must be at least {MIN_SIDE} pixels wide and high, got {width} x {height}.")
+        return source
+
+    def _opened(self) -> DicomFile | None:
+        if not self._is_known:
+            if self.path.is_dir():
+                raise InputError(f"`{self.path}` must be an image file, got a folder.")
+            if not self.path.exists():
+                raise InputError(f"`{self.path}` must be an image file, but does not exist.")
+            self._dicom = open_dicom(self.path, room=MAX_HELD_BYTES)
+            self._is_known = True
+        return self._dicom
+
+
 def read_image(path: PathLike) -> SourceImage:
     """Read one image.
 
     Raises:
         InputError: The file cannot be read as a single image, with the reason.
     """
-    path = Path(path)
-    if path.is_file() and _is_dicom(path):
-        from monai_semigan.io.dicom.image import read_dicom_image  # noqa: PLC0415  (pydicom takes 0.3 s to import)
-
-        source = SourceImage(path=path, is_dicom=True, **read_dicom_image(path))
-    else:
-        source = SourceImage(path=path, **_read_with_pillow(path))
-    if min(source.pixels.shape[:2]) < MIN_SIDE:
-        height, width = source.pixels.shape[:2]
-        raise InputError(f"`{path.name}` must be at least {MIN_SIDE} pixels wide and high, got {width} x {height}.")
-    return source
+    return ImageFile(path).read()
 
 
 def require_grey(source: SourceImage) -> SourceImage:
@@ -159,7 +218,7 @@ def read_stored(path: PathLike) -> np.ndarray:
         InputError: The file cannot be read as a single image of one value per pixel.
     """
     path = Path(path)
-    if path.is_file() and _is_dicom(path):
+    if path.is_file() and is_dicom(path):
         source = read_image(path)
         pixels = source.pixels
     else:
@@ -246,7 +305,7 @@ def _upright(stored: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def to_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn what lies on upright pixels, ``(H, W)`` or ``(H, W, C)``, back onto those of a file's orientation, 1 to 8."""
+    """Turn what lies on upright pixels, ``(H, W)`` or ``(H, W, C)``, back onto those of an orientation, 1 to 8."""
     is_transposed, rows, columns = TURNS[orientation]
     turned = upright[:: -1 if rows else 1, :: -1 if columns else 1]
     return np.ascontiguousarray(turned.swapaxes(0, 1) if is_transposed else turned)
@@ -275,18 +334,5 @@ def _pixels_of(name: str, picture: Image.Image, *, is_label: bool = False) -> di
     return {"pixels": pixels, "photometric": "MONOCHROME2" if grey else "RGB", "warnings": remarks}
 
 
-def _is_candidate(path: Path, folder: Path, left_out: Path | None) -> bool:
-    if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
-        return False
-    if left_out is not None and path.resolve().is_relative_to(left_out):
-        return False
-    return path.suffix.lower() in SUFFIXES or (not path.suffix and _is_dicom(path))
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            stream.seek(DICOM_PREFIX)
-            return stream.read(4) == b"DICM"
-    except OSError as error:
-        raise InputError(f"`{path.name}` must be readable: {error.strerror}.") from error
+def _is_candidate(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES or (not path.suffix and is_dicom(path))

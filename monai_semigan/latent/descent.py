@@ -2,7 +2,7 @@
 """Descend many losses at once, each sample alone: Adam, and L-BFGS.
 
 Both see a batch ``(N, L, w_dim)`` with one loss and one gradient per sample, and say where to look next. Nothing is
-shared between samples, so finished ones can leave, and a sample's path is what it would be alone.
+shared between samples: a sample's path does not depend on the others.
 """
 
 from __future__ import annotations
@@ -30,9 +30,6 @@ class Descent(Protocol):
             grad: ``(N, L, w_dim)`` there.
         """
 
-    def keep(self, kept: Tensor) -> None:
-        """Go on with the samples at which ``kept``, ``(N,)``, is True."""
-
 
 class Adam:
     """Kingma and Ba 2015, algorithm 1, with a rate per step.
@@ -55,10 +52,6 @@ class Adam:
         self.count += 1
         update = (first / (1 - beta1**self.count)) / ((second / (1 - beta2**self.count)).sqrt() + 1e-8)
         return at - rate * update
-
-    def keep(self, kept: Tensor) -> None:
-        if self.moments is not None:
-            self.moments = self.moments[0][kept], self.moments[1][kept]
 
 
 MEMORY = 8
@@ -103,12 +96,6 @@ class Lbfgs:
         move = self._direction()
         cut = (LARGEST_MOVE / _rms(move)).clamp_max(1.0)
         return self.x - move * (cut * self.reach)[:, None, None]
-
-    def keep(self, kept: Tensor) -> None:
-        if self.x is not None:
-            self.x, self.grad, self.loss = self.x[kept], self.grad[kept], self.loss[kept]
-            self.reach, self.scale = self.reach[kept], self.scale[kept]
-            self.pairs = [(s[kept], y[kept], inverse[kept]) for s, y, inverse in self.pairs]
 
     def _remember(self, s: Tensor, y: Tensor) -> None:
         product, square = _dot(s, y), _dot(y, y)

@@ -3,7 +3,8 @@
 
 SemanticGAN (Li et al. 2021), equation 8: minimize over w_plus the distance of the rendered image to the target, with a
 pull to the encoder. Images are optimized in batches; every operation acts on each sample alone and losses are summed
-over the batch, so an image's path is what it would be alone. Noise is fixed: nothing here is random.
+over the batch, so an image's path does not depend on its mates. Finished images stay in the batch: kernels, and with
+them the last bits of a result, are chosen by a batch's size. Noise is fixed: nothing here is random.
 
 What a step costs is one rendering of the image and the way back through it, and through the perceptual distance: no
 label is rendered, no weight gets a gradient, the targets' features are computed once. In bfloat16 only the feature maps
@@ -17,12 +18,12 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import get_args
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.errors import check_shape
 from monai_semigan.latent.descent import Adam, Descent, Lbfgs, Optimizer
 from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.losses.perceptual import PerceptualDistance
@@ -31,11 +32,15 @@ from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.official_encoder import OfficialEncoder
 from monai_semigan.ops.precision import ComputeDtype, resolve_compute_dtype
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.types import Progress
 
 __all__ = ["Inversion", "InversionResult", "InversionSettings", "InversionTargets"]
 
 logger = logging.getLogger(__name__)
+
+Weight = Annotated[float, Range(0, 1e6)]
+"""Of one term of the loss."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,21 +70,21 @@ class InversionSettings:
             where it is fast. Asked for where it is slow, float32 runs, with a warning.
     """
 
-    steps: int = 50
+    steps: Annotated[int, Range(0, 10_000)] = 50
     optimizer: Optimizer = "adam"
-    learning_rate: float = 0.05
-    ramp_up: float = 0.1
-    ramp_down: float = 0.5
-    image_weight: float = 2.0
-    perceptual_weight: float = 1.0
-    correlation_weight: float = 0.0
-    encoder_weight: float = 0.02
-    neighbor_weight: float = 0.0
-    cycle_weight: float = 0.0
+    learning_rate: Annotated[float, Range(0, 1e3, exclusive="low")] = 0.05
+    ramp_up: Annotated[float, Range(0, 1)] = 0.1
+    ramp_down: Annotated[float, Range(0, 1)] = 0.5
+    image_weight: Weight = 2.0
+    perceptual_weight: Weight = 1.0
+    correlation_weight: Weight = 0.0
+    encoder_weight: Weight = 0.02
+    neighbor_weight: Weight = 0.0
+    cycle_weight: Weight = 0.0
     cycle_gradient: bool = False
-    encoder_share: float = 0.0
-    tolerance: float = 0.01
-    patience: int = 10
+    encoder_share: Annotated[float, Range(0, 1)] = 0.0
+    tolerance: Annotated[float, Range(0, 1)] = 0.01
+    patience: Annotated[int, Range(0, 10_000)] = 10
     compute_dtype: ComputeDtype = "float32"
 
     @property
@@ -88,15 +93,7 @@ class InversionSettings:
         return self.correlation_weight > 0 and self.image_weight == self.perceptual_weight == 0
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.patience < 0:
-            raise ConfigError(f"`steps` and `patience` must be >= 0, got {self.steps} and {self.patience}.")
-        if not 0 <= self.encoder_share <= 1:
-            raise ConfigError(f"`encoder_share` must lie in [0, 1], got {self.encoder_share}.")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"`learning_rate` must be > 0, got {self.learning_rate}.")
-        if self.optimizer not in get_args(Optimizer):
-            raise ConfigError(f"`optimizer` must be one of {', '.join(get_args(Optimizer))}, got {self.optimizer!r}.")
-        resolve_compute_dtype(self.compute_dtype, torch.device("cpu"))
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -209,33 +206,28 @@ class Inversion:
     def _optimize(
         self, targets: InversionTargets, start: Tensor, images_at: Sequence[int], progress: Progress | None
     ) -> InversionResult:
-        settings, total, encoded = self.settings, self.settings.steps, targets.encoded
+        settings, total = self.settings, self.settings.steps
         best = _Best(start, total)
-        active = torch.arange(len(start), device=start.device)  # images that still move
         w_plus = start.clone()
         descent: Descent = Adam(self._rate) if settings.optimizer == "adam" else Lbfgs()
         images: dict[int, Tensor] = {}
         for step in range(total + 1):
             is_last = step == total
             loss, grad = self._last_loss(w_plus, targets) if is_last else self.gradient(w_plus, targets)
-            best.update(step, active, loss, w_plus)
+            best.update(step, loss, w_plus)
             if step in images_at:
-                images[step] = self._render(best.w_plus, active, w_plus)
+                images[step] = self._render(torch.where(best.is_moving[:, None, None], w_plus, best.w_plus))
             if progress is not None:
                 progress(step, total)
             if is_last:
                 break
             with torch.no_grad():
                 w_plus = descent.step(w_plus, loss, grad)
-                moving = ~best.has_converged(active, settings) if settings.patience else None
-                # No image can finish before its patience ends: until then a GPU is not waited for.
-                if moving is not None and step >= settings.patience and not bool(moving.all()):
-                    active, w_plus, targets = active[moving], w_plus[moving], targets.take(moving)
-                    descent.keep(moving)
-            if len(active) == 0:
-                images |= {at: self._render(best.w_plus, active, w_plus) for at in images_at if step < at <= total}
+            # No image can finish before its patience ends: until then a GPU is not waited for.
+            if settings.patience and best.all_finished(settings, can_be=step >= settings.patience):
+                images |= {at: self._render(best.w_plus) for at in images_at if step < at <= total}
                 break
-        return InversionResult(best.w_plus, encoded, best.trace, best.steps_taken, images)
+        return InversionResult(best.w_plus, targets.encoded, best.trace, best.steps_taken, images)
 
     @torch.no_grad()
     def _last_loss(self, w_plus: Tensor, targets: InversionTargets) -> tuple[Tensor, Tensor]:
@@ -281,10 +273,8 @@ class Inversion:
         return settings.learning_rate * rise * (0.5 - 0.5 * math.cos(fall * math.pi))
 
     @torch.no_grad()
-    def _render(self, best: Tensor, active: Tensor, w_plus: Tensor) -> Tensor:
-        current = best.clone()
-        current[active] = w_plus.detach()
-        return self.generator.synthesis.image(current)
+    def _render(self, w_plus: Tensor) -> Tensor:
+        return self.generator.synthesis.image(w_plus.detach())
 
 
 @dataclass(frozen=True)
@@ -303,18 +293,13 @@ class InversionTargets:
     encoded: Tensor
     neighbor: Tensor | None = None
 
-    def take(self, keep: Tensor) -> InversionTargets:
-        neighbor = None if self.neighbor is None else self.neighbor[keep]
-        prepared = [feature[keep] for feature in self.prepared]
-        return InversionTargets(self.image[keep], prepared, self.encoded[keep], neighbor)
-
 
 def _mean_neighbor(neighbors: Tensor | None) -> Tensor | None:
     return None if neighbors is None else neighbors.nanmean(dim=1)
 
 
 class _Best:
-    """The best styles so far, the trace, and when each image last got better."""
+    """The best styles so far, the trace, and which images still move: those that lately got better."""
 
     def __init__(self, start: Tensor, steps: int) -> None:
         n = len(start)
@@ -322,19 +307,22 @@ class _Best:
         self.loss = start.new_full((n,), math.inf)
         self.reference = self.loss.clone()  # loss that has to be undercut by the tolerance
         self.reference_step = torch.zeros(n, dtype=torch.long, device=start.device)
+        self.is_moving = torch.ones(n, dtype=torch.bool, device=start.device)
         self.trace = start.new_full((n, steps + 1), math.nan)
         self.steps_taken = torch.zeros_like(self.reference_step)
 
-    def update(self, step: int, active: Tensor, loss: Tensor, w_plus: Tensor) -> None:
-        self.trace[active, step] = loss
-        self.steps_taken[active] = step
-        improved = loss < self.loss[active]  # False for NaN: a diverged image keeps its best
-        self.loss[active] = torch.where(improved, loss, self.loss[active])
-        self.w_plus[active] = torch.where(improved[:, None, None], w_plus, self.w_plus[active])
+    def update(self, step: int, loss: Tensor, w_plus: Tensor) -> None:
+        moving = self.is_moving
+        self.trace[:, step] = torch.where(moving, loss, math.nan)
+        self.steps_taken = torch.where(moving, step, self.steps_taken)
+        improved = moving & (loss < self.loss)  # False for NaN: a diverged image keeps its best
+        self.loss = torch.where(improved, loss, self.loss)
+        self.w_plus = torch.where(improved[:, None, None], w_plus, self.w_plus)
 
-    def has_converged(self, active: Tensor, settings: InversionSettings) -> Tensor:
-        loss, reference, step = self.loss[active], self.reference[active], self.steps_taken[active]
-        progressed = loss < reference * (1 - settings.tolerance)
-        self.reference[active] = torch.where(progressed, loss, reference)
-        self.reference_step[active] = torch.where(progressed, step, self.reference_step[active])
-        return step - self.reference_step[active] >= settings.patience
+    def all_finished(self, settings: InversionSettings, *, can_be: bool) -> bool:
+        """Stop the images that did not get better within the patience; tell whether none is left, if that can be."""
+        progressed = self.loss < self.reference * (1 - settings.tolerance)
+        self.reference = torch.where(progressed, self.loss, self.reference)
+        self.reference_step = torch.where(progressed, self.steps_taken, self.reference_step)
+        self.is_moving &= self.steps_taken - self.reference_step < settings.patience
+        return can_be and not bool(self.is_moving.any())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adversarial losses, unweighted and per sample.
 
-Critics may return one logit per sample, ``(N,)``, or a list of patch logit maps, ``(N, 1, H, W)`` each: then the loss
+Discriminators may return one logit per sample, ``(N,)``, or a list of patch logit maps, ``(N, 1, H, W)`` each: then the loss
 is averaged over the patches of a map and over the maps.
 """
 
@@ -15,9 +15,9 @@ from torch import Tensor
 
 __all__ = [
     "Logits",
-    "hinge_critic_loss",
+    "hinge_discriminator_loss",
     "hinge_generator_loss",
-    "logistic_critic_loss",
+    "logistic_discriminator_loss",
     "logistic_generator_loss",
     "mean_logit",
 ]
@@ -26,7 +26,7 @@ Logits = Tensor | Sequence[Tensor]
 """``(N,)``, or patch logits ``(N, 1, H, W)`` at several scales."""
 
 
-def logistic_critic_loss(real_logits: Logits, fake_logits: Logits) -> Tensor:
+def logistic_discriminator_loss(real_logits: Logits, fake_logits: Logits) -> Tensor:
     """``softplus(-real) + softplus(fake)``, ``(N,)`` (Goodfellow et al. 2014, equation 1)."""
     return _per_sample(real_logits, lambda x: F.softplus(-x)) + _per_sample(fake_logits, F.softplus)
 
@@ -36,7 +36,7 @@ def logistic_generator_loss(fake_logits: Logits) -> Tensor:
     return _per_sample(fake_logits, lambda x: F.softplus(-x))
 
 
-def hinge_critic_loss(real_logits: Logits, fake_logits: Logits) -> Tensor:
+def hinge_discriminator_loss(real_logits: Logits, fake_logits: Logits) -> Tensor:
     """``(relu(1 - real) + relu(1 + fake)) / 2``, ``(N,)`` (Lim and Ye 2017, Geometric GAN)."""
     return 0.5 * (_per_sample(real_logits, lambda x: F.relu(1 - x)) + _per_sample(fake_logits, lambda x: F.relu(1 + x)))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""R1: the squared gradient of a critic on real samples."""
+"""R1: the squared gradient of a discriminator on real samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def r1_penalty(real_logits: Tensor, *real: Tensor) -> Tensor:
     is the same whatever the batch size.
 
     Args:
-        real_logits: One number per sample, ``(N,)``; average patch critics with `mean_logit` first.
+        real_logits: One number per sample, ``(N,)``; average patch discriminators with `mean_logit` first.
         real: The inputs that the gradient is taken of, each ``(N, ...)`` with ``requires_grad``.
     """
     check_shape("real_logits", real_logits.shape, "N")

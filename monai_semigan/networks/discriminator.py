@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""D_r, the image critic: StyleGAN2's residual discriminator (Karras et al. 2020, figure 7c)."""
+"""D_r, the image discriminator: StyleGAN2's residual discriminator (Karras et al. 2020, figure 7c)."""
 
 from __future__ import annotations
 

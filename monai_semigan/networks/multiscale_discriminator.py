@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""D_m, the pair critic: patch critics on image and label at several scales.
+"""D_m, the pair discriminator: patch discriminators on image and label at several scales.
 
-The critic of pix2pixHD (Wang et al. 2018, section 3.2), used on the concatenation of image and label map
+The discriminator of pix2pixHD (Wang et al. 2018, section 3.2), used on the concatenation of image and label map
 (SemanticGAN, Li et al. 2021, section 3.2).
 """
 
@@ -50,8 +50,8 @@ class MultiscaleDiscriminator(nn.Module):
     Args:
         image_channels: Channels of the image.
         num_classes: Channels of the label map.
-        num_scales: Critics; each sees the pair at half the size of the one before.
-        base_channels: Width of each critic's first convolution.
+        num_scales: Discriminators; each sees the pair at half the size of the one before.
+        base_channels: Width of each discriminator's first convolution.
 
     Shapes:
         image ``(N, C, S, S)`` in [-1, 1], label ``(N, K, S, S)`` in [-1, 1] (1 is certain, -1 is excluded)
@@ -72,8 +72,8 @@ class MultiscaleDiscriminator(nn.Module):
         check_shape("label", label.shape, f"{size['N']} {self.num_classes} {size['H']} {size['W']}")
         pair = torch.cat([image, label], dim=1).contiguous(memory_format=torch.channels_last)
         logits = []
-        for at, critic in enumerate(self.critics):
+        for at, discriminator in enumerate(self.critics):
             if at:
                 pair = F.avg_pool2d(pair, 3, stride=2, padding=1, count_include_pad=False)
-            logits.append(critic(pair))
+            logits.append(discriminator(pair))
         return logits

@@ -1,27 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``case.json`` and ``report.json`` hold, as JSON Schema for whoever reads them."""
+"""What ``case.json`` and ``report.json`` hold, for whoever reads them."""
 
 from __future__ import annotations
 
-import json
-from importlib import resources
 from typing import Any, Literal
 
 from monai_semigan.errors import OutputError
+from monai_semigan.report.segmentation_report import ReportRecord
+from monai_semigan.segmentation.record import CaseRecord
+from monai_semigan.settings import json_schema, read_settings
 
 __all__ = ["check_json", "load_schema"]
 
 SchemaName = Literal["case", "report"]
 
+RECORDS: dict[SchemaName, tuple[type, str]] = {
+    "case": (CaseRecord, "case.json: one segmented case"),
+    "report": (ReportRecord, "report.json: all that a call of semigan segment did"),
+}
+
 
 def load_schema(name: SchemaName) -> dict[str, Any]:
-    """Return the schema of ``case.json`` or ``report.json``.
+    """Return the JSON Schema (2020-12) of ``case.json`` or ``report.json``, made from `CaseRecord` or `ReportRecord`.
 
-    The version stands in its ``properties.schema.const``; that of a report refers to that of a case by its ``$id``.
+    The version is the only value of its property ``schema``.
     """
-    text = (resources.files("monai_semigan.report") / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    kind, title = RECORDS[name]
+    schema = json_schema(kind, title=title, identifier=f"{name}.schema.json")
+    return schema | {"required": ["schema", *schema["required"]]}
 
 
 def check_json(name: SchemaName, content: Any) -> None:
@@ -30,12 +36,4 @@ def check_json(name: SchemaName, content: Any) -> None:
     Raises:
         OutputError: It is not; with the place and the reason.
     """
-    from jsonschema import Draft202012Validator  # noqa: PLC0415  (0.2 s to import)
-    from referencing import Registry, Resource  # noqa: PLC0415  (a part of jsonschema)
-
-    registry = Registry().with_resources([("case.schema.json", Resource.from_contents(load_schema("case")))])
-    errors = Draft202012Validator(load_schema(name), registry=registry).iter_errors(content)
-    worst = next(iter(sorted(errors, key=lambda error: list(map(str, error.absolute_path)))), None)
-    if worst is not None:
-        place = "/".join(str(part) for part in worst.absolute_path) or "the top"
-        raise OutputError(f"`{name}.json` must follow its schema, but at {place}: {worst.message:.200}.")
+    read_settings(RECORDS[name][0], content, f"{name}.json", error=OutputError)

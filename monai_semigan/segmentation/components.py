@@ -14,13 +14,14 @@ and other slices of the same volume would say otherwise.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 from scipy import ndimage
 
 from monai_semigan.errors import ConfigError
+from monai_semigan.settings import Range, check_settings, to_json
 
 __all__ = ["ComponentRule", "ComponentRules"]
 
@@ -38,17 +39,12 @@ class ComponentRule:
         ConfigError: A setting is of the wrong type or out of range.
     """
 
-    keep: int = 0
-    min_share: float = 0.0
+    keep: Annotated[int, Range(0)] = 0
+    min_share: Annotated[float, Range(0, 1)] = 0.0
     fill_holes: bool = False
 
     def __post_init__(self) -> None:
-        if type(self.keep) is not int or self.keep < 0:
-            raise ConfigError(f"`keep` must be a whole number >= 0, got {self.keep!r:.40}.")
-        if type(self.min_share) not in (int, float) or not 0 <= self.min_share <= 1:
-            raise ConfigError(f"`min_share` must be a number from 0 to 1, got {self.min_share!r:.40}.")
-        if type(self.fill_holes) is not bool:
-            raise ConfigError(f"`fill_holes` must be true or false, got {self.fill_holes!r:.40}.")
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -67,32 +63,21 @@ class ComponentRules:
                 raise ConfigError(f"`by_class` must have class ids 1 to 255 as keys, got {index!r:.40}.")
 
     @classmethod
-    def from_json(cls, components: Any, class_names: Sequence[str]) -> ComponentRules:
-        """Build the rules from ``{"lung": {"keep": 2, "min_share": 0.1, "fill_holes": true}}``.
-
-        Args:
-            components: Fields of `ComponentRule` by class name.
-            class_names: Name of each class, background first.
+    def by_name(cls, rules: Mapping[str, ComponentRule], class_names: Sequence[str]) -> ComponentRules:
+        """Take rules by class name, background first in ``class_names``.
 
         Raises:
-            ConfigError: A name is no class or the background's, or a rule is wrong.
+            ConfigError: A name is no class, or the background's.
         """
-        if not isinstance(components, Mapping):
-            raise ConfigError(f"`components` must be an object of rules by class name, got {components!r:.40}.")
-        known = [item.name for item in fields(ComponentRule)]
         ids = {name: index for index, name in enumerate(class_names) if index}
-        rules = {}
-        for name, settings in components.items():
-            if name not in ids:
-                raise ConfigError(f"`components` must have rules for {', '.join(ids)} alone, got {name!r:.40}.")
-            if not isinstance(settings, Mapping) or not settings.keys() <= set(known):
-                raise ConfigError(f"`components` must give {name} some of {', '.join(known)}, got {settings!r:.80}.")
-            rules[ids[name]] = ComponentRule(**settings)
-        return cls(rules)
+        unknown = sorted(rules.keys() - ids.keys())
+        if unknown:
+            raise ConfigError(f"`components` must have rules for {', '.join(ids)} alone, got {unknown[0]!r:.40}.")
+        return cls({ids[name]: rule for name, rule in rules.items()})
 
     def to_json(self, class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return what `from_json` reads, every setting spelled out."""
-        return {class_names[index]: asdict(rule) for index, rule in self.by_class.items()}
+        """Return the rules by class name, every setting spelled out."""
+        return {class_names[index]: to_json(rule) for index, rule in self.by_class.items()}
 
     def apply(self, label: np.ndarray) -> np.ndarray:
         """Drop pieces, then fill holes; works on the box around each class, one class after the other.

@@ -49,7 +49,7 @@ def limit_extent(
     window: tuple[float, float],
     max_shift: float,
     max_spread: float,
-) -> np.ndarray:
+) -> dict[int, list[int]]:
     """Remove, class by class and in place, what lies beyond the slices through which a class's tissue goes on.
 
     Args:
@@ -62,17 +62,17 @@ def limit_extent(
         max_spread: Largest ratio of its robust standard deviation to that of the other, > 0.
 
     Returns:
-        Slices that lost a class, ``(K,)`` bool.
+        By slice, the classes that it lost.
     """
-    changed = np.zeros(len(label), dtype=bool)
+    removed: dict[int, list[int]] = {}
     # Slice by slice: whatever looks at a whole volume in another order of axes copies it.
     areas = np.array([np.bincount(section.ravel(), minlength=256) for section in label])
     for class_id in (np.flatnonzero(areas[:, 1:].any(axis=0)) + 1).tolist():
         sections = _Sections(label, slices, class_id, areas[:, class_id], spacing_mm, window)
-        for index in np.flatnonzero((sections.areas > 0) & ~sections.extent(max_shift, max_spread)):
+        for index in np.flatnonzero((sections.areas > 0) & ~sections.extent(max_shift, max_spread)).tolist():
             label[index][label[index] == class_id] = 0
-            changed[index] = True
-    return changed
+            removed.setdefault(index, []).append(class_id)
+    return removed
 
 
 class _Sections:

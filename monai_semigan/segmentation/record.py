@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from monai_semigan.settings import Pattern, Range, check_settings
 
@@ -23,11 +23,12 @@ __all__ = [
     "SourceRecord",
 ]
 
-CASE_SCHEMA = "semigan-case-2"
+CASE_SCHEMA: Final = "semigan-case-2"
 
 Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits")]
 Share = Annotated[float, Range(0, 1)]
 Amount = Annotated[float, Range(0)]
+Byte = Annotated[int, Range(0, 255)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,7 @@ class SourceRecord:
         sha256: Over the content of all its files.
         series_sha256: Over the DICOM SeriesInstanceUID: names a series without telling it.
         num_files: Files that it was read from.
+        location_sha256: Over the path: where it was, without telling it; null for what was never a file.
     """
 
     name: str
@@ -47,6 +49,7 @@ class SourceRecord:
     sha256: Sha256
     series_sha256: Sha256 | None = None
     num_files: Annotated[int, Range(0)] = 1
+    location_sha256: Sha256 | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,7 @@ class ClassRecord:
         expected_dice: How right the label is expected to be; null where the class was not found.
         removed: Pixels or voxels that the bundle's rules took from the class.
         filled: Pixels or voxels that they gave to it.
+        color: RGB in which the pictures show it, 0 to 255.
     """
 
     name: str
@@ -85,6 +89,7 @@ class ClassRecord:
     expected_dice: Share | None = None
     removed: Annotated[int, Range(0)] = 0
     filled: Annotated[int, Range(0)] = 0
+    color: tuple[Byte, Byte, Byte] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +144,7 @@ class CaseRecord:
         axcodes: Directions that the axes of a volume grow to, such as ``RAS``.
         modality: As DICOM writes it; null for images.
         modality_reason: How it was found.
+        window: Values that the picture of a volume shows black and white; HU of CT.
         classes: The classes, background left out.
         reconstruction: How like the source the generator's image is.
         steps_taken: Steps of inversion of an image.
@@ -157,11 +163,12 @@ class CaseRecord:
     bundle: BundleRecord
     versions: Mapping[str, str]
     request: Mapping[str, Any]
-    size: tuple[int, ...]
-    spacing_mm: tuple[float, ...] | None = None
-    axcodes: tuple[str, ...] | None = None
+    size: tuple[Annotated[int, Range(1)], ...]
+    spacing_mm: tuple[Annotated[float, Range(0, exclusive="low")], ...] | None = None
+    axcodes: tuple[Literal["L", "R", "A", "P", "S", "I"], ...] | None = None
     modality: str | None = None
     modality_reason: str | None = None
+    window: tuple[float, float] | None = None
     classes: tuple[ClassRecord, ...]
     reconstruction: ReconstructionRecord
     steps_taken: Annotated[int, Range(0)] | None = None

@@ -1,31 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """A stack of slices through a 2-D network: encode all, look where the organ can be, refine there.
 
-Refinement runs twice over the stack, first the even slices from the encoder, then the odd ones, which may start from
-what their neighbours found. So slices are still refined in batches, and every second one profits from its neighbours.
-Whatever is kept for all slices is small (styles and numbers, some kilobytes a slice); images and logits live for one
-batch.
+Images are a stack whose slices have nothing to do with each other: all are refined. In a volume, refinement runs twice
+over the slices that have the organ, first the even ones from the encoder, then the odd ones, which may start from what
+their neighbours found. So slices are still refined in batches, and every second one profits from its neighbours.
+
+Every batch has one size: a smaller one is filled with copies, and finished slices stay in it. Convolutions choose their
+kernels by the size of the batch, so a slice's result would otherwise depend on its mates. What is kept for all slices
+is small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError
-from monai_semigan.latent.inversion import Inversion, InversionSettings
+from monai_semigan.latent.inversion import Inversion
 from monai_semigan.losses.local_correlation import local_correlation_loss
-from monai_semigan.losses.perceptual import FeatureDistance
-from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.segmentation.expected_dice import expected_overlap
+from monai_semigan.segmentation.fusion import LabelFusion
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.types import Progress
 
-__all__ = ["SliceNumbers", "SliceSource", "SlicewiseSettings", "segment_slices"]
+__all__ = ["SliceNumbers", "SliceOutput", "SliceSource", "SlicewiseSettings", "segment_stack"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,21 +43,18 @@ class SlicewiseSettings:
         max_tissue_spread: See `limit_extent`.
     """
 
-    batch_size: int = 16
-    min_share: float = 0.002
-    margin: int = 1
-    max_tissue_shift: float | None = None
-    max_tissue_spread: float | None = None
+    batch_size: Annotated[int, Range(1, 4096)] = 16
+    min_share: Annotated[float, Range(0, 1, exclusive="high")] = 0.002
+    margin: Annotated[int, Range(0, 1000)] = 1
+    max_tissue_shift: Annotated[float, Range(0, 1e6, exclusive="low")] | None = None
+    max_tissue_spread: Annotated[float, Range(0, 1e6, exclusive="low")] | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.margin < 0:
-            raise ConfigError(f"`batch_size` must be >= 1 and `margin` >= 0, got {self.batch_size} and {self.margin}.")
-        if not 0 <= self.min_share < 1:
-            raise ConfigError(f"`min_share` must lie in [0, 1), got {self.min_share}.")
-        limits = (self.max_tissue_shift, self.max_tissue_spread)
-        if limits != (None, None) and not all(limit is not None and limit > 0 for limit in limits):
+        check_settings(self)
+        if (self.max_tissue_shift is None) != (self.max_tissue_spread is None):
             raise ConfigError(
-                f"`max_tissue_shift` and `max_tissue_spread` must both be above 0, or both be missing, got {limits}."
+                "`max_tissue_shift` and `max_tissue_spread` must both be given or both be missing, "
+                f"got {self.max_tissue_shift} and {self.max_tissue_spread}."
             )
 
 
@@ -69,148 +69,187 @@ class SliceSource(Protocol):
 
 
 @dataclass(frozen=True)
-class SliceNumbers:
-    """What is known of each slice afterwards, ``(K,)`` where nothing else is said.
+class SliceOutput:
+    """What the network made of a slice.
 
     Attributes:
-        is_empty: Nothing to see: the network was not asked.
-        is_refined: Inversion was run.
-        has_organ: Foreground covers at least ``min_share`` of the square in the final result.
-        image_error: Mean squared error of the final reconstruction, or the local correlation loss of settings that are
-            blind to contrast; NaN for empty slices.
-        encoder_image_error: The same of the encoder's.
-        overlap: `expected_overlap` of each slice, ``(K, C - 1, 2)`` for C classes; zeros without the organ.
+        label_logits: ``(K, S, S)`` float32.
+        reconstruction: The generator's image, ``(C, S, S)`` float32, about [-1, 1].
+    """
+
+    label_logits: np.ndarray
+    reconstruction: np.ndarray
+
+
+@dataclass(frozen=True)
+class SliceNumbers:
+    """What is known of each slice, S slices.
+
+    Attributes:
+        is_empty: Nothing to see, ``(S,)`` bool.
+        is_refined: Refined by inversion, ``(S,)`` bool.
+        has_label: Some class covers enough of the square, ``(S,)`` bool.
+        image_error: Of the final reconstruction, ``(S,)`` float32, NaN where there is none: mean squared, or by local
+            correlation where the inversion compares images so.
+        encoder_image_error: The same of the encoder's reconstruction.
+        overlap: See `expected_overlap`, ``(S, K - 1, 2)`` float32; zeros in slices without label.
+        steps_taken: Of the inversion, ``(S,)``.
+        traces: Loss of the inversion by step; empty for a slice that was not refined.
     """
 
     is_empty: np.ndarray
     is_refined: np.ndarray
-    has_organ: np.ndarray
+    has_label: np.ndarray
     image_error: np.ndarray
     encoder_image_error: np.ndarray
     overlap: np.ndarray
+    steps_taken: np.ndarray
+    traces: list[tuple[float, ...]] = field(default_factory=list)
+
+    @classmethod
+    def blank(cls, count: int, num_classes: int) -> SliceNumbers:
+        """Return the numbers of slices that were not looked at yet."""
+        return cls(
+            is_empty=np.zeros(count, dtype=bool),
+            is_refined=np.zeros(count, dtype=bool),
+            has_label=np.zeros(count, dtype=bool),
+            image_error=np.full(count, np.nan, dtype=np.float32),
+            encoder_image_error=np.full(count, np.nan, dtype=np.float32),
+            overlap=np.zeros((count, num_classes - 1, 2), dtype=np.float32),
+            steps_taken=np.zeros(count, dtype=np.int64),
+            traces=[()] * count,
+        )
 
 
-def segment_slices(
-    network: SemiGanSegmenter,
+def segment_stack(
+    inversion: Inversion,
     source: SliceSource,
-    inversion: InversionSettings,
     settings: SlicewiseSettings,
     *,
-    write: Callable[[int, np.ndarray], None],
+    receive: Callable[[int, SliceOutput], None],
+    are_neighbors: bool,
     progress: Progress | None = None,
 ) -> SliceNumbers:
     """Segment a stack; a host's autocast is turned off inside: it would change the result.
 
     Args:
-        network: Trained, on its device.
+        inversion: With a trained generator and encoder; ``steps=0`` in its settings is the encoder alone.
         source: The slices.
-        inversion: Settings of the refinement; ``steps=0`` is the encoder alone.
         settings: Batches and the rule for where the organ can be.
-        write: Called as ``write(index, label_logits)`` with ``(K, S, S)`` float32 of every slice that has the organ, in
-            any order; slices for which it is not called are background.
-        progress: Called with work done and in all: a slice counts once, and ``steps`` more if it is refined.
-
-    Raises:
-        CheckpointError: The network has no trained weights.
+        receive: Called as ``receive(index, output)``, in any order, for every slice; in a volume for those with label
+            alone, the others are background.
+        are_neighbors: Whether the slices lie side by side in a volume.
+        progress: Called with work done and in all: a slice counts once, and once more if it is refined in a second
+            pass.
     """
-    network.require_trained()
-    stack = _Stack(network, source, inversion, settings, write, progress)
+    stack = _Stack(inversion, source, settings, receive, are_neighbors, progress)
     with torch.autocast(stack.device.type, enabled=False):
-        stack.encode()
-        if inversion.steps > 0:
+        if are_neighbors or inversion.settings.steps == 0:
+            stack.encode()
+        if inversion.settings.steps > 0:
             stack.refine()
-    return SliceNumbers(**{name: value.numpy() for name, value in stack.numbers.items()})
+    return stack.numbers
 
 
 class _Stack:
     def __init__(
         self,
-        network: SemiGanSegmenter,
+        inversion: Inversion,
         source: SliceSource,
-        inversion: InversionSettings,
         settings: SlicewiseSettings,
-        write: Callable[[int, np.ndarray], None],
+        receive: Callable[[int, SliceOutput], None],
+        are_neighbors: bool,
         progress: Progress | None,
     ) -> None:
-        self.network, self.source, self.settings = network, source, settings
-        self.write, self.progress = write, progress
-        self.device = network.generator.mapping.latent_avg.device
-        self.inversion = Inversion(
-            network.generator, network.encoder, FeatureDistance(network.d_image.features), inversion
-        )
-        count = len(source)
-        self.numbers = {name: torch.zeros(count, dtype=torch.bool) for name in ("is_empty", "is_refined", "has_organ")}
-        self.numbers |= {name: torch.full((count,), torch.nan) for name in ("image_error", "encoder_image_error")}
-        self.numbers["overlap"] = torch.zeros(count, network.generator.synthesis.num_classes - 1, 2)
-        self.w_plus: Tensor | None = None  # (K, L, w_dim) of refined slices, NaN elsewhere
-        self.done, self.total = 0, count
+        self.inversion, self.source, self.settings = inversion, source, settings
+        self.receive, self.are_neighbors, self.progress = receive, are_neighbors, progress
+        generator = inversion.generator
+        self.synthesis, self.device = generator.synthesis, generator.mapping.latent_avg.device
+        self.fusion = LabelFusion(inversion.settings.encoder_share)
+        self.numbers = SliceNumbers.blank(len(source), generator.synthesis.num_classes)
+        self.w_plus = torch.full((0, generator.num_layers, generator.mapping.w_dim), torch.nan)  # of refined slices
+        self.done, self.total = 0, len(source)
 
     def encode(self) -> None:
-        """First pass: the encoder's result for every slice; written at once where no refinement follows."""
+        """First pass: the encoder's result for every slice; handed out at once where no refinement follows."""
         is_final = self.inversion.settings.steps == 0
         for indices in _batches(list(range(len(self.source))), self.settings.batch_size):
             image, kept = self._load(indices)
             if kept:
                 with torch.inference_mode():
-                    w_plus = self.network.encoder(image)
-                    self._finish(kept, image, w_plus, w_plus, is_final=is_final, name="encoder_image_error")
+                    w_plus = self.inversion.encoder(image)
+                    self._finish(kept, image, w_plus, w_plus, is_final=is_final)
             self._advance(len(indices))
-        self.numbers["image_error"].copy_(self.numbers["encoder_image_error"])
 
     def refine(self) -> None:
-        """Second pass: even slices, then odd ones from their neighbours; slices in the margin as well."""
-        chosen = _grown(self.numbers["has_organ"], self.settings.margin) & ~self.numbers["is_empty"]
-        indices = [int(index) for index in chosen.nonzero()[:, 0]]
-        self.numbers["is_refined"] = chosen
-        self.total += len(indices)
-        generator = self.network.generator
-        self.w_plus = torch.full((len(self.source), generator.num_layers, generator.mapping.w_dim), torch.nan)
+        """Refine all images; of a volume the slices with label and their margin, odd ones after even ones."""
+        numbers = self.numbers
+        if not self.are_neighbors:
+            self._refine_all(list(range(len(self.source))), after=False)
+            return
+        numbers.is_refined[:] = _grown(numbers.has_label, self.settings.margin) & ~numbers.is_empty
+        chosen = np.flatnonzero(numbers.is_refined).tolist()
+        self.total += len(chosen)
+        self.w_plus = self.w_plus.new_full((len(self.source), *self.w_plus.shape[1:]), torch.nan)
         for parity in (0, 1):
-            for batch in _batches([index for index in indices if index % 2 == parity], self.settings.batch_size):
-                image, kept = self._load(batch)
-                result = self.inversion(image, neighbors=self._neighbors(kept) if parity else None)
-                self.w_plus[kept] = result.w_plus.cpu()
+            self._refine_all([index for index in chosen if index % 2 == parity], after=parity == 1)
+
+    def _refine_all(self, indices: list[int], *, after: bool) -> None:
+        for batch in _batches(indices, self.settings.batch_size):
+            image, kept = self._load(batch)
+            if kept:
+                result = self.inversion(image, neighbors=self._neighbors(kept, len(image)) if after else None)
+                if self.are_neighbors:
+                    self.w_plus[kept] = result.w_plus[: len(kept)].cpu()
                 with torch.inference_mode():
-                    self._finish(kept, image, result.w_plus, result.encoder_w_plus, is_final=True, name="image_error")
-                self._advance(len(batch))
+                    self._finish(kept, image, result.w_plus, result.encoder_w_plus, is_final=True)
+                self.numbers.is_refined[kept] = True
+                self.numbers.steps_taken[kept] = result.steps_taken[: len(kept)].cpu().numpy()
+                for index, trace in zip(kept, result.trace.tolist(), strict=False):
+                    self.numbers.traces[index] = tuple(loss for loss in trace if math.isfinite(loss))
+            self._advance(len(batch))
 
     def _load(self, indices: list[int]) -> tuple[Tensor, list[int]]:
+        """Return the prepared slices, filled up to a whole batch, and which ones they are: without the empty ones."""
         image = torch.from_numpy(self.source.prepared(indices))
         is_empty = image.flatten(1).isnan().any(dim=1)
-        self.numbers["is_empty"][indices] = is_empty
+        self.numbers.is_empty[indices] = is_empty.numpy()
         kept = [index for index, empty in zip(indices, is_empty.tolist(), strict=True) if not empty]
-        return image[~is_empty].to(self.device), kept
+        image = image[~is_empty]
+        missing = self.settings.batch_size - len(image) if kept else 0
+        return torch.cat([image, image[-1:].expand(missing, -1, -1, -1)]).to(self.device), kept
 
-    def _neighbors(self, indices: list[int]) -> Tensor:
-        """Styles of the slices before and after, ``(N, 2, L, w_dim)``, NaN where there are none."""
-        assert self.w_plus is not None
-        padded = torch.cat([torch.full_like(self.w_plus[:1], torch.nan)] * 2)
-        around = torch.cat([padded[:1], self.w_plus, padded[1:]])
-        at = torch.tensor(indices) + 1
+    def _neighbors(self, indices: list[int], count: int) -> Tensor:
+        """Styles of the slices before and after, ``(count, 2, L, w_dim)``, NaN where there are none."""
+        padded = torch.full_like(self.w_plus[:1], torch.nan)
+        around = torch.cat([padded, self.w_plus, padded])
+        at = torch.tensor(indices + indices[-1:] * (count - len(indices))) + 1
         return torch.stack([around[at - 1], around[at + 1]], dim=1).to(self.device)
 
-    def _finish(
-        self, indices: list[int], image: Tensor, w_plus: Tensor, encoded: Tensor, *, is_final: bool, name: str
-    ) -> None:
-        synthesis, share = self.network.generator.synthesis, self.inversion.settings.encoder_share
-        reconstruction, refined_logits = synthesis(w_plus)
-        encoded_logits = refined_logits if encoded is w_plus else synthesis(encoded)[1]
-        label_logits = refined_logits.lerp(encoded_logits, share)
+    def _finish(self, indices: list[int], image: Tensor, w_plus: Tensor, encoded: Tensor, *, is_final: bool) -> None:
+        """Render, note the numbers of the slices, and hand them out."""
+        numbers, count = self.numbers, len(indices)
+        reconstruction, refined_logits = self.synthesis(w_plus)
+        start, encoded_logits = (reconstruction, refined_logits) if encoded is w_plus else self.synthesis(encoded)
+        fused = self.fusion(refined_logits, encoded_logits)
+        numbers.image_error[indices] = self._error(reconstruction, image)[:count].cpu()
+        numbers.encoder_image_error[indices] = self._error(start, image)[:count].cpu()
+        share = (fused.label_logits.argmax(dim=1) > 0).float().flatten(1).mean(dim=1)
+        least = self.settings.min_share if self.are_neighbors else 0.0
+        has_label = (share >= max(least, 1e-9))[:count].cpu().numpy()
+        numbers.has_label[indices] = has_label
+        if not is_final:
+            return
+        numbers.overlap[indices] = fused.overlap[:count].cpu().numpy() * has_label[:, None, None]
+        logits, images = fused.label_logits[:count].float().cpu().numpy(), reconstruction[:count].float().cpu().numpy()
+        for row, index in enumerate(indices):
+            if has_label[row] or not self.are_neighbors:
+                self.receive(index, SliceOutput(logits[row], images[row]))
+
+    def _error(self, reconstruction: Tensor, image: Tensor) -> Tensor:
         if self.inversion.settings.is_blind_to_contrast:
-            error = local_correlation_loss(reconstruction, image)
-        else:
-            error = (reconstruction - image).square().flatten(1).mean(dim=1)
-        self.numbers[name][indices] = error.cpu()
-        foreground = (label_logits.argmax(dim=1) > 0).float().flatten(1).mean(dim=1)
-        has_organ = (foreground >= max(self.settings.min_share, 1e-9)).cpu()
-        self.numbers["has_organ"][indices] = has_organ
-        if is_final:
-            overlap = expected_overlap(label_logits, refined_logits, encoded_logits).cpu()
-            self.numbers["overlap"][indices] = overlap * has_organ[:, None, None]
-            logits = label_logits.float().cpu().numpy()
-            for row, index in enumerate(indices):
-                if has_organ[row]:
-                    self.write(index, logits[row])
+            return local_correlation_loss(reconstruction, image)
+        return (reconstruction - image).square().flatten(1).mean(dim=1)
 
     def _advance(self, count: int) -> None:
         self.done += count
@@ -218,9 +257,9 @@ class _Stack:
             self.progress(self.done, self.total)
 
 
-def _grown(mask: Tensor, margin: int) -> Tensor:
+def _grown(mask: np.ndarray, margin: int) -> np.ndarray:
     """Add ``margin`` neighbours on both sides of every True."""
-    grown = mask.clone()
+    grown = mask.copy()
     for distance in range(1, margin + 1):
         grown[distance:] |= mask[:-distance]
         grown[:-distance] |= mask[distance:]

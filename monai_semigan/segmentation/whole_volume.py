@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from monai_semigan.domains.abdomen import AxialSlicePreset
+from monai_semigan.domains.base import StackPreset
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
-from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.latent.inversion import Inversion
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.extent import limit_extent
-from monai_semigan.segmentation.stack import SliceNumbers, SlicewiseSettings, segment_slices
+from monai_semigan.segmentation.stack import SliceNumbers, SliceOutput, SlicewiseSettings, segment_stack
 from monai_semigan.transforms.square import SquareGeometry
 from monai_semigan.types import Progress
 
@@ -49,7 +49,7 @@ activations, and with inversion their gradients. An allowance, not fitted."""
 class _PreparedSlices:
     """The slices of a volume whose axes grow to left, posterior and superior, prepared when they are asked for."""
 
-    def __init__(self, voxels: np.ndarray, spacing_mm: tuple[float, float, float], preset: AxialSlicePreset) -> None:
+    def __init__(self, voxels: np.ndarray, spacing_mm: tuple[float, float, float], preset: StackPreset) -> None:
         self.preset, self.spacing_mm = preset, (spacing_mm[1], spacing_mm[0])  # rows grow along J, columns along I
         self.slices = preset.corrected(voxels.transpose(2, 1, 0))
         self.window = preset.window_of(self.slices)
@@ -98,11 +98,10 @@ class VolumeResult:
 def segment_volume(
     voxels: np.ndarray,
     grid: VoxelGrid,
-    network: SemiGanSegmenter,
-    preset: AxialSlicePreset,
-    *,
-    inversion: InversionSettings,
+    inversion: Inversion,
+    preset: StackPreset,
     slicewise: SlicewiseSettings,
+    *,
     with_probability: bool = False,
     progress: Progress | None = None,
 ) -> VolumeResult:
@@ -111,12 +110,11 @@ def segment_volume(
     Args:
         voxels: ``(I, J, K)`` in the modality's own unit (CT: HU).
         grid: Where they lie.
-        network: Trained, on its device.
-        preset: The modality's chain.
-        inversion: Settings of the refinement.
-        slicewise: Batches and the rule for where the organ can be.
+        inversion: With trained networks, on their device.
+        preset: The modality's preparation.
+        slicewise: Batches, and the rules for where the organ can be.
         with_probability: Also return probabilities.
-        progress: See `segment_slices`.
+        progress: See `segment_stack`.
 
     Raises:
         InputError: The volume shows nothing that the preset could prepare.
@@ -128,18 +126,18 @@ def segment_volume(
     label_view = change.apply(label)  # a view: writing to it fills the label in the source's own order
     probability_view = None if probability is None else change.apply(probability)
 
-    def write(index: int, label_logits: np.ndarray) -> None:
+    def receive(index: int, output: SliceOutput) -> None:
         geometry = stack.geometry(index)
-        label_view[:, :, index] = geometry.scores_to_label(label_logits).T
+        label_view[:, :, index] = geometry.scores_to_label(output.label_logits).T
         if probability_view is not None:
-            foreground = 1 - softmax(label_logits, axis=0)[:1]
+            foreground = 1 - softmax(output.label_logits, axis=0)[:1]
             scaled = geometry.scores_to_source(foreground)[0] * PROBABILITY_LEVELS
             probability_view[:, :, index] = np.round(scaled).astype(np.uint8).T
 
-    numbers = segment_slices(network, stack, inversion, slicewise, write=write, progress=progress)
+    numbers = segment_stack(inversion, stack, slicewise, receive=receive, are_neighbors=True, progress=progress)
     if slicewise.max_tissue_shift is not None and slicewise.max_tissue_spread is not None:
         sections = label_view.transpose(2, 1, 0)
-        changed = limit_extent(
+        removed = limit_extent(
             sections,
             stack.slices,
             spacing_mm=(change.target.spacing_mm[2], *stack.spacing_mm),
@@ -147,9 +145,9 @@ def segment_volume(
             max_shift=slicewise.max_tissue_shift,
             max_spread=slicewise.max_tissue_spread,
         )
-        for index in np.flatnonzero(changed):
-            numbers.has_organ[index] = sections[index].any()
-            numbers.overlap[index] *= numbers.has_organ[index]
+        for index, class_ids in removed.items():
+            numbers.has_label[index] = sections[index].any()
+            numbers.overlap[index, [class_id - 1 for class_id in class_ids]] = 0
             if probability_view is not None:
                 probability_view[:, :, index][label_view[:, :, index] == 0] = 0
     return VolumeResult(label, probability, numbers, change.permutation[2], stack.window)

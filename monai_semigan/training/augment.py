@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Augmentation of what the critics see, with adaptive strength (ADA, Karras et al. 2020, limited data).
+"""Augmentation of what the discriminators see, with adaptive strength (ADA, Karras et al. 2020, limited data).
 
 The same geometry goes to an image and its label map. There are no mirror images: a chest X-ray has its heart on one
 side. Everything is twice differentiable with respect to the image, so that R1 can be taken before the augmentation.
@@ -8,19 +8,24 @@ side. Everything is twice differentiable with respect to the image, so that R1 c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.ops.affine_warp import affine_warp
+from monai_semigan.settings import Range, check_settings
 
 __all__ = ["AdaptiveProbability", "AugmentSettings", "Augmentation", "draw_augmentation"]
+
+Share = Annotated[float, Range(0, 1)]
+Strength = Annotated[float, Range(0, 10)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
-    """How strongly the critics' inputs are changed; each part is applied to a sample with the current probability.
+    """How strongly the discriminators' inputs are changed; each part is applied to a sample with the current probability.
 
     Attributes:
         rotation: Standard deviation, radians.
@@ -31,28 +36,26 @@ class AugmentSettings:
         contrast: Standard deviation of log2 of the contrast.
         probability: Probability at the start, in [0, 1].
         max_probability: Upper limit of the adaptation; below 0.8 the generator cannot learn the augmentation itself.
-        target_sign: Mean sign of the critic on real images that the adaptation aims at; None keeps the probability.
+        target_sign: Mean sign of the discriminator on real images that the adaptation aims at; None keeps the probability.
         ramp_kimg: Thousands of images for the probability to move by 1.
     """
 
-    rotation: float = 0.1
-    scale: float = 0.2
-    stretch: float = 0.1
-    translation: float = 0.06
-    brightness: float = 0.2
-    contrast: float = 0.4
-    probability: float = 0.2
-    max_probability: float = 0.8
-    target_sign: float | None = 0.6
-    ramp_kimg: float = 100.0
+    rotation: Strength = 0.1
+    scale: Strength = 0.2
+    stretch: Strength = 0.1
+    translation: Strength = 0.06
+    brightness: Strength = 0.2
+    contrast: Strength = 0.4
+    probability: Share = 0.2
+    max_probability: Share = 0.8
+    target_sign: Annotated[float, Range(-1, 1)] | None = 0.6
+    ramp_kimg: Annotated[float, Range(0, 1e6, exclusive="low")] = 100.0
 
     def __post_init__(self) -> None:
-        if self.ramp_kimg <= 0:
-            raise ConfigError(f"`ramp_kimg` must be > 0, got {self.ramp_kimg}.")
-        if not 0 <= self.probability <= self.max_probability <= 1:
+        check_settings(self)
+        if self.probability > self.max_probability:
             raise ConfigError(
-                "`probability` must lie in [0, max_probability] and `max_probability` in [0, 1], "
-                f"got {self.probability} and {self.max_probability}."
+                f"`probability` must lie in [0, max_probability], got {self.probability} and {self.max_probability}."
             )
 
 
@@ -99,14 +102,14 @@ def draw_augmentation(
 
 
 class AdaptiveProbability:
-    """Raise the probability while the critic is too sure about real images, lower it while it is not.
+    """Raise the probability while the discriminator is too sure about real images, lower it while it is not.
 
-    The measure is ADA's ``r_t``: the mean sign of the critic's logits on real images (section 3.1). It lies on the
+    The measure is ADA's ``r_t``: the mean sign of the discriminator's logits on real images (section 3.1). It lies on the
     training's device, as does the probability: a step then waits for neither.
 
     Args:
         settings: Start, limits, target and speed.
-        device: Where the critic's signs lie.
+        device: Where the discriminator's signs lie.
     """
 
     def __init__(self, settings: AugmentSettings, *, device: torch.device | None = None) -> None:

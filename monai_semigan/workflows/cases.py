@@ -1,95 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cases of a segmentation on disk: their names, which are finished, and that each is there whole or not at all."""
+"""The cases of a segmentation on disk: their names, which are finished, and that none is made by two runs at once."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 
-from monai_semigan.atomic import replacing_folder
-from monai_semigan.errors import ConfigError, GeometryError, InputError, OutputError
-from monai_semigan.files import write_bytes, write_json
-from monai_semigan.report.schema import check_json
+from monai_semigan.atomic import is_abandoned, owner_name
+from monai_semigan.errors import ConfigError, InputError, OutputError, SemiGanError
+from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.report.segmentation_report import FailureReport, RedoneReport
+from monai_semigan.segmentation.record import CaseRecord
+from monai_semigan.segmentation.source import Source
+from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
 
-__all__ = ["CASE_SCHEMA", "CaseInput", "CaseQueue", "Recipe", "case_faults", "require_apart", "write_case"]
+__all__ = ["CaseInput", "CaseQueue", "case_faults", "location_digest", "require_apart"]
 
-CASE_SCHEMA = "semigan-case-1"
+logger = logging.getLogger(__name__)
 
 MAX_NAMES = 10_000
 """Cases of one stem in one folder."""
 
 OUT_OF_MEMORY = re.compile(r"out of memory|allocate|not enough memory|bad_alloc", re.IGNORECASE)
-"""What torch and ITK write in a RuntimeError."""
-
-T = TypeVar("T")
+"""What torch writes in a RuntimeError where it has no class of its own for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseInput(Generic[T]):
+class CaseInput:
     """One input before it is read.
 
     Attributes:
         source: What the report calls it: a file's or folder's name, never a patient's.
         stem: What its case is called, if that name is free.
+        location: See `location_digest`: where it is, without telling it.
         digest: Compute the SHA-256 of its content.
-        read: Called with the case's name and the digest; returns the case.
+        read: Called with the case's name and the digest; returns the source.
     """
 
     source: str
     stem: str
+    location: str
     digest: Callable[[], str]
-    read: Callable[[str, str], T]
+    read: Callable[[str, str], Source]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """What a case's files depend on beside its source: an earlier result of the same recipe is not made again.
-
-    Attributes:
-        bundle_digest: Of the bundle.
-        request: Settings and wanted outputs, JSON types; recorded in ``case.json``.
-        pictures: Files that the report needs beside ``case.json``.
-    """
-
-    bundle_digest: str
-    request: Mapping[str, Any]
-    pictures: tuple[str, ...]
-
-    def why_again(self, target: Path, numbers: Mapping[str, Any]) -> str | None:
-        """Return why a finished case must be made again; None if it is what would come out."""
-        request = json.loads(json.dumps(self.request))
-        try:
-            check_json("case", numbers)
-        except OutputError:
-            return "its case.json is not whole"
-        if numbers["bundle"]["digest"] != self.bundle_digest:
-            return "another bundle"
-        before = numbers.get("request")
-        if before != request:
-            known = before if isinstance(before, dict) else {}
-            changed = [key for key in request.keys() | known.keys() if request.get(key) != known.get(key)]
-            return f"other settings ({', '.join(sorted(changed))})"
-        missing = [name for name in self.pictures if not (target / name).is_file()]
-        return f"{', '.join(missing)} missing" if missing else None
-
-
-class CaseQueue(Generic[T]):
+class CaseQueue:
     """The inputs in order: which become cases, under which names, which are done already, which cannot be used.
+
+    A case's name is claimed by a hidden file as long as this run works on it, so that two runs into one folder never
+    write one case.
 
     Args:
         folder: Where the cases' folders are.
-        recipe: What the cases depend on beside their sources.
-        total: Number of inputs, for the progress.
+        bundle_digest: Of the bundle.
+        request: What is asked for, JSON types: an earlier case of the same bundle and request is not made again.
         overwrite: Segment finished cases again.
+        total: Number of inputs, for the progress; 0 if it is not known.
         progress: Called with the inputs done and their number.
         say: Called with a line of text for a finished case that is made again.
     """
@@ -97,88 +74,152 @@ class CaseQueue(Generic[T]):
     def __init__(
         self,
         folder: Path,
-        recipe: Recipe,
+        bundle_digest: str,
+        request: Mapping[str, Any],
         *,
-        total: int = 0,
         overwrite: bool = False,
+        total: int = 0,
         progress: Progress | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        self.folder, self.recipe, self.total, self.overwrite = folder, recipe, total, overwrite
-        self.progress, self.say = progress, say
-        self.names: list[str] = []
+        self.folder, self.bundle_digest, self.overwrite = folder, bundle_digest, overwrite
+        self.request: dict[str, Any] = json.loads(json.dumps(request))
+        self.total, self.progress, self.say = total, progress, say
+        self.records: dict[str, CaseRecord | None] = {}  # by case, in order; None while it is in work
         self.skipped: list[str] = []
         self.redone: list[RedoneReport] = []
         self.failures: list[FailureReport] = []
         self._done = 0
 
-    def advance(self) -> None:
-        """Count an input as done."""
-        self._done += 1
-        if self.progress is not None:
-            self.progress(self._done, self.total)
+    def sources(self, inputs: Iterable[CaseInput]) -> Iterator[Source]:
+        """Read the inputs that are not finished, one after the other; a source is not kept when the next is read."""
+        for item in inputs:
+            source = None
+            with self._failing(item.source):
+                source = self._read(item)
+            if source is not None:
+                yield source
+
+    def finish(self, case: str, record: CaseRecord) -> None:
+        """Note a case that was written, and count it as done."""
+        self.records[case] = record
+        self._release(case)
+        self._advance()
 
     def fail(self, source: str, error: Exception) -> None:
         """Note why an input could not be used, and count it as done."""
-        self.failures.append(FailureReport(source=source, reason=str(error)))
-        self.advance()
+        self.failures.append(FailureReport(source=source, reason=reason_of(error)))
+        self._advance()
 
-    def drop(self, name: str, error: Exception) -> None:
-        """Take back a case that was handed out and failed; an earlier result of it stays in its folder."""
-        self.names.remove(name)
-        self.redone = [item for item in self.redone if item.case != name]
-        self.fail(name, error)
+    def drop(self, case: str, error: Exception) -> None:
+        """Take back a case in work that failed; an earlier result of it stays in its folder."""
+        del self.records[case]
+        self._release(case)
+        self.redone = [item for item in self.redone if item.case != case]
+        self.fail(case, error)
 
-    def cases(self, inputs: Iterable[CaseInput[T]]) -> Iterator[T]:
-        """Read the inputs that are not finished, one after the other; a case is not kept when the next is read."""
-        for item in inputs:
-            try:
-                with case_faults():
-                    digest = item.digest()
-                    name, numbers = self._name(item, digest)
-                    reason = None if numbers is None else self._why_again(name, numbers)
-                    if numbers is not None and reason is None:
-                        self.names.append(name)
-                        self.skipped.append(name)
-                        self.advance()
-                        continue
-                    case = item.read(name, digest)
-            except (InputError, GeometryError) as error:
-                self.fail(item.source, error)
-                continue
-            self.names.append(name)
-            if reason is not None:
-                self.redone.append(RedoneReport(case=name, reason=reason))
-                if self.say is not None:
-                    self.say(f"{name}: segmented again: {reason}")
-            yield case
-            del case
+    def close(self) -> None:
+        """Give back the names of cases that were not finished."""
+        for case, record in self.records.items():
+            if record is None:
+                self._release(case)
 
-    def _why_again(self, name: str, numbers: Mapping[str, Any]) -> str | None:
-        return "as asked for" if self.overwrite else self.recipe.why_again(self.folder / name, numbers)
+    @contextmanager
+    def _failing(self, name: str) -> Iterator[None]:
+        try:
+            with case_faults():
+                yield
+        except Exception as error:
+            self.fail(name, error)
 
-    def _name(self, item: CaseInput[T], digest: str) -> tuple[str, dict[str, Any] | None]:
-        """Find the case's name: the stem, or the first ``stem-N`` that is free or holds a result of this very input.
+    def _read(self, item: CaseInput) -> Source | None:
+        digest = item.digest()
+        case, before = self._claim(item, digest)
+        reason = None if before is None else self._why_again(case, before, digest)
+        if before is not None and reason is None:
+            self.records[case] = before
+            self.skipped.append(case)
+            self._release(case)
+            self._advance()
+            return None
+        self.records[case] = None
+        try:
+            source = item.read(case, digest)
+        except BaseException:
+            del self.records[case]
+            self._release(case)
+            raise
+        if reason is not None:
+            self.redone.append(RedoneReport(case=case, reason=reason))
+            if self.say is not None:
+                self.say(f"{case}: segmented again: {reason}")
+        return source
 
-        With the name comes what that result's ``case.json`` holds.
+    def _claim(self, item: CaseInput, digest: str) -> tuple[str, CaseRecord | None]:
+        """Find and claim the case's name: the stem, or the first ``stem-N`` that is free or holds this very input.
+
+        With the name comes the record of what is there.
         """
         stem = item.stem.strip(". ") or "case"
         for number in range(1, MAX_NAMES):
-            name = stem if number == 1 else f"{stem}-{number}"
-            if name in self.names:
+            case = stem if number == 1 else f"{stem}-{number}"
+            if case in self.records or not _take(self._claim_file(case)):
                 continue
-            target = self.folder / name
-            if not target.exists():
-                return name, None
-            numbers = _numbers(target)
-            if numbers is not None and _source_digest(numbers) == digest:
-                return name, numbers
+            target = self.folder / case
+            record = read_record(target) if target.exists() else None
+            if not target.exists() or (record is not None and _is_of(record, item, digest)):
+                return case, record
+            self._release(case)
         raise InputError(f"`{item.source}` must find a free name in the output folder. Choose another folder.")
+
+    def _why_again(self, case: str, before: CaseRecord, digest: str) -> str | None:
+        """Return why a finished case must be made again; None if it is what would come out."""
+        if self.overwrite:
+            return "as asked for"
+        if before.source.sha256 != digest:
+            return "its source has changed"
+        if before.bundle.digest != self.bundle_digest:
+            return "another bundle"
+        if before.request != self.request:
+            changed = [
+                key for key in self.request.keys() | before.request.keys()
+                if self.request.get(key) != before.request.get(key)
+            ]  # fmt: skip
+            return f"other settings ({', '.join(sorted(changed))})"
+        damaged = [name for name, sha256 in before.files.items() if _digest(self.folder / case / name) != sha256]
+        return f"{', '.join(damaged)} missing or changed" if damaged else None
+
+    def _claim_file(self, case: str) -> Path:
+        return self.folder / f".{case}.claim"
+
+    def _release(self, case: str) -> None:
+        self._claim_file(case).unlink(missing_ok=True)
+
+    def _advance(self) -> None:
+        self._done += 1
+        if self.progress is not None and self.total:
+            self.progress(self._done, self.total)
+
+
+def read_record(case_folder: Path) -> CaseRecord | None:
+    """Read a case's record back; None if there is none that is whole."""
+    try:
+        return read_settings(CaseRecord, json.loads((case_folder / "case.json").read_text()), "case.json")
+    except (OSError, ValueError, SemiGanError):
+        return None
+
+
+def reason_of(error: Exception) -> str:
+    """Say why a case failed: our own words, or that it was not expected; never a library's, which may quote values."""
+    if isinstance(error, SemiGanError):
+        return str(error)
+    logger.debug("An unexpected error ended a case.", exc_info=error)
+    return f"An error that was not expected ({type(error).__name__}) ended this case. Run with -vv to see where."
 
 
 @contextmanager
 def case_faults() -> Iterator[None]:
-    """Tell what ends one case from what ends the run: too little memory concerns the case in work alone.
+    """Say what too little memory means for the case in work.
 
     Raises:
         InputError: There was too little memory, with what to do.
@@ -187,12 +228,17 @@ def case_faults() -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         is_shortage = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or OUT_OF_MEMORY.search(str(error))
-        if not is_shortage:
+        if not is_shortage or isinstance(error, SemiGanError):
             raise
         raise InputError(
             "There was too little memory for this case. Lower --batch-size, use --device cpu, end other programs, "
             "or downsample the input."
         ) from error
+
+
+def location_digest(path: PathLike, part: str = "") -> str:
+    """SHA-256 over where an input is, so that a changed file is known as the same input, and its path is not told."""
+    return hashlib.sha256(os.fsencode(Path(path).resolve()) + b"\0" + part.encode()).hexdigest()
 
 
 def require_apart(inputs: Iterable[PathLike], output: PathLike) -> None:
@@ -209,62 +255,31 @@ def require_apart(inputs: Iterable[PathLike], output: PathLike) -> None:
         )
 
 
-Writer = Callable[[Path], object]
-"""Writes one file of a case, or decides not to."""
-
-EXTRAS = {"seg.dcm": "DICOM SEG", "preview.dcm": "DICOM preview"}
-"""What warnings call files."""
+def _is_of(record: CaseRecord, item: CaseInput, digest: str) -> bool:
+    """Whether a result is of this input: the same content, or another one at the same place."""
+    return record.source.sha256 == digest or record.source.location_sha256 == item.location
 
 
-def write_case(
-    target: Path,
-    content: Mapping[str, bytes | Writer],
-    numbers: Mapping[str, Any],
-    *,
-    extras: Mapping[str, Writer] | None = None,
-) -> None:
-    """Fill a hidden folder, then rename it: a case is there whole or not at all.
-
-    Args:
-        target: The case's folder; an earlier one is replaced.
-        content: By file name: bytes, or a function that writes the file it is given.
-        numbers: What ``case.json`` holds.
-        extras: Files that the source may not allow, such as DICOM objects: one that cannot be made is left out, with a
-            warning in ``case.json``.
-
-    Raises:
-        OutputError: It cannot be written; nothing of it is left.
-    """
-    with replacing_folder(target) as folder:
-        for name, value in content.items():
-            if callable(value):
-                value(folder / name)
-            else:
-                write_bytes(folder / name, value)
-        remarks = [_remark(folder / name, writer) for name, writer in (extras or {}).items()]
-        warnings = [*numbers["warnings"], *(remark for remark in remarks if remark)]
-        write_json(folder / "case.json", {**numbers, "warnings": warnings})
-
-
-def _remark(path: Path, writer: Writer) -> str | None:
-    """Write a file; return why it could not be made. That the system refuses, as a full disk does, is not caught."""
+def _digest(path: Path) -> str | None:
     try:
-        writer(path)
-    except (InputError, OutputError) as error:
-        if isinstance(error.__cause__, OSError) and isinstance(error, OutputError):
-            raise
-        return f"No {EXTRAS.get(path.name, path.name)} was written: {error}"
-    return None
-
-
-def _numbers(target: Path) -> dict[str, Any] | None:
-    try:
-        numbers = json.loads((target / "case.json").read_text())
-    except (OSError, ValueError):
+        return file_digest(path)
+    except OSError:
         return None
-    return numbers if isinstance(numbers, dict) else None
 
 
-def _source_digest(numbers: Mapping[str, Any]) -> str | None:
-    source = numbers.get("source")
-    return source.get("sha256") if isinstance(source, dict) else None
+def _take(claim: Path) -> bool:
+    """Create a claim; False if a running process, here or on another machine, has it."""
+    for _ in range(2):
+        try:
+            with claim.open("x") as stream:
+                stream.write(owner_name())
+        except FileExistsError:
+            with suppress(OSError):
+                if is_abandoned(claim.read_text()):
+                    claim.unlink()
+                    continue
+            return False
+        except OSError as error:
+            raise OutputError(f"`{claim.parent}` must be a folder that can be written: {error.strerror}.") from error
+        return True
+    return False

@@ -1,322 +1,328 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Segment images with a bundle: files in, one folder per case and a report out."""
+"""Segment files with a bundle: images or volumes in, one folder per case and a report out."""
 
 from __future__ import annotations
 
-import json
-import math
+import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from PIL import Image
 
-from monai_semigan.atomic import remove_stale
-from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
-from monai_semigan.errors import GeometryError, InputError
-from monai_semigan.evaluation.volume_numbers import class_areas_mm2, class_counts
-from monai_semigan.files import make_folder, write_json, write_text
-from monai_semigan.io.dicom.identity import Identity, read_identity
-from monai_semigan.io.image_file import SourceImage, find_images, read_image, require_color, require_grey
-from monai_semigan.io.label_file import write_label
-from monai_semigan.io.volume_input import safe_name
-from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.networks.checkpoint import file_digest
-from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.ops.precision import ComputeDtype
-from monai_semigan.pictures.overlay import encode_jpeg, encode_png, overlay, reconstruction_panel
-from monai_semigan.report.segmentation_report import (
-    CaseReport,
-    SegmentationReport,
-    render_segmentation_report,
-)
-from monai_semigan.segmentation.batch import SegmentedBatch, segment_batch
-from monai_semigan.transforms.square import SquareGeometry
-from monai_semigan.types import PathLike, Progress
+from monai_semigan.atomic import remove_stale, scratch_folder
+from monai_semigan.bundle.bundle import open_bundle
+from monai_semigan.bundle.serving import bundle_segmenter
+from monai_semigan.files import make_folder, safe_name, write_json, write_text
+from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
+from monai_semigan.io.dicom.rules import SeriesRules
+from monai_semigan.io.image_file import ImageFile, find_images
+from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
+from monai_semigan.pictures.overlay import encode_jpeg
+from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
+from monai_semigan.segmentation.outputs import OUTPUTS, is_image, usual_formats, write_case
+from monai_semigan.segmentation.record import SourceRecord
+from monai_semigan.segmentation.result import Segmentation
+from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
+from monai_semigan.segmentation.source import Source
+from monai_semigan.types import PathLike, Paths, Progress, as_paths
 from monai_semigan.versions import environment
-from monai_semigan.workflows.cases import (
-    CASE_SCHEMA,
-    CaseInput,
-    CaseQueue,
-    Recipe,
-    case_faults,
-    require_apart,
-    write_case,
-)
-from monai_semigan.workflows.dicom_results import DicomOptions, Writers, image_results
-from monai_semigan.workflows.settings import choose_device, choose_inversion
-from monai_semigan.workflows.trust import expected_by_class, trust_warnings
+from monai_semigan.workflows.cases import CaseInput, CaseQueue, case_faults, location_digest, require_apart
+from monai_semigan.writers.dicom_options import DicomOptions
 
-__all__ = ["segment"]
+__all__ = ["SegmentOptions", "segment_files"]
 
-IMAGE_PICTURES = ("label.png", "overlay.png", "reconstruction.png")
+IMAGE_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff", ".tiff": "tiff"}
+"""What an image file's ending says; DICOM is known by its content."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Case:
-    """One input on its way through."""
+class SegmentOptions:
+    """What a user may ask of `segment_files`.
 
-    name: str
-    path: Path
-    sha256: str
-    source: SourceImage
-    image: np.ndarray
-    geometry: SquareGeometry
-    seconds: dict[str, float]
-    identity: Identity | None
+    Attributes:
+        segmenter: What is changed of the bundle.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        formats: What is written by name, see `segmentation.outputs`; None for what is usual for each source.
+        extra_formats: What is written beside, where the source allows it.
+        left_out: Formats that are not written.
+        dicom: How DICOM objects are written.
+        rules: Which DICOM series are taken.
+        repairs: What may be done to irregular DICOM series.
+        identify: Say in ``case.json`` and report whom a DICOM source is of, and name its case after the PatientID.
+        overwrite: Segment finished cases again.
+    """
+
+    segmenter: SegmenterOptions = field(default_factory=SegmenterOptions)
+    device: str = "auto"
+    formats: tuple[str, ...] | None = None
+    extra_formats: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    dicom: DicomOptions = field(default_factory=DicomOptions)
+    rules: SeriesRules = field(default_factory=SeriesRules)
+    repairs: RepairOptions = NO_REPAIRS
+    identify: bool = False
+    overwrite: bool = False
 
 
-def segment(
-    inputs: Sequence[PathLike],
+def segment_files(
+    inputs: Paths,
     *,
     bundle: PathLike,
     output: PathLike,
-    steps: int | None = None,
-    compute_dtype: ComputeDtype | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    overwrite: bool = False,
-    batch_size: int = 8,
-    dicom: DicomOptions | None = None,
-    identify: bool = False,
+    options: SegmentOptions | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> SegmentationReport:
-    """Segment images: a folder per case with label, overlay, reconstruction and numbers, and a report over all.
+    """Segment files: a folder per case with label, pictures and ``case.json``, and a report over all.
 
-    DICOM images get a DICOM SEG as well.
-
-    A case is named after its file's stem; a second file of the same stem gets ``-2``. A case that an earlier call
-    finished for the same file with the same bundle, settings and wanted outputs is skipped, and shown in the report
-    all the same; where one of these differs it is made again. An input that cannot be segmented is listed with its
+    A case is named after its file or folder; a second one of the same name gets ``-2``. A case that an earlier call
+    finished for the same source with the same bundle and options is skipped, and shown in the report all the same;
+    where one of these, or a file of the case, differs it is made again. An input that cannot be segmented is listed with its
     reason and does not stop the others. What killed runs left unfinished in the output folder is removed.
 
     Args:
-        inputs: Image files (PNG, JPEG, TIFF, DICOM), or folders of them; the output folder inside one is left out.
+        inputs: For a bundle for images: image files (PNG, JPEG, TIFF, DICOM), or folders of them. For volumes: NIfTI,
+            MHA and NRRD files, DICOM files, zips, and folders of them. The output folder inside one is left out.
         bundle: A shipped bundle's name, or a bundle folder.
         output: Folder for the results.
-        steps: Steps of the inversion; None for the bundle's number, 0 for the encoder alone.
-        compute_dtype: Of the inversion's feature maps: ``float32``, ``bfloat16`` or ``auto``; None for the bundle's.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        seed: Seed of the global random state. The inversion uses fixed noise and draws nothing: results do not depend
-            on it today; it is recorded.
-        overwrite: Segment finished cases again.
-        batch_size: Images optimized at once.
-        dicom: Which DICOM objects are written for DICOM images; None for the usual.
-        identify: Say in ``case.json`` and report whom a DICOM image is of, and name its case after the PatientID.
-        progress: Called with the inputs done and their number.
-        say: Called with a line of text for a finished case that is made again.
+        options: What is asked for.
+        progress: Called with the images done and their number, or with the slices of the volume in work.
+        say: Called with a line of text per volume before it is read, its name, size and estimated memory; and for a
+            finished case that is made again.
 
     Returns:
         What ``report.json`` and ``report.html`` in ``output`` say.
 
     Raises:
-        InputError: An input does not exist, or a folder holds no image.
+        InputError: An input does not exist, or there is nothing to segment.
         BundleError: The bundle is incomplete, altered, or not to be trusted.
-        ConfigError: The output folder is an input, or the device is unknown.
-        OutputError: The results cannot be written.
+        ConfigError: The output folder is an input, or an option is unknown.
+        OutputError: The report cannot be written.
     """
-    require_apart(inputs, output)
-    paths = find_images(inputs, skip=output)
+    options, paths = options or SegmentOptions(), as_paths(inputs)
+    require_apart(paths, output)
     opened = open_bundle(bundle)
-    network = load_network(opened, device=choose_device(device))
-    settings = choose_inversion(opened.inversion, steps=steps, compute_dtype=compute_dtype)
-    dicom = dicom or DicomOptions()
-    request = {"inversion": asdict(settings), "seed": seed, "dicom": asdict(dicom), "identify": identify}
-    recipe = Recipe(bundle_digest=opened.digest, request=request, pictures=IMAGE_PICTURES)
+    images = None if opened.takes_volumes else find_images(paths, skip=output)
+    segmenter = bundle_segmenter(opened, device=options.device, options=options.segmenter)
     folder = make_folder(output)
     remove_stale(folder)
-    torch.manual_seed(seed)
-    queue: CaseQueue[_Case] = CaseQueue(
-        folder, recipe, total=len(paths), overwrite=overwrite, progress=progress, say=say
+    queue = CaseQueue(
+        folder,
+        opened.digest,
+        _request(segmenter, options),
+        overwrite=options.overwrite,
+        total=len(images or ()),
+        progress=progress,
+        say=say,
     )
-    run = _Run(opened, network, settings, recipe, dicom, queue)
-    cases = queue.cases(_case_input(path, opened, identify) for path in paths)
-    while batch := list(islice(cases, batch_size)):
-        run.finish(batch)
-    return finish_report(folder, opened, queue, {**asdict(settings), "seed": seed, "device": device})
+    run = _Run(segmenter, options, queue, progress if segmenter.takes_volumes else None)
+    try:
+        if images is not None:
+            run.work_through(_image_input(path, options) for path in images)
+        else:
+            with scratch_folder(folder, "unpacked") as unpacked:
+                candidates = iter_volumes(
+                    paths,
+                    on_failure=queue.fail,
+                    rules=options.rules,
+                    repairs=options.repairs,
+                    unpack_to=unpacked,
+                    skip=folder,
+                )
+                announce = partial(_announce, segmenter, say)
+                run.work_through(_volume_input(candidate, options, announce) for candidate in candidates)
+    finally:
+        queue.close()
+    return run.report()
 
 
-def finish_report(
-    folder: Path, bundle: Bundle, queue: CaseQueue[Any], settings: Mapping[str, Any]
-) -> SegmentationReport:
-    """Read the finished cases back and write ``report.json`` and ``report.html`` over all inputs of a call."""
-    report = SegmentationReport(
-        bundle={"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
-        created=time.strftime("%Y-%m-%d %H:%M:%S"),
-        versions=environment(),
-        settings=dict(settings),
-        cases=tuple(_read_case(folder / name) for name in queue.names),
-        failures=tuple(queue.failures),
-        skipped=tuple(queue.skipped),
-        redone=tuple(queue.redone),
-    )
-    write_json(folder / "report.json", report.to_json())
-    write_text(folder / "report.html", render_segmentation_report(report))
-    return report
+def _request(segmenter: Segmenter, options: SegmentOptions) -> dict[str, Any]:
+    return segmenter.request | {
+        "device": segmenter.device.type,
+        "formats": options.formats,
+        "extra_formats": options.extra_formats,
+        "left_out": options.left_out,
+        "dicom": asdict(options.dicom),
+        "repairs": asdict(options.repairs),
+        "identify": options.identify,
+    }
 
 
-def _case_input(path: Path, bundle: Bundle, identify: bool) -> CaseInput[_Case]:
-    identity = read_identity(path) if identify else None
+class _Run:
+    """What all cases of a call share."""
+
+    def __init__(
+        self, segmenter: Segmenter, options: SegmentOptions, queue: CaseQueue, progress: Progress | None
+    ) -> None:
+        self.segmenter, self.options, self.queue, self.progress = segmenter, options, queue, progress
+        self.pictures: dict[str, dict[str, bytes]] = {}
+
+    def work_through(self, inputs: Iterable[CaseInput]) -> None:
+        sources = self.queue.sources(inputs)
+        while batch := list(islice(sources, self.segmenter.sources_at_once)):
+            self._finish(batch)
+
+    def _finish(self, batch: list[Source]) -> None:
+        """Segment and write a batch; where it fails as a whole, one after the other."""
+        results: list[Segmentation] = []
+        fault: Exception | None = None
+        try:
+            with case_faults():
+                results = self.segmenter.segment_all(batch, progress=self.progress)
+        except Exception as error:
+            fault = error.with_traceback(None)  # which would keep what filled the memory
+        for result in results:
+            with self._dropping(result.record.case):
+                self._write(result)
+        if fault is not None and len(batch) == 1:
+            self.queue.drop(batch[0].case, fault)
+        elif fault is not None:
+            for source in batch:
+                self._finish([source])
+
+    def _write(self, result: Segmentation) -> None:
+        case, options = result.record.case, self.options
+        formats = options.formats or (*usual_formats(result), *_fitting(options.extra_formats, result))
+        wanted = [name for name in formats if name not in options.left_out]
+        result = replace(result, record=replace(result.record, request=self.queue.request))
+        record = write_case(self.queue.folder / case, result, wanted, options.dicom)
+        first = "overlay" if is_image(result) else "montage"
+        pictures = {first: result.picture, "reconstruction": result.panel}
+        self.pictures[case] = {name: encode_jpeg(picture) for name, picture in pictures.items() if picture is not None}
+        self.queue.finish(case, record)
+
+    @contextmanager
+    def _dropping(self, case: str) -> Iterator[None]:
+        try:
+            with case_faults():
+                yield
+        except Exception as error:
+            self.queue.drop(case, error)
+
+    def report(self) -> SegmentationReport:
+        """Write ``report.json`` and ``report.html`` over all inputs of the call."""
+        queue, segmenter = self.queue, self.segmenter
+        cases = [
+            ReportCase(record=record, pictures=self.pictures.get(case) or _pictures(queue.folder / case))
+            for case, record in queue.records.items()
+            if record is not None
+        ]
+        report = SegmentationReport(
+            bundle=segmenter.bundle,
+            created=time.strftime("%Y-%m-%d %H:%M:%S"),
+            versions=environment(),
+            settings=queue.request,
+            cases=tuple(cases),
+            failures=tuple(queue.failures),
+            skipped=tuple(queue.skipped),
+            redone=tuple(queue.redone),
+        )
+        write_json(queue.folder / "report.json", report.to_json())
+        write_text(queue.folder / "report.html", render_segmentation_report(report))
+        return report
+
+
+def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
+    file = ImageFile(path)
+    identity = file.identity() if options.identify else None
+    location = location_digest(path)
+
+    def read(case: str, sha256: str) -> Source:
+        started = time.perf_counter()
+        data = file.read()
+        kind = "dicom" if data.is_dicom else IMAGE_FORMATS.get(path.suffix.lower(), "png")
+        record = SourceRecord(name=path.name, format=kind, sha256=sha256, location_sha256=location)  # type: ignore[arg-type]
+        return Source(
+            data=data,
+            record=record,
+            case=case,
+            identity=None if identity is None else asdict(identity),
+            seconds={"read": time.perf_counter() - started},
+        )
+
+    named = identity.patient_id if identity is not None else ""
     return CaseInput(
         source=path.name,
-        stem=safe_name(identity.patient_id if identity is not None and identity.patient_id else path.stem),
-        digest=lambda: _digest(path),
-        read=lambda name, sha256: _prepare(path, name, sha256, bundle, identity),
+        stem=safe_name(named or path.stem),
+        location=location,
+        digest=file.digest,
+        read=read,
     )
 
 
-def _prepare(path: Path, name: str, sha256: str, bundle: Bundle, identity: Identity | None) -> _Case:
-    started = time.perf_counter()
-    source = (require_grey if bundle.network.get("image_channels", 1) == 1 else require_color)(read_image(path))
-    was_read = time.perf_counter()
-    try:
-        image, geometry = bundle.preset.prepare(
-            source.pixels, photometric=source.photometric, voi_window=source.voi_window
+def _volume_input(
+    candidate: VolumeCandidate, options: SegmentOptions, announce: Callable[[str, VolumeCandidate], None]
+) -> CaseInput:
+    identity = candidate.identity() if options.identify else None
+    series = candidate.series
+    series_sha256 = hashlib.sha256(series.series_uid.encode()).hexdigest() if series else None
+    location = location_digest(candidate.path, candidate.name)
+
+    def read(case: str, sha256: str) -> Source:
+        started = time.perf_counter()
+        announce(case, candidate)
+        data = candidate.load()
+        record = SourceRecord(
+            name=candidate.name,
+            format=candidate.kind,  # type: ignore[arg-type]
+            sha256=sha256,
+            series_sha256=series_sha256,
+            num_files=len(candidate.files),
+            location_sha256=location,
         )
-    except InputError as error:
-        raise InputError(f"`{path.name}`: {error}") from error
-    seconds = {"read": was_read - started, "prepare": time.perf_counter() - was_read}
-    return _Case(
-        name=name,
-        path=path,
-        sha256=sha256,
-        source=source,
-        image=image,
-        geometry=geometry,
-        seconds=seconds,
-        identity=identity,
+        return Source(
+            data=data,
+            record=record,
+            case=case,
+            identity=None if identity is None else asdict(identity),
+            seconds={"read": time.perf_counter() - started},
+        )
+
+    named = identity.patient_id if identity is not None else ""
+    return CaseInput(
+        source=candidate.name,
+        stem=safe_name(named) if named else candidate.name,
+        location=location,
+        digest=candidate.digest,
+        read=read,
     )
 
 
-@dataclass(frozen=True)
-class _Run:
-    """What all batches of a call share."""
-
-    bundle: Bundle
-    network: SemiGanSegmenter
-    settings: InversionSettings
-    recipe: Recipe
-    dicom: DicomOptions
-    queue: CaseQueue[_Case]
-
-    def finish(self, batch: Sequence[_Case]) -> None:
-        """Segment and write a batch; one that is too large for the memory image by image."""
-        fault = ""
-        try:
-            with case_faults():
-                images = torch.from_numpy(np.stack([case.image for case in batch]))
-                result = segment_batch(self.network, images.to(self.network.is_trained.device), self.settings)
-        except InputError as error:
-            fault = str(error)  # the error itself would keep what filled the memory
-        if not fault:
-            for at, case in enumerate(batch):
-                self._write(case, result, at, result.seconds / len(batch))
-        elif len(batch) == 1:
-            self.queue.drop(batch[0].name, InputError(fault))
-        else:
-            for case in batch:
-                self.finish([case])
-
-    def _write(self, case: _Case, result: SegmentedBatch, at: int, network_seconds: float) -> None:
-        try:
-            with case_faults():
-                content, numbers, extras = self._case_files(case, result, at, network_seconds)
-                write_case(self.queue.folder / case.name, content, numbers, extras=extras)
-        except (InputError, GeometryError) as error:
-            self.queue.drop(case.name, error)
-            return
-        self.queue.advance()
-
-    def _case_files(
-        self, case: _Case, result: SegmentedBatch, at: int, network_seconds: float
-    ) -> tuple[dict[str, Any], dict[str, Any], Writers]:
-        """Return a case's files by name, its numbers, and its DICOM objects."""
-        started, bundle = time.perf_counter(), self.bundle
-        scores, reconstruction = result.label_logits[at].cpu().numpy(), result.reconstruction[at].cpu().numpy()
-        encoder_error = float(result.encoder_image_error[at])
-        drawn = case.geometry.scores_to_label(scores)
-        label = bundle.components.apply(drawn)
-        found = {name: bool((label == index).any()) for index, name in enumerate(bundle.class_names) if index}
-        expected = expected_by_class(result.overlap[at], found)
-        warnings = trust_warnings(bundle.image_chain, found=found, image_error=encoder_error, expected_dice=expected)
-        panel = reconstruction_panel(case.image, reconstruction, scores.argmax(axis=0), bundle.colors)
-        picture = overlay(case.source.pixels, label, bundle.colors)
-        seconds = {**case.seconds, "network": network_seconds, "enlarge and draw": time.perf_counter() - started}
-        numbers = {
-            "schema": CASE_SCHEMA,
-            "case": case.name,
-            "source": {"name": case.path.name, "sha256": case.sha256},
-            "identity": asdict(case.identity) if case.identity is not None else None,
-            "bundle": {"name": bundle.name, "version": bundle.version, "digest": bundle.digest},
-            "versions": environment(),
-            "settings": {**asdict(self.settings), "seed": self.recipe.request["seed"]},
-            "request": dict(self.recipe.request),
-            "size_px": list(case.source.as_stored(label).shape),
-            "spacing_mm": list(case.source.spacing_mm) if case.source.spacing_mm else None,
-            "class_names": list(bundle.class_names),
-            **_areas(label, bundle, case.source.spacing_mm),
-            "cleaned_px": _cleaned(drawn, label, bundle),
-            "expected_dice": expected,
-            "image_error": float(result.image_error[at]),
-            "encoder_image_error": encoder_error,
-            "steps_taken": int(result.steps_taken[at]),
-            "trace": [round(float(loss), 6) for loss in result.trace[at] if math.isfinite(float(loss))],
-            "seconds": {stage: round(value, 4) for stage, value in seconds.items()},
-            "warnings": [*case.source.warnings, *warnings],
-        }
-        content = {
-            "label.png": partial(write_label, label=case.source.as_stored(label)),  # on the stored pixels
-            "overlay.png": encode_png(picture),
-            "reconstruction.png": encode_png(panel),
-        }
-        is_dicom = case.source.is_dicom
-        extras = image_results(label, case.path, bundle, self.dicom, np.asarray(picture)) if is_dicom else {}
-        return content, numbers, extras
+def _announce(segmenter: Segmenter, say: Callable[[str], None] | None, case: str, candidate: VolumeCandidate) -> None:
+    """Say what a volume will need, and refuse it by its header if that is too much in any case."""
+    size = candidate.size()
+    if size is None:  # reading it says what is wrong
+        return
+    shape, itemsize = size
+    tagged = candidate.series.modality if candidate.series is not None else None
+    wanted = tagged if segmenter.options.modality == "auto" else segmenter.options.modality
+    peak = segmenter.expected_peak_gib(shape, itemsize, wanted)
+    if say is not None:
+        say(f"{case}: {' x '.join(map(str, shape))} voxels, about {peak:.1f} GiB of memory")
+    segmenter.require_memory(peak)
 
 
-def _areas(label: np.ndarray, bundle: Bundle, spacing_mm: tuple[float, float] | None) -> dict[str, Any]:
-    names, count = bundle.class_names, len(bundle.class_names)
-    counts = class_counts(label, count)
-    areas = class_areas_mm2(label, spacing_mm, count) if spacing_mm else None
-    return {
-        "class_shares": {name: counts[at] / label.size for at, name in enumerate(names) if at},
-        "class_areas_mm2": {name: areas[at] for at, name in enumerate(names) if at} if areas else None,
-    }
+def _fitting(names: Sequence[str], result: Segmentation) -> list[str]:
+    return [name for name in names if name not in OUTPUTS or OUTPUTS[name].fits(result)]
 
 
-def _cleaned(drawn: np.ndarray, label: np.ndarray, bundle: Bundle) -> dict[str, dict[str, int]]:
-    """Count what the bundle's rules took from each class and gave to it."""
-    counts = [np.bincount(part.ravel(), minlength=256) for part in (drawn[label == 0], label[drawn == 0])]
-    return {
-        bundle.class_names[index]: {"removed": int(counts[0][index]), "filled": int(counts[1][index])}
-        for index in bundle.components.by_class
-    }
+def _pictures(case_folder: Path) -> dict[str, bytes]:
+    """Read a finished case's pictures back for the report; one that is gone or damaged is left out."""
+    names = ("overlay", "montage", "reconstruction")
+    found = {name: _as_jpeg(case_folder / f"{name}.png") for name in names if (case_folder / f"{name}.png").is_file()}
+    return {name: content for name, content in found.items() if content is not None}
 
 
-def _read_case(target: Path) -> CaseReport:
-    """Read a finished case back for the report; pictures become JPEG, a tenth of the size."""
-    names = ("montage.png",) if (target / "montage.png").exists() else ("overlay.png", "reconstruction.png")
-    numbers = json.loads((target / "case.json").read_text())
-    return CaseReport(target.name, numbers, *(_picture(target / name) for name in names))
-
-
-def _picture(path: Path) -> bytes | None:
+def _as_jpeg(path: Path) -> bytes | None:
     try:
-        with Image.open(path) as picture:
+        with Image.open(BytesIO(path.read_bytes())) as picture:
             return encode_jpeg(picture.convert("RGB"))
-    except OSError:  # gone or damaged since it was written: the numbers are still worth a report
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-
-
-def _digest(path: Path) -> str:
-    try:
-        return file_digest(path)
-    except OSError as error:
-        raise InputError(f"`{path.name}` must be readable: {error.strerror}.") from error

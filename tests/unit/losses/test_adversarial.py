@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from monai_semigan.losses.adversarial import (
-    hinge_critic_loss,
+    hinge_discriminator_loss,
     hinge_generator_loss,
-    logistic_critic_loss,
+    logistic_discriminator_loss,
     logistic_generator_loss,
     mean_logit,
 )
@@ -26,9 +26,9 @@ def softplus(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("actual", "expected"),
     [
-        (logistic_critic_loss(REAL, FAKE), softplus(-REAL.numpy()) + softplus(FAKE.numpy())),
+        (logistic_discriminator_loss(REAL, FAKE), softplus(-REAL.numpy()) + softplus(FAKE.numpy())),
         (logistic_generator_loss(FAKE), softplus(-FAKE.numpy())),
-        (hinge_critic_loss(REAL, FAKE), (np.maximum(1 - REAL.numpy(), 0) + np.maximum(1 + FAKE.numpy(), 0)) / 2),
+        (hinge_discriminator_loss(REAL, FAKE), (np.maximum(1 - REAL.numpy(), 0) + np.maximum(1 + FAKE.numpy(), 0)) / 2),
         (hinge_generator_loss(FAKE), -FAKE.numpy()),
         (mean_logit(FAKE), FAKE.numpy()),
     ],
@@ -48,10 +48,10 @@ def test_the_loss_is_averaged_over_patches_not_the_logit():
     """Two patches of -3 and 3: the hinge of their mean would be 1."""
     real = torch.tensor([-3.0, 3.0]).reshape(1, 1, 1, 2)
 
-    torch.testing.assert_close(hinge_critic_loss(real, -torch.full_like(real, 9)), torch.tensor([0.5 * 2.0]))
+    torch.testing.assert_close(hinge_discriminator_loss(real, -torch.full_like(real, 9)), torch.tensor([0.5 * 2.0]))
 
 
-@pytest.mark.parametrize("loss", [logistic_critic_loss, hinge_critic_loss])
+@pytest.mark.parametrize("loss", [logistic_discriminator_loss, hinge_discriminator_loss])
 def test_critics_are_asked_to_raise_real_and_lower_fake_logits(loss):
     real, fake = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
 
@@ -71,9 +71,9 @@ def test_the_generator_is_asked_to_raise_fake_logits(loss):
 
 
 def test_losses_are_computed_in_float32():
-    assert logistic_critic_loss(REAL.bfloat16(), FAKE.bfloat16()).dtype == torch.float32
+    assert logistic_discriminator_loss(REAL.bfloat16(), FAKE.bfloat16()).dtype == torch.float32
     assert mean_logit([FAKE.bfloat16().reshape(11, 1, 1, 1)]).dtype == torch.float32
 
 
 def test_huge_logits_stay_finite():
-    assert bool(logistic_critic_loss(torch.tensor([-1e30]), torch.tensor([1e30])).isfinite().all())
+    assert bool(logistic_discriminator_loss(torch.tensor([-1e30]), torch.tensor([1e30])).isfinite().all())

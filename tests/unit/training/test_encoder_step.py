@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from monai_semigan.training.augment import AugmentSettings
-from monai_semigan.training.disturb import DisturbSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep, _schedule
+from monai_semigan.training.perturb import PerturbSettings
 
 LOSSES = {
     "image_weight": "loss_image",
@@ -22,7 +22,7 @@ LOSSES = {
 }
 STILL = {
     "warp": AugmentSettings(probability=0.0, target_sign=None),
-    "disturb": DisturbSettings(probability=0.0),
+    "perturb": PerturbSettings(probability=0.0),
 }
 
 

@@ -12,7 +12,7 @@ from monai_semigan.networks.discriminator import ImageDiscriminator
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.training.augment import AugmentSettings
-from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep, label_to_critic
+from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep, label_to_discriminator
 
 
 def make_step(**settings) -> GanStep:
@@ -82,8 +82,8 @@ def test_critic_steps_leave_the_generator_alone():
     unlabelled, labelled, target = batch()
     before = weights(step.networks.generator)
 
-    step._step_d_image(unlabelled, torch.randn(4, 1, 32, 32), {})
-    step._step_d_pair(labelled, target * 2 - 1, torch.randn(4, 1, 32, 32), torch.randn(4, 2, 32, 32), {})
+    step._step_d_image(unlabelled, torch.randn(4, 1, 32, 32))
+    step._step_d_pair(labelled, target * 2 - 1, torch.randn(4, 1, 32, 32), torch.randn(4, 2, 32, 32))
 
     torch.testing.assert_close(weights(step.networks.generator), before)
 
@@ -93,7 +93,7 @@ def test_pair_loss_reaches_label_heads_and_trunk_but_no_image_head():
     generator, d_pair = step.networks.generator, step.networks.d_pair
     image, label_logits = generator(torch.randn(2, 8))
 
-    sum(scale.mean() for scale in d_pair(image.detach(), label_to_critic(label_logits))).backward()
+    sum(scale.mean() for scale in d_pair(image.detach(), label_to_discriminator(label_logits))).backward()
 
     for block in generator.synthesis.blocks:
         assert all(p.grad is None for p in block.to_image.parameters())
@@ -107,7 +107,7 @@ def test_generator_step_leaves_the_critics_alone():
     image, label_logits = step.networks.generator(torch.randn(2, 8))
     before = weights(step.networks.d_image), weights(step.networks.d_pair)
 
-    step._step_generator(image, label_to_critic(label_logits), {})
+    step._step_generator(image, label_to_discriminator(label_logits))
 
     torch.testing.assert_close(weights(step.networks.d_image), before[0])
     torch.testing.assert_close(weights(step.networks.d_pair), before[1])
@@ -115,7 +115,7 @@ def test_generator_step_leaves_the_critics_alone():
 
 
 def test_generated_labels_are_probabilities_scaled_like_masks():
-    label = label_to_critic(torch.randn(2, 3, 4, 4) * 10)
+    label = label_to_discriminator(torch.randn(2, 3, 4, 4) * 10)
 
     assert label.min() >= -1 and label.max() <= 1
     torch.testing.assert_close(((label + 1) / 2).sum(dim=1), torch.ones(2, 4, 4))

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a report warns of: what was not found, and reasons not to trust what was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from monai_semigan.segmentation.chain import Chain
+from monai_semigan.segmentation.expected_dice import expected_dice
+from monai_semigan.segmentation.record import ClassRecord
+
+__all__ = ["expected_by_class", "trust_warnings"]
+
+
+def expected_by_class(overlap: torch.Tensor, is_found: Sequence[bool]) -> list[float | None]:
+    """Return the expected Dice of each class; None for one that the finished label or the network's own does not have.
+
+    Args:
+        overlap: `expected_overlap` of one case, ``(K - 1, 2)``.
+        is_found: By class, background left out, whether the finished label has it.
+    """
+    values = expected_dice(overlap)
+    return [float(value) if found and value.isfinite() else None for value, found in zip(values, is_found, strict=True)]
+
+
+def trust_warnings(chain: Chain, classes: Sequence[ClassRecord], encoder_error: float | None) -> list[str]:
+    """Write a case's warnings; of labels that must not be trusted at all it need not be said that they are uncertain.
+
+    Args:
+        chain: Whose limits hold.
+        classes: Background left out.
+        encoder_error: Error of the encoder's reconstruction; None if nothing was reconstructed.
+    """
+    warnings = [f"No {part.name} was found." for part in classes if part.share == 0]
+    if encoder_error is not None and encoder_error > chain.max_image_error:
+        return [
+            *warnings,
+            "Unlike the images this bundle was made for: do not trust the label "
+            f"(reconstruction error {encoder_error:.3f}, usual up to {chain.max_image_error:.3f}).",
+        ]
+    least = chain.min_expected_dice
+    return warnings + [
+        f"The label of {part.name} is uncertain: check it before use "
+        f"(expected Dice {part.expected_dice:.3f}, usual from {least:.3f})."
+        for part in classes
+        if least is not None and part.expected_dice is not None and part.expected_dice < least
+    ]

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Perturb the encoder's inputs while its targets stay clean, so that it sees the anatomy through a scanner's habits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from monai_semigan.settings import Range, check_settings
+
+__all__ = ["PerturbSettings", "perturb"]
+
+Share = Annotated[float, Range(0, 1)]
+Strength = Annotated[float, Range(0, 10)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbSettings:
+    """How strongly inputs are perturbed; image range is [-1, 1].
+
+    Attributes:
+        probability: Chance of each kind per sample.
+        log2_gamma: Standard deviation of log2 of the exponent on the range [0, 1].
+        contrast: Standard deviation of log2 of the contrast.
+        brightness: Standard deviation of the offset.
+        bias_field: Standard deviation of a smooth additive field.
+        noise: Largest standard deviation of white noise.
+        blur: Largest share of a 3 x 3 binomial blur, applied twice.
+        patch: Largest side of a patch of one grey value, as a share of the image's side.
+    """
+
+    probability: Share = 0.5
+    log2_gamma: Strength = 0.5
+    contrast: Strength = 0.3
+    brightness: Strength = 0.15
+    bias_field: Strength = 0.3
+    noise: Strength = 0.12
+    blur: Share = 1.0
+    patch: Annotated[float, Range(0, 2)] = 0.3
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:
+    """Perturb images ``(N, C, H, W)`` in [-1, 1], each in its own way, from the global random state."""
+    _, c, h, w = image.shape
+
+    def maybe(value: Tensor) -> Tensor:
+        return value * (torch.rand_like(image[:, :1, :1, :1]) < settings.probability)
+
+    def normal(std: float) -> Tensor:
+        return torch.randn_like(image[:, :1, :1, :1]) * std
+
+    def uniform(top: float) -> Tensor:
+        return torch.rand_like(image[:, :1, :1, :1]) * top
+
+    x = ((image.clamp(-1, 1) + 1) / 2) ** torch.exp2(maybe(normal(settings.log2_gamma))) * 2 - 1
+    coarse = torch.randn_like(image[:, :1, :3, :3])
+    field = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=False)
+    x = x + maybe(field * settings.bias_field)
+    x = x * torch.exp2(maybe(normal(settings.contrast))) + maybe(normal(settings.brightness))
+    taps = image.new_full((3,), 0.25)  # numbers in a list would be sent to a GPU, which waits for that
+    taps[1] *= 2
+    kernel = (taps[:, None] * taps).expand(c, 1, 3, 3)
+    blurred = x
+    for _ in range(2):
+        blurred = F.conv2d(F.pad(blurred, (1, 1, 1, 1), mode="replicate"), kernel, groups=c)
+    x = x.lerp(blurred, maybe(uniform(settings.blur)))
+    x = x + maybe(uniform(settings.noise)) * torch.randn_like(x)
+    return _paste_patch(x, maybe(uniform(settings.patch))).clamp(-1, 1)
+
+
+def _paste_patch(x: Tensor, side: Tensor) -> Tensor:
+    """Cover a rectangle of about ``side`` (a share of the image) with one grey value: a device, a label, a dressing."""
+    n, _, h, w = x.shape
+    center = torch.rand(n, 2, 1, 1, device=x.device, dtype=x.dtype)
+    aspect = torch.exp2(torch.randn(n, 1, 1, 1, device=x.device, dtype=x.dtype) * 0.5)
+    rows = torch.linspace(0, 1, h, device=x.device, dtype=x.dtype).reshape(1, 1, h, 1)
+    columns = torch.linspace(0, 1, w, device=x.device, dtype=x.dtype).reshape(1, 1, 1, w)
+    inside = ((rows - center[:, :1]).abs() < side * aspect / 2) & ((columns - center[:, 1:]).abs() < side / aspect / 2)
+    value = torch.rand(n, 1, 1, 1, device=x.device, dtype=x.dtype) * 2 - 1
+    return torch.where(inside, value, x)

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which warnings a case gets."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.segmentation.chain import Chain
+from monai_semigan.workflows.trust import expected_by_class, trust_warnings
+
+
+def warnings(*, error: float | None = 0.1, limit: float | None = 0.9, **expected: float | None) -> list[str]:
+    chain = Chain(preset=None, inversion=InversionSettings(), max_image_error=0.2, min_expected_dice=limit)
+    found = {name: value is not None for name, value in expected.items()}
+    return trust_warnings(chain, found=found, image_error=error, expected_dice=expected)
+
+
+def test_a_certain_label_of_a_known_image_has_none() -> None:
+    assert warnings(lung=0.9) == []
+    assert warnings(lung=0.1, limit=None) == []
+
+
+def test_every_uncertain_class_is_named_with_both_numbers() -> None:
+    lung, heart = warnings(lung=0.8994, heart=0.5, spine=0.95)
+    assert lung == "The label of lung is uncertain: check it before use (expected Dice 0.899, usual from 0.900)."
+    assert heart.startswith("The label of heart is uncertain")
+
+
+@pytest.mark.parametrize("error", [None, 0.2])
+def test_what_was_not_found_is_not_uncertain_too(error: float | None) -> None:
+    assert warnings(error=error, lung=None) == ["No lung was found."]
+
+
+def test_an_image_of_another_kind_needs_no_second_warning() -> None:
+    (said,) = warnings(error=0.21, lung=0.2)
+    assert said.startswith("Unlike the images") and "0.210, usual up to 0.200" in said
+
+
+def test_what_one_of_both_labels_lacks_has_no_expected_dice() -> None:
+    overlap = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]])  # the third is not in the network's own label
+    found = {"lung": True, "heart": False, "spine": True}
+
+    assert expected_by_class(overlap, found) == {"lung": 0.75, "heart": None, "spine": None}
