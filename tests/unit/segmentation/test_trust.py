@@ -8,7 +8,8 @@ import torch
 
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.segmentation.chain import Chain
-from monai_semigan.workflows.trust import expected_by_class, trust_warnings
+from monai_semigan.segmentation.record import ClassRecord
+from monai_semigan.segmentation.trust import expected_by_class, trust_warnings
 
 
 def warnings(*, error: float | None = 0.1, limit: float | None = 0.9, **expected: float | None) -> list[str]:
