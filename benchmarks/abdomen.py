@@ -36,7 +36,6 @@ from monai_semigan.segmentation.batch import segment_batch
 from monai_semigan.segmentation.expected_dice import expected_dice
 from monai_semigan.segmentation.whole_volume import segment_volume
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
-from monai_semigan.transforms.modality import guess_modality
 
 BATCH_SIZE = 16
 
@@ -85,7 +84,7 @@ def score_volumes(
         (_, volume), (_, reference) = (
             VolumeReader().read(str(table.parent / row[key]))[0] for key in ("image", "label")
         )
-        chain = bundle.chains[guess_modality(volume.voxels).modality]
+        chain = bundle.chains[bundle.domain.modality_of(volume.voxels).modality]
         result = segment_volume(
             volume.voxels,
             volume.grid,

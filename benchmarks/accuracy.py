@@ -23,7 +23,7 @@ import torch
 from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.devices import choose_device
-from monai_semigan.evaluation.case import score_case
+from monai_semigan.evaluation.case import score_label
 from monai_semigan.evaluation.table import CaseScore, per_patient, summarize
 from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.image_file import read_image
@@ -31,7 +31,7 @@ from monai_semigan.io.label_file import read_label
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.batch import segment_batch
-from monai_semigan.segmentation.components import ComponentRules
+from monai_semigan.segmentation.components import ComponentRule, ComponentRules
 from monai_semigan.segmentation.expected_dice import expected_dice
 
 BATCH_SIZE = 16
@@ -67,9 +67,9 @@ def score_set(
             label = bundle.components.apply(geometry.scores_to_label(scores[at]))
             ignore = read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None
             name = entry.image.stem
-            found = score_case(label, reference, case=name, patient=entry.patient_id or name, ignore=ignore)
-            cases += found
-            trust.append((expected[at], float(np.mean([case.dice for case in found]))))
+            score = score_label(label, reference, ignore=ignore)
+            cases += score.of_case(name, entry.patient_id or name)
+            trust.append((expected[at], score.mean_dice))
     summary = summarize(per_patient(cases))[0]
     return {
         "images": len(cases),
@@ -105,7 +105,8 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle, data = open_bundle(arguments.bundle), load_datalist(arguments.datalist)
     if arguments.components is not None:
-        bundle = replace(bundle, components=ComponentRules.from_json(arguments.components, bundle.class_names))
+        rules = {name: ComponentRule(**rule) for name, rule in arguments.components.items()}
+        bundle = replace(bundle, components=ComponentRules.by_name(rules, bundle.class_names))
     network = load_network(bundle, device=choose_device(arguments.device))
     changes = {name: float(value) for name, value in (change.split("=") for change in arguments.changes)}
     table: dict[str, Any] = {}

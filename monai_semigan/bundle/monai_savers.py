@@ -18,9 +18,9 @@ from monai.transforms.transform import MapTransform
 
 from monai_semigan.bundle.monai_readers import VolumeReader
 from monai_semigan.errors import ConfigError, GeometryError
+from monai_semigan.files import safe_name
 from monai_semigan.io.label_file import write_label
 from monai_semigan.io.label_volume import write_nifti_label
-from monai_semigan.io.volume_input import safe_name
 
 __all__ = ["SaveImageLabeld", "SaveImageVolumeLabeld"]
 

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.losses.segmentation import dice_cross_entropy
+from monai_semigan.networks.checkpoint import build_with_weights, named_weights, read_checkpoint
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import AugmentSettings, draw_augmentation
 from monai_semigan.training.perturb import PerturbSettings, perturb
@@ -36,6 +37,8 @@ TEACHER_NAME = "teacher.pt"
 """File in the GAN's run folder; the encoder's training reads it there."""
 
 FORMAT = "semigan-teacher-1"
+
+REMEDY = "Delete it: it is trained again when the run is resumed"
 
 LEVELS = 5
 """Resolutions of the U-Net; images must be divisible by 16 pixels."""
@@ -189,19 +192,12 @@ def load_teacher(path: PathLike, *, device: torch.device) -> LabelTeacher:
     Raises:
         CheckpointError: The file is missing, damaged, or no teacher; or its sizes are out of range.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if content["format"] != FORMAT:
-            raise CheckpointError(f"`{path}` must have the format {FORMAT}, got {content['format']!r}.")
-        teacher = LabelTeacher(**_checked_sizes(path, content["sizes"]))
-        teacher.load_state_dict(content["weights"])
-    except CheckpointError:
-        raise
-    except Exception as error:  # torch.load raises many kinds: zip, pickle, runtime, OS
-        raise CheckpointError(
-            f"`{path}` must be the teacher of a GAN's run, but could not be read ({type(error).__name__}). "
-            "Delete it: it is trained again when the run is resumed."
-        ) from error
+    content = read_checkpoint(path, remedy=f"{REMEDY}.")
+    if content.get("format") != FORMAT:
+        raise CheckpointError(f"`{path}` must have the format {FORMAT}. {REMEDY}.")
+    sizes = _checked_sizes(path, content.get("sizes"))
+    weights = named_weights(content.get("weights"), source=path, name="weights")
+    teacher = build_with_weights(lambda: LabelTeacher(**sizes), weights, source=path)
     return teacher.eval().requires_grad_(False).to(device)
 
 
@@ -220,6 +216,6 @@ def _checked_sizes(path: PathLike, sizes: Any) -> dict[str, Any]:
     if not fits:
         raise CheckpointError(
             f"`{path}` must hold a teacher's sizes (image_channels 1 to 3, num_classes 2 to 255, {LEVELS + 1} features "
-            f"of 1 to {MAX_WIDTH}), got {sizes!r:.120}. Delete it: it is trained again when the run is resumed."
+            f"of 1 to {MAX_WIDTH}). {REMEDY}."
         )
     return values

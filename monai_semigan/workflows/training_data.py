@@ -11,7 +11,7 @@ import torch
 from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.io.datalist import Datalist, Entry
-from monai_semigan.io.image_file import read_image, require_color, require_grey
+from monai_semigan.io.image_file import SourceImage, read_image, require_color, require_grey
 from monai_semigan.io.label_file import read_label
 from monai_semigan.training.pool import ImagePool, LabelledPool, with_symmetries
 
@@ -62,10 +62,10 @@ def labelled_pool(
         raise ConfigError("The data list must have labelled images, got none.")
     images, targets = [], []
     for entry in entries:
-        image, geometry = _prepare(entry, preset)
+        image, geometry, source = _prepare(entry, preset)
         if entry.label is None:
             raise ConfigError(f"`{entry.image.name}` must have a label.")
-        label = read_label(entry.label, num_classes=num_classes, binary=data.is_binary)
+        label = source.as_shown(read_label(entry.label, num_classes=num_classes, binary=data.is_binary))
         if label.shape != geometry.source_shape:
             raise InputError(
                 f"`{entry.label.name}` must have its image's size {geometry.source_shape}, got {label.shape}."
@@ -76,10 +76,10 @@ def labelled_pool(
     return LabelledPool(*(with_symmetries(part) if symmetries else part for part in pair))
 
 
-def _prepare(entry: Entry, preset: Any) -> tuple[np.ndarray, Any]:
+def _prepare(entry: Entry, preset: Any) -> tuple[np.ndarray, Any, SourceImage]:
     source = (require_grey if preset.channels == 1 else require_color)(read_image(entry.image))
     try:
         image, geometry = preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)
     except InputError as error:
         raise InputError(f"`{entry.image.name}`: {error}") from error
-    return image, geometry
+    return image, geometry, source

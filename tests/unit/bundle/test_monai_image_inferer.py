@@ -82,7 +82,7 @@ def test_wrong_settings_are_refused() -> None:
         InversionInferer(iterations=3)
     with pytest.raises(ConfigError, match="`batch_size` must be >= 1, got 0"):
         InversionInferer(batch_size=0)
-    with pytest.raises(ConfigError, match="`steps` and `patience` must be >= 0"):
+    with pytest.raises(ConfigError, match="`steps` must be a whole number from 0"):
         InversionInferer(steps=-1)
 
 

@@ -11,9 +11,9 @@ from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
 from PIL import Image
 
 from monai_semigan.bundle.monai_image_readers import ColorImageReader, GreyImageReader
-from monai_semigan.domains.chest_xray import DermoscopyPreset
+from monai_semigan.domains.monai_transforms import PrepareForNetworkd
+from monai_semigan.domains.photographs import DermoscopyPreset
 from monai_semigan.errors import InputError
-from monai_semigan.transforms.photographs import PrepareDermoscopyd
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MONAI warns of its own parts
 
@@ -43,7 +43,9 @@ def test_color_chain_is_the_presets(files):
     settings = {"image_size": 32, "max_stretch": 3.0, "hair": False}
     load = [LoadImaged("image", reader=ColorImageReader()), EnsureChannelFirstd("image")]
 
-    image = Compose([*load, PrepareDermoscopyd("image", **settings)])({"image": files / "color.png"})["image"]
+    image = Compose([*load, PrepareForNetworkd("image", "dermoscopy", **settings)])({"image": files / "color.png"})[
+        "image"
+    ]
 
     expected, geometry = DermoscopyPreset(**settings).prepare(np.asarray(Image.open(files / "color.png")))
     np.testing.assert_array_equal(image.numpy(), expected)

@@ -22,11 +22,11 @@ from monai_semigan.bundle import monai_savers
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.bundle.monai_image_inferer import InversionInferer
 from monai_semigan.bundle.monai_savers import CleanLabel, CleanLabelD, CleanLabeld, SaveImageVolumeLabeld
+from monai_semigan.domains.monai_transforms import PrepareForNetworkd
 from monai_semigan.errors import ConfigError, GeometryError
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.segmentation.components import ComponentRules
-from monai_semigan.transforms.chest_xray import PrepareChestXrayd
+from monai_semigan.segmentation.components import ComponentRule, ComponentRules
 from monai_semigan.workflows import segment
 
 NAMES = ["background", "lung"]
@@ -43,7 +43,8 @@ def test_label_is_cleaned_and_keeps_its_metadata(shape: tuple[int, ...]) -> None
 
     result = CleanLabeld("pred", rule, NAMES)(data)
 
-    expected = ComponentRules.from_json(rule, NAMES).apply(label)
+    rules = {name: ComponentRule(**settings) for name, settings in rule.items()}
+    expected = ComponentRules.by_name(rules, NAMES).apply(label)
     assert (expected != label).any()
     np.testing.assert_array_equal(result["pred"].numpy(), expected[None])
     assert result["pred"].dtype == torch.uint8 and result["pred"].meta["filename_or_obj"] == "a.png"
@@ -87,7 +88,7 @@ def test_pipeline_of_the_shipped_config_gives_the_labels_of_segment(
     settings = json.loads((tiny_bundle / "configs" / "metadata.json").read_text())["semigan"]["preprocessing"]
 
     segment([image], bundle=tiny_bundle, output=tmp_path / "out", steps=0)
-    data = PrepareChestXrayd("image", **settings)({"image": MetaTensor(pixels[None])})
+    data = PrepareForNetworkd("image", "chest_xray", **settings)({"image": MetaTensor(pixels[None])})
     with torch.no_grad():
         data["pred"] = InversionInferer(steps=0)(data["image"][None], network)[0]
     for transform in parser.get_parsed_content("postprocessing").transforms[:-1]:

@@ -11,9 +11,10 @@ import pytest
 import SimpleITK
 
 from monai_semigan.errors import GeometryError, InputError
+from monai_semigan.files import safe_name
 from monai_semigan.io.dicom.repair import RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.volume_input import find_volumes, iter_volumes, safe_name
+from monai_semigan.io.volume_input import find_volumes, iter_volumes
 
 
 def nifti(path):
@@ -148,7 +149,8 @@ def test_the_digest_of_a_header_covers_its_data_file(tmp_path, name):
 def test_stacks_of_one_file_have_different_digests(tmp_path, dicom_files):
     dicom_files.write_series(tmp_path / "ct")
     (found,) = find_volumes([tmp_path / "ct"])
-    parts = [replace(found, series=replace(found.series, part=part)) for part in ((1, 1), (1, 2), (2, 2))]
+    infos = [replace(found.series, part=part) for part in ((1, 1), (1, 2), (2, 2))]
+    parts = [replace(found, dicom=replace(found.dicom, info=info)) for info in infos]
 
     assert len({part.digest() for part in parts}) == 3
     assert parts[0].digest() == found.digest()

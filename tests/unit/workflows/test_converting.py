@@ -223,7 +223,7 @@ def test_settings_are_checked(files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is none"):
         convert("semanticgan", [tmp_path / "none.pt"], tmp_path / "out.pt")
     torch.save([torch.zeros(1)], tmp_path / "list.pt")
-    with pytest.raises(CheckpointError, match="dictionary of networks, got list"):
+    with pytest.raises(CheckpointError, match="or of networks, got list"):
         convert("semanticgan", [tmp_path / "list.pt"], tmp_path / "out.pt")
 
 

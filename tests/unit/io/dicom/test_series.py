@@ -6,7 +6,8 @@ import pytest
 
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.dicom.series import files_in, find_series
+from monai_semigan.io.dicom.series import find_series
+from monai_semigan.io.folder import files_in
 
 
 def found_in(folder, rules: SeriesRules | None = None):
