@@ -26,7 +26,7 @@ from benchmarks.accuracy import changed_bundle, entries_of, model_arguments, seg
 from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
-from monai_semigan.domains.base import IMAGE
+from monai_semigan.domains.base import IMAGE, Domain
 from monai_semigan.evaluation.overlap import dice
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
 from monai_semigan.io.datalist import Entry, load_datalist
@@ -59,7 +59,8 @@ def slice_bundle(bundle: Bundle, *, with_looks: bool) -> Bundle:
     chain = bundle.chains["CT"]
     if with_looks:
         chain = replace(bundle.chains["MR"], preset=LookPreset(chain.preset))
-    return replace(bundle, chains={IMAGE: chain}, components=ComponentRules())
+    domain = Domain(name="slices", presets={IMAGE: type(chain.preset)})
+    return replace(bundle, domain=domain, chains={IMAGE: chain}, components=ComponentRules())
 
 
 def score_slices(entries: Sequence[Entry], segmenter: Segmenter) -> dict[str, tuple[float, float]]:
@@ -81,7 +82,7 @@ def score_slices(entries: Sequence[Entry], segmenter: Segmenter) -> dict[str, tu
 
 
 def score_volumes(table: Path, index: int, segmenter: Segmenter) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield, per volume, Dice of the whole and of the slices that have the organ, and what share of the others got some."""
+    """Yield, per volume, Dice of the whole and of the slices with the organ, and what share of the others got some."""
     with table.open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row.get("role", "test_ood") == "test_ood"]
     for row in rows:
