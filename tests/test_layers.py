@@ -15,7 +15,8 @@ import monai_semigan.cli
 from monai_semigan.cli.main import COMMANDS
 
 LAYERS = (
-    {"errors", "logs", "templates", "types", "versions"},
+    {"errors", "logs", "templates", "versions"},
+    {"types"},
     {"atomic", "devices", "settings"},
     {"files", "ops", "geometry", "bundles"},
     {"networks"},
