@@ -33,7 +33,7 @@ from monai_semigan.writers.dicom_preview import write_dicom_preview
 from monai_semigan.writers.dicom_result import AlgorithmInfo
 from monai_semigan.writers.dicom_seg import write_dicom_seg, write_dicom_seg_2d
 
-__all__ = ["OUTPUTS", "Output", "is_image", "register_output", "usual_formats", "write_case"]
+__all__ = ["OUTPUTS", "Output", "is_image", "register_output", "require_formats", "usual_formats", "write_case"]
 
 MAX_VERSION_LENGTH = 64
 """A DICOM long string (LO, PS3.5 6.2)."""
@@ -72,6 +72,17 @@ def register_output(output: Output) -> None:
     OUTPUTS[output.name] = output
 
 
+def require_formats(names: Sequence[str]) -> None:
+    """Refuse formats that nobody has registered.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    unknown = sorted(set(names) - OUTPUTS.keys())
+    if unknown:
+        raise ConfigError(f"`formats` must be of {', '.join(OUTPUTS)}, got {', '.join(unknown)}.")
+
+
 def usual_formats(result: Segmentation) -> tuple[str, ...]:
     """Return what is written for a case when nothing else is asked for."""
     formats = ["png", "overlay", "reconstruction"] if is_image(result) else ["nifti", "montage"]
@@ -95,8 +106,11 @@ def write_case(
 
     Raises:
         ConfigError: A format is unknown, or the source cannot have one that was asked for.
-        OutputError: It cannot be written; nothing of it is left.
+        OutputError: It cannot be written, and nothing of it is left; or there are other things in the folder.
     """
+    folder = Path(folder)
+    if folder.exists() and not (folder / "case.json").exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise OutputError(f"`{folder}` must be new, empty, or hold an earlier case. Choose a folder of its own.")
     outputs = _chosen(result, formats)
     warnings = list(result.record.warnings)
     with replacing_folder(folder) as hidden:
@@ -115,9 +129,7 @@ def write_case(
 
 
 def _chosen(result: Segmentation, formats: Sequence[str] | None) -> list[Output]:
-    unknown = sorted(set(formats or ()) - OUTPUTS.keys())
-    if unknown:
-        raise ConfigError(f"`formats` must be of {', '.join(OUTPUTS)}, got {', '.join(unknown)}.")
+    require_formats(formats or ())
     chosen = [OUTPUTS[name] for name in (usual_formats(result) if formats is None else dict.fromkeys(formats))]
     for output in chosen:
         if formats is not None and not output.fits(result) and not output.is_extra:

@@ -82,7 +82,7 @@ class Segmentation:
     def __repr__(self) -> str:
         found = ", ".join(
             f"{part.name} {part.share:.1%}"
-            + (f" (expected Dice {part.expected_dice:.3f})" if part.expected_dice else "")
+            + (f" (expected Dice {part.expected_dice:.3f})" if part.expected_dice is not None else "")
             for part in self.record.classes
         )
         warned = f", {len(self.warnings)} warnings" if self.warnings else ""

@@ -17,7 +17,7 @@ import torch
 
 from monai_semigan.domains.base import IMAGE, Domain
 from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.evaluation.volume_numbers import class_counts
+from monai_semigan.evaluation.class_counts import class_counts
 from monai_semigan.geometry.orientation import axcodes
 from monai_semigan.io.image_file import SourceImage, require_color, require_grey
 from monai_semigan.io.volume import SourceVolume
@@ -164,8 +164,15 @@ class Segmenter:
         """
         return self.segment_all([source], progress=progress)[0]
 
-    def segment_all(self, sources: Sequence[Source], *, progress: Progress | None = None) -> list[Segmentation]:
+    def segment_all(
+        self, sources: Sequence[Source], *, batch_size: int | None = None, progress: Progress | None = None
+    ) -> list[Segmentation]:
         """Segment several; images together. One label does not depend on the others.
+
+        Args:
+            sources: As `semigan.read` returns them.
+            batch_size: Images at once, where memory is short; None for that of the options.
+            progress: As of `segment`.
 
         Raises:
             InputError: As `segment` does; nothing is returned then, of no source.
@@ -177,7 +184,7 @@ class Segmenter:
         with _one_thread() if self.options.deterministic else _as_it_is():
             if self.takes_volumes:
                 return [self._segment_volume(source, progress) for source in sources]
-            return self._segment_images(sources, progress)
+            return self._segment_images(sources, batch_size, progress)
 
     # Images
 
@@ -198,7 +205,9 @@ class Segmenter:
             raise InputError(f"`{source.record.name}`: {error}") from error
         return image, geometry
 
-    def _segment_images(self, sources: Sequence[Source], progress: Progress | None) -> list[Segmentation]:
+    def _segment_images(
+        self, sources: Sequence[Source], batch_size: int | None, progress: Progress | None
+    ) -> list[Segmentation]:
         started = time.perf_counter()
         prepared = [self.prepare_image(source) for source in sources]
         was_prepared = time.perf_counter()
@@ -206,7 +215,7 @@ class Segmenter:
         numbers = segment_stack(
             self._inversions[IMAGE],
             _Images([image for image, _ in prepared]),
-            self.slicewise,
+            replace(self.slicewise, batch_size=batch_size or self.slicewise.batch_size),
             receive=outputs.__setitem__,
             are_neighbors=False,
             progress=progress,
@@ -317,9 +326,10 @@ class Segmenter:
         started, volume = time.perf_counter(), source.data
         assert isinstance(volume, SourceVolume)
         modality, reason = self.choose_modality(volume)
-        self.domain.check_values(volume.voxels, modality)
-        self.require_memory(self.expected_peak_gib(volume.grid.shape, volume.voxels.itemsize, modality))
         chain = self.chains[modality]
+        remarks = chain.stack_preset.check_values(volume.voxels)
+        source = replace(source, data=replace(volume, warnings=(*volume.warnings, *remarks)))
+        self.require_memory(self.expected_peak_gib(volume.grid.shape, volume.voxels.itemsize, modality))
         result = segment_volume(
             volume.voxels,
             volume.grid,

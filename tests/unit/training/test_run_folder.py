@@ -97,7 +97,7 @@ def test_the_line_of_the_snapshot_itself_stays(tmp_path, images_seen):
 
 
 def test_without_statistics_there_is_nothing_to_drop(tmp_path):
-    RunFolder(tmp_path, CONFIG, resume=False).drop_stats_after(0).close()
+    RunFolder(tmp_path, CONFIG, resume=False).drop_stats_after(0)
 
     assert not (tmp_path / "stats.jsonl").exists()
 
