@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +83,7 @@ class SourceImage:
     is_dicom: bool = False
     orientation: int = 1
     warnings: tuple[str, ...] = ()
-    header: Any = None
+    header: Any = field(default=None, repr=False, compare=False)  # its text is the patient's
 
     def as_stored(self, upright: np.ndarray) -> np.ndarray:
         """Turn what lies on `pixels`, ``(H, W)`` or ``(H, W, C)``, onto the pixels as stored."""
