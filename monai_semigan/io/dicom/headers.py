@@ -191,7 +191,7 @@ def _frame(common: dict[str, Any], values: ElementValues, *, frame: int | None, 
     slope, intercept = values.number("RescaleSlope"), values.number("RescaleIntercept")
     has_rescale = values.has("RescaleSlope") or values.has("RescaleIntercept")
     unit = values.text("RescaleType").strip()
-    found = {
+    found: dict[str, Any] = {
         "orientation": values.numbers("ImageOrientationPatient", 6),
         "position_mm": values.numbers("ImagePositionPatient", 3),
         "pixel_spacing_mm": values.numbers("PixelSpacing", 2),
