@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The volume reader in MONAI's own transforms and loaders."""
+"""The readers in MONAI's own transforms and loaders."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from monai.data import DataLoader, Dataset
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, LoadImaged
+from PIL import Image
 
-from monai_semigan.bundle.monai_volume_reader import VolumeReader
+from monai_semigan.bundle.monai_readers import SourceImageReader, VolumeReader
 from monai_semigan.errors import InputError
 from monai_semigan.io.volume_input import find_volumes
 
@@ -77,3 +78,35 @@ def test_what_is_no_volume_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match="No volume was found"):
         VolumeReader().read(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["grey.png", "color.png", "deep.tif"])
+def test_images_have_channels_first_and_values_and_type_stay(name: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
+    if name == "grey.png":
+        values = values[..., 0]
+    elif name == "deep.tif":
+        values = values[..., 0].astype(np.uint16) * 200
+    Image.fromarray(values).save(tmp_path / name)
+
+    load = Compose([LoadImaged("image", reader=SourceImageReader()), EnsureChannelFirstd("image")])
+    image = load({"image": tmp_path / name})["image"]
+
+    expected = values[None] if values.ndim == 2 else np.moveaxis(values, -1, 0)
+    np.testing.assert_array_equal(image.numpy(), expected)
+    assert np.dtype(image.meta["stored_type"]) == values.dtype
+    assert image.meta["photometric"] == ("RGB" if values.ndim == 3 else "MONOCHROME2")
+    assert image.meta["filename_or_obj"] == str(tmp_path / name)
+    assert list(image.meta["spatial_shape"]) == [40, 56]
+
+
+def test_an_image_s_window_passes_through_a_data_loader(tmp_path: Path, make_xray, dicom_files) -> None:
+    pixels = make_xray()[0].astype(np.uint16)
+    dataset = dicom_files.instance(pixels, Modality="DX", WindowCenter=100, WindowWidth=180)
+    dicom_files.save(dataset, tmp_path / "x.dcm")
+    load = Compose([LoadImaged("image", reader=SourceImageReader()), EnsureChannelFirstd("image")])
+
+    (batch,) = DataLoader(Dataset([{"image": str(tmp_path / "x.dcm")}], load), batch_size=1)
+
+    assert np.asarray(batch["image"].meta["voi_window"]).reshape(-1).tolist() == [100, 180]
+    assert batch["image"].meta["photometric"] == ["MONOCHROME2"]
