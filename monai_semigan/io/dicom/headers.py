@@ -129,7 +129,7 @@ def frames_of(file: DicomFile) -> list[FrameHeader]:
     Of a file with more frames than bytes for them there is one, which says so in its ``fault``.
     """
     values = ElementValues(file.header)
-    sop_class = values.text("SOPClassUID") or str(file.header.file_meta.get("MediaStorageSOPClassUID", ""))
+    sop_class = values.text("SOPClassUID") or ElementValues(file.header.file_meta).text("MediaStorageSOPClassUID")
     rows, columns = values.integer("Rows"), values.integer("Columns")
     if sop_class == MEDIA_DIRECTORY or not rows or not columns or min(rows, columns) < 1:
         return []
