@@ -50,9 +50,6 @@ def small_faces(tmp_path: Path, tiny_settings: dict[str, Any]) -> Path:
         content = json.loads(path.read_text())
         if path.name == "metadata.json":
             content["semigan"] |= {"network": network, "preprocessing": {"image_size": 32}}
-        elif path.name == "inference.json":
-            content["network_def"] |= network
-            content["preprocessing"]["transforms"][2]["image_size"] = 32
         elif "trainer" in content:
             trainer = content["trainer"]
             trainer["run"] = {"total_kimg": 0.008, "batch_size": 4, "tick_kimg": 0.008, "num_samples": 2}

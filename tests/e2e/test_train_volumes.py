@@ -74,12 +74,7 @@ def small_liver(tmp_path: Path, tiny_settings: dict[str, Any]) -> Path:
             trainer |= {"bfloat16": False, "d_pair": {"num_scales": 1, "base_channels": 4}}
             trainer["teacher"] = {"features": [4, 4, 4, 4, 4, 4], "steps": 2, "batch_size": 2}
 
-    def inference(content: dict[str, Any]) -> None:
-        content["network_def"] |= tiny_settings
-        content["inferer"]["preprocessing"] = SLICES
-
     edit(root / "configs" / "metadata.json", metadata)
-    edit(root / "configs" / "inference.json", inference)
     for name in ("train.json", "train_encoder.json"):
         edit(root / "configs" / name, training)
     return root
