@@ -135,8 +135,10 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
     root = path if is_folder else bundle_root(str(name_or_path))
     if not root.is_dir():
         raise BundleError(f"`bundle` must be a folder or a shipped bundle's name, but `{root}` does not exist.")
-    require_clean(root)
     path = root / "configs" / "metadata.json"
+    if not path.is_file():  # asked first: the audit looks at every file, and this may be any folder
+        raise BundleError(f"`{root}` must be a bundle, but has no configs/metadata.json.")
+    require_clean(root)
     content = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
     metadata = read_metadata(content, path)
     described, weights = metadata.semigan, metadata.semigan.weights

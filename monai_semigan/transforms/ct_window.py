@@ -104,8 +104,8 @@ def check_hu(
 
     Args:
         voxels: A slice or volume with air around or in the body, any shape.
-        window: Lowest and highest HU that will be looked at. Values that were clipped outside it, or a volume that was cropped inside
-            the body, then pass with a warning; without it every CT must have air.
+        window: Lowest and highest HU that will be looked at. Values that were clipped outside it, or a volume that was
+            cropped inside the body, then pass with a warning; without it every CT must have air.
         assume_windowed: The values are HU that were clipped to 0..255; then only this range is checked.
 
     Returns:

@@ -127,7 +127,12 @@ def test_metadata_and_network_are_verified_offline(name: str, tmp_path: Path) ->
         "verify_metadata", folder=tmp_path, meta_file=metadata, filepath=schema
     )
     assert "verified with no error" in run_monai(
-        "verify_net_in_out", "network_def", folder=tmp_path, meta_file=metadata, config_file=inference
+        "verify_net_in_out",
+        "network_def",
+        folder=tmp_path,
+        meta_file=metadata,
+        config_file=inference,
+        bundle_root=bundle_root(name),
     )
 
 

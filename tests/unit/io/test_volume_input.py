@@ -125,6 +125,9 @@ def test_folders_without_volumes_are_refused(tmp_path):
         ("con.1", "con.1_"),
         ("x" * 200, "x" * 80),
         ("a\x00\nb", "a__b"),
+        ("report.json", "report.json_"),
+        ("\udcff\udcfe7", "7"),
+        ("腹" * 240, "腹" * 53),
     ],
 )
 def test_names_are_safe_for_folders(text, name):

@@ -230,6 +230,12 @@ def test_thin_slices_at_rounded_positions_get_a_seg_too(tmp_path, spacing_mm):
     assert len(pydicom.dcmread(path).PerFrameFunctionalGroupsSequence) == 9
 
 
+def test_what_was_read_does_not_show_the_patient_when_printed(tmp_path):
+    path = write_series(tmp_path, STORED)[0]
+
+    assert "Secret" not in repr(read_image(path)) + repr(read_volume(tmp_path)) + repr(find_volumes([tmp_path]))
+
+
 def test_a_private_transfer_syntax_is_not_quoted(tmp_path):
     path = write_series(tmp_path, STORED)[0]
     content = path.read_bytes()
