@@ -254,7 +254,7 @@ def metadata() -> Iterator[tuple[str, Change]]:
 def training() -> Iterator[tuple[str, Change]]:
     for name, every in (("train.json", 23), ("train_encoder.json", 17)):
         content = json.loads((Path(os.environ["HOSTILE_BUNDLE"]) / "configs" / name).read_text())
-        content = {key: content[key] for key in ("network", "trainer")}
+        content = {key: content[key] for key in ("network", "trainer") if key in content}
         for what, changed in mutations(content, every=every):
             yield f"{name} {what}", edited(name, lambda _, changed=changed: changed)
 
