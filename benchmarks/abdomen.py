@@ -81,7 +81,7 @@ def score_slices(entries: Sequence[Entry], segmenter: Segmenter) -> dict[str, tu
 
 
 def score_volumes(table: Path, index: int, segmenter: Segmenter) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield, per volume, Dice of the whole and of the slices that have the organ, and what share of the others got some."""
+    """Yield, per volume, Dice of the whole and of the slices with the organ, and what share of the others got some."""
     with table.open(newline="") as stream:
         rows = [row for row in csv.DictReader(stream) if row.get("role", "test_ood") == "test_ood"]
     for row in rows:
