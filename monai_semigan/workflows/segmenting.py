@@ -211,10 +211,11 @@ class _Run:
 
     def _is_fit(self, source: Source) -> bool:
         """Whether an image can be prepared; it is dropped if not."""
+        is_fit = False
         with self._dropping(source.case):
             self.segmenter.prepare_image(source)
-            return True
-        return False
+            is_fit = True
+        return is_fit
 
     def _write(self, result: Segmentation) -> None:
         case, options = result.record.case, self.options
