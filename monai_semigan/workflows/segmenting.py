@@ -215,7 +215,7 @@ class _Run:
         with self._dropping(source.case):
             self.segmenter.prepare_image(source)
             is_fit = True
-        return is_fit
+        return is_fit  # noqa: RET504  (the block swallows what fails)
 
     def _write(self, result: Segmentation) -> None:
         case, options = result.record.case, self.options
