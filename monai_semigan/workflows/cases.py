@@ -94,6 +94,7 @@ class CaseQueue:
         self.redone: list[RedoneReport] = []
         self.failures: list[FailureReport] = []
         self._claimed: set[str] = set()
+        self._sources: dict[str, str] = {}  # by case
         self._done = 0
 
     def sources(self, inputs: Iterable[CaseInput]) -> Iterator[Source]:
@@ -121,7 +122,7 @@ class CaseQueue:
         del self.records[case]
         self._release(case)
         self.redone = [item for item in self.redone if item.case != case]
-        self.fail(case, error)
+        self.fail(self._sources[case], error)
 
     def close(self) -> None:
         """Give back the names of cases that were not finished."""
@@ -146,7 +147,7 @@ class CaseQueue:
             self._release(case)
             self._advance()
             return None
-        self.records[case] = None
+        self.records[case], self._sources[case] = None, item.source
         try:
             source = item.read(case, digest)
         except BaseException:

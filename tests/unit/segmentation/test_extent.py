@@ -30,7 +30,7 @@ def limited(label: np.ndarray, slices: np.ndarray, *, between_mm: float = 7.5, *
     before = label.any(axis=(1, 2))
     changed = limit_extent(label, slices, spacing_mm=(between_mm, 1.25, 1.25), window=WINDOW, **settings)
     stays = label.any(axis=(1, 2))
-    assert changed == dict.fromkeys(np.flatnonzero(before & ~stays).tolist(), [1])
+    assert changed == {index: [1] for index in np.flatnonzero(before & ~stays).tolist()}
     return stays.tolist()
 
 
