@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,23 +37,31 @@ def plan_of(*, full: bool, peer: Path | None) -> Plan:
     return Plan(sizes=(64, 128, 256), batches=(4,), repeats=3, training_sizes=(64,), training_batch=2, peer=peer)
 
 
-def rows_of(plan: Plan, parts: list[str], *, full: bool) -> Iterator[Row]:
-    """Measure part after part."""
-    if "counts" in parts:
-        yield from count_rows(plan, plan.sizes)
-    if "start" in parts:
-        yield from start_up_rows(repeats=plan.repeats)
-    if "networks" in parts:
-        yield from network_rows(plan)
-    if "memory" in parts:
-        yield from memory_rows(plan)
-    if "whole" in parts:
-        yield same_loss_row(slices=16)
-    if "volumes" in parts:
-        for slices in (16, 200) if full else (16,):
-            yield volume_row(slices)
-    if "training" in parts:
-        yield from training_rows(plan)
+def parts_of(plan: Plan, *, full: bool) -> dict[str, Callable[[], Iterable[Row]]]:
+    """Return what measures each part."""
+    return {
+        "counts": lambda: count_rows(plan, plan.sizes),
+        "start": lambda: start_up_rows(repeats=plan.repeats),
+        "networks": lambda: network_rows(plan),
+        "memory": lambda: memory_rows(plan),
+        "whole": lambda: [same_loss_row(slices=16)],
+        "volumes": lambda: map(volume_row, (16, 200) if full else (16,)),
+        "training": lambda: training_rows(plan),
+    }
+
+
+def rows_of(
+    parts: Mapping[str, Callable[[], Iterable[Row]]], wanted: Iterable[str], failures: dict[str, str]
+) -> Iterator[Row]:
+    """Measure part after part; one that fails is noted in ``failures`` by its name, and the others go on."""
+    for name, measure in parts.items():
+        if name not in wanted:
+            continue
+        try:
+            yield from measure()
+        except Exception as error:  # whatever a checkout of someone else's code raises
+            detail = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1:]
+            failures[name] = ": ".join([type(error).__name__, *detail])
 
 
 def machine() -> dict[str, Any]:
@@ -103,15 +111,19 @@ def main() -> None:
     facts = {"machine": machine(), "limits": machine_limits(), "base": plan.base}
     print(json.dumps(facts, indent=1), flush=True)
     rows: list[Row] = []
-    for row in rows_of(plan, arguments.parts, full=arguments.full):
+    failures: dict[str, str] = {}
+    for row in rows_of(parts_of(plan, full=arguments.full), arguments.parts, failures):
         rows.append(row)
         print(line_of(row), flush=True)
         _write(arguments.json, facts, rows)
     # Again, as the machine may have been busier before; the better number is nearer to the limit.
     facts["limits"] = {name: max(value, facts["limits"][name]) for name, value in machine_limits().items()}
+    facts["failures"] = failures
     _write(arguments.json, facts, rows)
     print(json.dumps(facts["limits"]))
     print(summary_of(rows, plan.base))
+    if failures:
+        raise SystemExit("\n".join(f"{name}: not measured, {reason}" for name, reason in failures.items()))
 
 
 def _write(path: Path | None, facts: dict[str, Any], rows: list[Row]) -> None:

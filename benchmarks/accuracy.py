@@ -12,119 +12,163 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.devices import choose_device
 from monai_semigan.evaluation.case import score_label
 from monai_semigan.evaluation.table import CaseScore, per_patient, summarize
-from monai_semigan.io.datalist import Entry, load_datalist
-from monai_semigan.io.image_file import read_image
+from monai_semigan.io.datalist import Datalist, Entry, load_datalist
+from monai_semigan.io.image_file import SourceImage
 from monai_semigan.io.label_file import read_label
-from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.segmentation.batch import segment_batch
 from monai_semigan.segmentation.components import ComponentRule, ComponentRules
-from monai_semigan.segmentation.expected_dice import expected_dice
+from monai_semigan.segmentation.result import Segmentation
+from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
+from monai_semigan.segmentation.source import Source
+from monai_semigan.workflows.reading import read
 
-BATCH_SIZE = 16
+__all__ = ["Change", "changed_bundle", "entries_of", "model_arguments", "score_set", "segmented", "segmenters"]
 
 Change = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Turns an image and its label into others of one size, for example as another hospital would have taken them."""
 
 
+def model_arguments(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of what all programs that score a bundle take."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle")
+    parser.add_argument("--steps", nargs="+", type=int, default=[0, 50])
+    parser.add_argument("--set", dest="changes", action="append", default=[], type=_setting, metavar="NAME=VALUE")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--json", type=Path)
+    return parser
+
+
+def changed_bundle(bundle: Bundle, changes: Iterable[tuple[str, Any]]) -> Bundle:
+    """Return a bundle whose inversions have other settings."""
+    chains = {
+        name: replace(chain, inversion=replace(chain.inversion, **dict(changes)))
+        for name, chain in bundle.chains.items()
+    }
+    return replace(bundle, chains=chains)
+
+
+def segmenters(bundle: Bundle, steps: Sequence[int], device: str) -> Iterator[tuple[int, Segmenter]]:
+    """Yield a segmenter for each number of steps; the network is loaded once."""
+    network = load_network(bundle, device=choose_device(device))
+    for count in steps:
+        yield count, bundle_segmenter(bundle, options=SegmenterOptions(steps=count), network=network)
+
+
+def segmented(segmenter: Segmenter, sources: Iterable[Source]) -> Iterator[Segmentation]:
+    """Segment sources as many at once as is best; they are read when it is their turn."""
+    batch: list[Source] = []
+    for source in sources:
+        batch.append(source)
+        if len(batch) == segmenter.sources_at_once:
+            yield from segmenter.segment_all(batch)
+            batch = []
+    if batch:
+        yield from segmenter.segment_all(batch)
+
+
+def entries_of(data: Datalist, name: str) -> tuple[Entry, ...]:
+    """Return a set of a data list by its name."""
+    return data.validation if name == "validation" else data.test[name]
+
+
 def score_set(
-    entries: Sequence[Entry],
-    bundle: Bundle,
-    network: SemiGanSegmenter,
-    settings: InversionSettings,
-    *,
-    binary: bool,
-    change: Change | None = None,
+    entries: Sequence[Entry], segmenter: Segmenter, *, binary: bool, change: Change | None = None
 ) -> dict[str, Any]:
     """Segment a set and return Dice per image, its mean over patients with an interval, and the image error."""
     cases: list[CaseScore] = []
     errors: list[float] = []
     trust: list[tuple[float, float]] = []  # per image: expected Dice and Dice, means over classes
+    references: list[np.ndarray] = []
+
+    def sources() -> Iterator[Source]:
+        for entry in entries:
+            assert entry.label is not None
+            source, reference = read(entry.image, kind="image"), read_label(entry.label, binary=binary)
+            if change is not None:
+                assert isinstance(source.data, SourceImage)
+                pixels, reference = change(source.data.pixels, reference)
+                source = replace(source, data=replace(source.data, pixels=pixels))
+            references.append(reference)
+            yield source
+
     started = time.perf_counter()
-    for start in range(0, len(entries), BATCH_SIZE):
-        batch = entries[start : start + BATCH_SIZE]
-        loaded = [_load(entry, binary=binary, change=change) for entry in batch]
-        prepared = [bundle.preset.prepare(pixels) for pixels, _ in loaded]
-        images = torch.from_numpy(np.stack([image for image, _ in prepared])).to(network.is_trained.device)
-        result = segment_batch(network, images, settings)
-        errors += result.image_error.tolist()
-        expected = expected_dice(result.overlap).nan_to_num(0).mean(dim=1).tolist()
-        scores = result.label_logits.cpu().numpy()
-        for at, (entry, (_, reference), (_, geometry)) in enumerate(zip(batch, loaded, prepared, strict=True)):
-            label = bundle.components.apply(geometry.scores_to_label(scores[at]))
-            ignore = read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None
-            name = entry.image.stem
-            score = score_label(label, reference, ignore=ignore)
-            cases += score.of_case(name, entry.patient_id or name)
-            trust.append((expected[at], score.mean_dice))
+    for at, result in enumerate(segmented(segmenter, sources())):
+        entry, record = entries[at], result.record
+        ignore = read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None
+        name = entry.image.stem
+        score = score_label(result.label, references[at], ignore=ignore, num_classes=len(segmenter.model.class_names))
+        cases += score.of_case(name, entry.patient_id or name)
+        assert record.reconstruction.refined is not None
+        errors.append(record.reconstruction.refined)
+        trust.append((_mean_expected(result), score.mean_dice))
     summary = summarize(per_patient(cases))[0]
     return {
-        "images": len(cases),
+        "images": len(trust),
         "dice_per_image": float(np.mean([case.dice for case in cases])),
         "iou_per_image": float(np.mean([case.iou for case in cases])),
         "dice_per_patient": summary.mean,
         "interval": [summary.low, summary.high],
         "worst": min(case.dice for case in cases),
         "image_error": float(np.mean(errors)),
-        **trust_numbers(trust, bundle.image_chain.min_expected_dice),
+        **trust_numbers(trust, segmenter.chains["image"].min_expected_dice),
         "seconds": time.perf_counter() - started,
-        "cases": {case.case: round(case.dice, 4) for case in cases},
+        "cases": dict(zip((entry.image.stem for entry in entries), (round(dice, 4) for _, dice in trust), strict=True)),
     }
 
 
-def _load(entry: Entry, *, binary: bool, change: Change | None) -> tuple[np.ndarray, np.ndarray]:
-    assert entry.label is not None
-    pixels, label = read_image(entry.image).pixels, read_label(entry.label, binary=binary)
-    return (pixels, label) if change is None else change(pixels, label)
+def set_line(row: Mapping[str, Any]) -> str:
+    """Write `score_set` as a line."""
+    low, high = row["interval"]
+    return (
+        f"Dice {row['dice_per_image']:.4f}, IoU {row['iou_per_image']:.4f} per image, "
+        f"Dice {row['dice_per_patient']:.4f} [{low:.4f}, {high:.4f}] per patient, worst {row['worst']:.3f}, "
+        f"image error {row['image_error']:.4f}, {row['seconds']:.1f} s; {trust_text(dict(row))}"
+    )
+
+
+def _mean_expected(result: Segmentation) -> float:
+    return float(np.mean([value or 0.0 for value in result.expected_dice.values()]))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Read ``name=value``; what is no JSON value is a word."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle")
+    parser = model_arguments(__doc__)
     parser.add_argument("datalist", type=Path)
     parser.add_argument("--sets", nargs="+", default=["validation"])
-    parser.add_argument("--steps", nargs="+", type=int, default=[0, 50])
-    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--components", type=json.loads, metavar="JSON")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    bundle, data = open_bundle(arguments.bundle), load_datalist(arguments.datalist)
+    bundle, data = changed_bundle(open_bundle(arguments.bundle), arguments.changes), load_datalist(arguments.datalist)
     if arguments.components is not None:
         rules = {name: ComponentRule(**rule) for name, rule in arguments.components.items()}
         bundle = replace(bundle, components=ComponentRules.by_name(rules, bundle.class_names))
-    network = load_network(bundle, device=choose_device(arguments.device))
-    changes = {name: float(value) for name, value in (change.split("=") for change in arguments.changes)}
     table: dict[str, Any] = {}
-    for name in arguments.sets:
-        entries = data.validation if name == "validation" else data.test[name]
-        for steps in arguments.steps:
-            settings = replace(bundle.inversion, steps=steps, **changes)
-            row = score_set(entries, bundle, network, settings, binary=data.is_binary)
+    for steps, segmenter in segmenters(bundle, arguments.steps, arguments.device):
+        for name in arguments.sets:
+            row = score_set(entries_of(data, name), segmenter, binary=data.is_binary)
             table[f"{name}, {steps} steps"] = row
-            low, high = row["interval"]
-            print(
-                f"{name:12} {steps:4} steps: Dice {row['dice_per_image']:.4f}, IoU {row['iou_per_image']:.4f} "
-                "per image, "
-                f"Dice {row['dice_per_patient']:.4f} "
-                f"[{low:.4f}, {high:.4f}] per patient, worst {row['worst']:.3f}, image error {row['image_error']:.4f}, "
-                f"{row['seconds']:.1f} s; {trust_text(row)}",
-                flush=True,
-            )
+            print(f"{name:12} {steps:4} steps: {set_line(row)}", flush=True)
     if arguments.json:
         arguments.json.write_text(json.dumps(table, indent=1) + "\n")
 

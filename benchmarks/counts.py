@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Floating-point operations of a forward pass and of an inversion step, counted without computing anything.
+"""Floating-point operations of a forward pass and of an inversion step.
 
-Networks live on PyTorch's ``meta`` device: shapes alone. A batch of one, as PyTorch's counter is exact for grouped
-convolutions' weight gradients only there. Element-wise work is not counted.
+Our networks and the grouped formulation are counted without computing anything: on PyTorch's ``meta`` device, shapes
+alone. The official program chooses its code by device and knows no such one, so it runs on real tensors. A batch of
+one, as PyTorch's counter is exact for grouped convolutions' weight gradients only there. Element-wise work is not
+counted.
 """
 
 from __future__ import annotations
@@ -10,36 +12,42 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.programs import OURS, OurProgram, build_programs, full_generator, styles_and_target
-from monai_semigan.networks.generator import Generator
+from benchmarks.programs import OFFICIAL, OurProgram, Runner, build_programs, full_generator, styles_and_target
 
 __all__ = ["forward_gflop", "inversion_step_gflop"]
 
 
 def forward_gflop(size: int, names: Sequence[str], *, peer: Path | None = None) -> dict[str, float]:
     """Count a rendering of image and label by program."""
-    generator, w_plus, _ = _on_meta(size)
-    programs = build_programs(generator, names, peer)
-    return {name: _count(lambda program=program: program.render(w_plus)) for name, program in programs.items()}
+    return {name: _forward(size, name, peer) for name in names}
 
 
 def inversion_step_gflop(size: int, names: Sequence[str], *, peer: Path | None = None) -> dict[str, float]:
     """Count an inversion step by program, the perceptual network included."""
-    generator, w_plus, target = _on_meta(size)
-    programs = build_programs(generator, names, peer)
-    if OURS in programs:
-        assert isinstance(programs[OURS], OurProgram)
-        programs[OURS].prepare(w_plus, target)
-    return {name: _count(lambda program=program: program.step(w_plus, target)) for name, program in programs.items()}
+    return {name: _inversion_step(size, name, peer) for name in names}
 
 
-def _on_meta(size: int) -> tuple[Generator, Tensor, Tensor]:
+def _forward(size: int, name: str, peer: Path | None) -> float:
+    program, w_plus, _ = _program(size, name, peer)
+    return _count(lambda: program.render(w_plus))
+
+
+def _inversion_step(size: int, name: str, peer: Path | None) -> float:
+    program, w_plus, target = _program(size, name, peer)
+    if isinstance(program, OurProgram):
+        program.prepare(w_plus, target)
+    return _count(lambda: program.step(w_plus, target))
+
+
+def _program(size: int, name: str, peer: Path | None) -> tuple[Runner, Tensor, Tensor]:
     generator = full_generator(size)
-    w_plus, target = styles_and_target(generator, 1)
-    return generator.to("meta"), w_plus.to("meta"), target.to("meta")
+    device = torch.device("cpu" if name == OFFICIAL else "meta")
+    w_plus, target = (tensor.to(device) for tensor in styles_and_target(generator, 1))
+    return build_programs(generator.to(device), [name], peer)[name], w_plus, target
 
 
 def _count(run: Callable[[], object]) -> float:

@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from monai_semigan.bundle.monai_volume_reader import VolumeReader
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
+from monai_semigan.io.volume import SourceVolume
+from monai_semigan.workflows.reading import read
 
 
 def cut(volume: Path, indices: range, folder: Path) -> list[dict[str, str]]:
     """Write slices of a volume and their empty labels; return their entries, relative to ``folder``."""
-    ((_, source),) = VolumeReader().read(volume)
+    source = read(volume, kind="volume").data
+    assert isinstance(source, SourceVolume)
     upright = reorient_to(source.grid, DISPLAY_AXCODES).apply(source.voxels)
     stem, entries = volume.name.split(".")[0], []
     for index in indices:

@@ -29,6 +29,7 @@ __all__ = [
     "OURS_BF16",
     "BaseProgram",
     "OurProgram",
+    "Runner",
     "build_programs",
     "full_generator",
     "require_equal",

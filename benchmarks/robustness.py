@@ -9,9 +9,7 @@ changes are drawn from a fixed seed, so runs compare.
 
 from __future__ import annotations
 
-import argparse
 import json
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +17,8 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from benchmarks.accuracy import Change, score_set
-from monai_semigan.bundle.bundle import load_network, open_bundle
-from monai_semigan.devices import choose_device
+from benchmarks.accuracy import Change, changed_bundle, model_arguments, score_set, segmenters
+from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.io.datalist import load_datalist
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -63,23 +60,15 @@ CHANGES = {"as they are": None, "bias field": bias_field, "opacities": opacities
 
 def main() -> None:
     """Run from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("bundle")
+    parser = model_arguments(__doc__)
     parser.add_argument("datalist", type=Path)
-    parser.add_argument("--steps", nargs="+", type=int, default=[0, 50])
-    parser.add_argument("--set", dest="changes", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    bundle, data = open_bundle(arguments.bundle), load_datalist(arguments.datalist)
-    network = load_network(bundle, device=choose_device(arguments.device))
-    settings = {name: float(value) for name, value in (change.split("=") for change in arguments.changes)}
+    bundle, data = changed_bundle(open_bundle(arguments.bundle), arguments.changes), load_datalist(arguments.datalist)
     table: dict[str, Any] = {}
-    for steps in arguments.steps:
-        inversion = replace(bundle.inversion, steps=steps, **settings)
+    for steps, segmenter in segmenters(bundle, arguments.steps, arguments.device):
         for name, function in CHANGES.items():
             change: Change | None = function and partial(_changed, function, np.random.default_rng(0))
-            row = score_set(data.validation, bundle, network, inversion, binary=data.is_binary, change=change)
+            row = score_set(data.validation, segmenter, binary=data.is_binary, change=change)
             table[f"{name}, {steps} steps"] = row
             print(f"{steps:4} steps, {name:12}: Dice {row['dice_per_image']:.4f}, worst {row['worst']:.3f}", flush=True)
         changed = [table[f"{name}, {steps} steps"]["dice_per_image"] for name in CHANGES if CHANGES[name]]

@@ -31,7 +31,7 @@ from monai_semigan.io.image_file import find_images, read_image
 from monai_semigan.latent.inversion import Inversion, InversionSettings
 from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.segmentation.stack import SlicewiseSettings, segment_slices
+from monai_semigan.segmentation.stack import SlicewiseSettings, segment_stack
 
 __all__ = ["same_loss_row", "volume_row"]
 
@@ -69,7 +69,9 @@ def volume_row(slices: int) -> Row:
     network, settings = _network()
     images = moved_slices(slices)
     started = time.process_time()
-    numbers = segment_slices(network, _Stack(images), settings, SlicewiseSettings(), write=lambda *_: None)
+    numbers = segment_stack(
+        _inversion(network, settings), _Stack(images), SlicewiseSettings(), receive=lambda *_: None, are_neighbors=True
+    )
     seconds = time.process_time() - started
     return Row.of(
         f"segmentation of {slices} slices", network.generator.image_size, slices, {OURS: seconds}, unit="CPU-s",

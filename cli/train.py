@@ -114,7 +114,7 @@ def encoder(
 
 @contextmanager
 def stage_bars() -> Iterator[StageProgress]:
-    """Yield a function ``(stage, images, total)`` that draws a bar for each stage of a training, one below the other."""
+    """Yield a function ``(stage, images, total)`` that draws a bar for each stage of a training, one under another."""
     bars: dict[str, Callable[[int, int], None]] = {}
     with ExitStack() as current:
 

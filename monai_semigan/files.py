@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read files that others wrote within bounds; write result files whole or not at all."""
+"""Read files that others wrote within bounds; write results whole or not at all, under names that all systems take."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import stat
+import unicodedata
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,18 +17,33 @@ from monai_semigan.errors import InputError, OutputError, SemiGanError, Training
 from monai_semigan.types import PathLike
 
 __all__ = [
+    "RESERVED_NAMES",
     "RunLock",
     "escaped",
     "make_folder",
     "open_regular",
     "read_json",
     "read_regular",
+    "safe_name",
     "write_bytes",
     "write_json",
     "write_text",
 ]
 
 LOCK_NAME = ".run.lock"
+
+RESERVED_NAMES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", *(f"{port}{at}" for port in ("COM", "LPT") for at in range(10))}
+)
+"""Windows opens devices by these names."""
+
+RESULT_FILES = frozenset({"report.json", "report.html", "summary.json", "cases.csv", "patients.csv"})
+"""Files beside the folders of cases, which cannot be named so."""
+
+MAX_NAME_LENGTH = 80
+
+MAX_NAME_BYTES = 160
+"""File systems take 255; endings and numbers come to it."""
 
 SHOWN = 200
 """Characters of a foreign name that an error quotes; paths may be long."""
@@ -123,8 +139,8 @@ def write_bytes(path: PathLike, content: bytes) -> None:
 
 
 def write_text(path: PathLike, content: str) -> None:
-    """Write UTF-8 text as `write_bytes` does."""
-    write_bytes(path, content.encode())
+    """Write UTF-8 text as `write_bytes` does; what a file name holds beside UTF-8 is escaped."""
+    write_bytes(path, content.encode(errors="backslashreplace"))
 
 
 def write_json(path: PathLike, content: Any) -> None:
@@ -148,8 +164,8 @@ class RunLock:
         self.folder = Path(folder)
         self._descriptor: int | None = None
 
-    def __enter__(self) -> RunLock:
-        """Take the lock.
+    def take(self) -> RunLock:
+        """Take the lock, until `release`.
 
         Raises:
             TrainingError: Another process has it.
@@ -172,10 +188,17 @@ class RunLock:
         self._descriptor = descriptor
         return self
 
-    def __exit__(self, *reason: object) -> None:
+    def release(self) -> None:
+        """Let others work there; nothing to do the second time."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def __enter__(self) -> RunLock:
+        return self.take()
+
+    def __exit__(self, *reason: object) -> None:
+        self.release()
 
 
 def _locked(descriptor: int) -> bool:
@@ -189,3 +212,14 @@ def _locked(descriptor: int) -> bool:
     except OSError as error:
         return error.errno not in (errno.EAGAIN, errno.EACCES)  # others: this file system has none
     return True
+
+
+def safe_name(text: str) -> str:
+    """Return a name that every file system takes as one folder: letters, digits, ``-``, ``_`` and inner dots."""
+    text = unicodedata.normalize("NFC", text)
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
+    kept = (
+        kept.strip("._ ")[:MAX_NAME_LENGTH].encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip("._ ") or "volume"
+    )
+    is_taken = kept.split(".")[0].upper() in RESERVED_NAMES or kept.lower() in RESULT_FILES
+    return f"{kept}_" if is_taken else kept

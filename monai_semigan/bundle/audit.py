@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import itertools
 import json
 import os
 import re
@@ -66,6 +67,12 @@ ALLOWED_NODES = (
 )  # fmt: skip
 """What an expression may be made of: no lambdas, comprehensions, assignments or f-strings."""
 
+REPEATING = (ast.Mult, ast.Mod, ast.Pow, ast.LShift)
+"""Operators that make something huge of something small, texts and lists too."""
+
+MAX_NUMBER = 1_000_000
+"""Of a number in an expression."""
+
 ALLOWED_NAMES = frozenset({"int", "float", "str", "bool", "len", "list", "dict", "tuple", "min", "max", "round"})
 """Names that an expression may use beside its references."""
 
@@ -115,7 +122,11 @@ def audit_bundle(root: Path) -> list[str]:
     """Return what is suspicious in a bundle folder, one printable line each; empty if nothing was found."""
     findings: list[str] = []
     entries: list[tuple[str, tuple[int, ...]]] = []
-    for at, (path, status) in enumerate(_entries(root)):
+    try:
+        found = list(itertools.islice(_entries(root), MAX_FILES + 1))
+    except OSError as error:
+        return [f"it cannot be read: {error.strerror}"]
+    for at, (path, status) in enumerate(found):
         if at == MAX_FILES:
             return [*findings, f"it holds more than {MAX_FILES} files"]
         reason = _reason_against_file(root, path, status)
@@ -268,13 +279,24 @@ def _reason_against(expression: str) -> str | None:
 def _reason_against_node(node: ast.AST) -> str | None:
     if isinstance(node, ast.Attribute) and ast.unparse(node) in ALLOWED_TORCH:
         return None  # the names below it would not be allowed alone
+    found = None
     if not isinstance(node, ALLOWED_NODES):
-        return f"uses {type(node).__name__}"
-    if isinstance(node, ast.Name) and node.id not in ALLOWED_NAMES and node.id != "_reference":
-        return f"uses the name {node.id!r}"
-    if isinstance(node, ast.Attribute) and node.attr not in ALLOWED_ATTRIBUTES:
-        return f"reaches {node.attr!r}"
-    return next((reason for child in ast.iter_child_nodes(node) if (reason := _reason_against_node(child))), None)
+        found = f"uses {type(node).__name__}"
+    elif isinstance(node, ast.Name) and node.id not in ALLOWED_NAMES and node.id != "_reference":
+        found = f"uses the name {node.id!r}"
+    elif isinstance(node, ast.Attribute) and node.attr not in ALLOWED_ATTRIBUTES:
+        found = f"reaches {node.attr!r}"
+    elif isinstance(node, REPEATING):
+        found = f"uses {type(node).__name__}"
+    elif (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, (int, float, complex))
+        and not abs(node.value) <= MAX_NUMBER
+    ):
+        found = "uses a huge number"
+    return found or next(
+        (reason for child in ast.iter_child_nodes(node) if (reason := _reason_against_node(child))), None
+    )
 
 
 def _audit_logging(path: Path) -> Iterator[str]:

@@ -12,18 +12,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, require_clean
 from monai_semigan.bundle.description import MAX_NAME_LENGTH, Color, read_metadata
 from monai_semigan.bundles import bundle_root
-from monai_semigan.domains.base import IMAGE, Domain
+from monai_semigan.domains.base import IMAGE, Domain, Preset
 from monai_semigan.errors import BundleError
 from monai_semigan.files import read_json
 from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
+from monai_semigan.networks.checkpoint import build_with_weights, file_digest, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.segmentation.chain import Chain
@@ -82,7 +81,7 @@ class Bundle:
         return self.domain.takes_volumes
 
     @property
-    def preset(self) -> Any:
+    def preset(self) -> Preset:
         """The preparation of single images.
 
         Raises:
@@ -136,8 +135,10 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
     root = path if is_folder else bundle_root(str(name_or_path))
     if not root.is_dir():
         raise BundleError(f"`bundle` must be a folder or a shipped bundle's name, but `{root}` does not exist.")
-    require_clean(root)
     path = root / "configs" / "metadata.json"
+    if not path.is_file():  # asked first: the audit looks at every file, and this may be any folder
+        raise BundleError(f"`{root}` must be a bundle, but has no configs/metadata.json.")
+    require_clean(root)
     content = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
     metadata = read_metadata(content, path)
     described, weights = metadata.semigan, metadata.semigan.weights
@@ -190,7 +191,10 @@ def load_network(bundle: Bundle, *, device: torch.device) -> SemiGanSegmenter:
             f"{name} must have the SHA-256 {bundle.weights_sha256[:12]}..., got {actual[:12]}...: it is damaged or was "
             "exchanged. Copy the bundle again."
         )
-    network = SemiGanSegmenter(**bundle.network.arguments())
-    load_weights(network, read_state_dict(bundle.weights_file), source=bundle.weights_file)
+    network = build_with_weights(
+        lambda: SemiGanSegmenter(**bundle.network.arguments()),
+        read_state_dict(bundle.weights_file),
+        source=bundle.weights_file,
+    )
     network.require_trained()
     return network.eval().requires_grad_(False).to(device)

@@ -85,6 +85,10 @@ class AxialSlicePreset(ABC):
         """Bring class ids ``(H, W)`` into the same square: soft one-hot, ``(K, S, S)`` float32 in [0, 1]."""
         return geometry.label(label, num_classes)
 
+    def check_values(self, voxels: np.ndarray) -> tuple[str, ...]:
+        """Refuse values that cannot be of the modality; here none. Returns warnings."""
+        return ()
+
     def corrected(self, slices: np.ndarray) -> np.ndarray:
         """Correct what concerns a whole volume ``(S, H, W)``, before all else; the same shape."""
         return slices
@@ -157,6 +161,10 @@ class CtSlicePreset(AxialSlicePreset):
         if not self.low_hu < self.high_hu:
             raise ConfigError(f"`low_hu` must be below `high_hu`, got {self.low_hu} and {self.high_hu}.")
 
+    def check_values(self, voxels: np.ndarray) -> tuple[str, ...]:
+        """Refuse what is not HU, as far as the window needs it, see `check_hu`. Returns warnings."""
+        return check_hu(voxels, window=(self.low_hu, self.high_hu))
+
     def window_of(self, slices: np.ndarray | Sequence[np.ndarray]) -> Window:
         """Return the fixed window."""
         return self.low_hu, self.high_hu
@@ -210,5 +218,4 @@ ABDOMEN = Domain(
     name="abdomen",
     presets={"CT": CtSlicePreset, "MR": MrSlicePreset},
     guess_modality=guess_modality,
-    value_checks={"CT": check_hu},
 )

@@ -12,7 +12,7 @@ A domain of single images has one preset. A domain of volumes has one for each m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
 import numpy as np
@@ -66,6 +66,13 @@ class StackPreset(Preset, Protocol):
     def corrects_bias(self) -> bool:
         """Whether `corrected` makes a float32 copy of the volume."""
 
+    def check_values(self, voxels: np.ndarray) -> tuple[str, ...]:
+        """Refuse values, of any shape, that cannot be of the modality; return what a reader of the result should know.
+
+        Raises:
+            InputError: They cannot.
+        """
+
     def corrected(self, slices: np.ndarray) -> np.ndarray:
         """Correct what concerns a whole volume ``(S, H, W)``, before all else; the same shape."""
 
@@ -99,13 +106,11 @@ class Domain:
         presets: Preset class by modality; of single images one, under `IMAGE`.
         guess_modality: Tells the modality of a volume whose file does not say it; None where there is one alone, or
             where nobody can tell.
-        value_checks: By modality, raises `InputError` for a volume whose values cannot be of it.
     """
 
     name: str
-    presets: Mapping[str, type[Any]]
+    presets: Mapping[str, type[Preset]]
     guess_modality: Callable[[np.ndarray], ModalityGuess] | None = None
-    value_checks: Mapping[str, Callable[[np.ndarray], None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.presets or (IMAGE in self.presets and len(self.presets) > 1):
@@ -116,7 +121,7 @@ class Domain:
         """Whether it is for volumes; else it is for single images."""
         return IMAGE not in self.presets
 
-    def read_presets(self, preprocessing: Any) -> dict[str, Any]:
+    def read_presets(self, preprocessing: Any) -> dict[str, Preset]:
         """Build presets by modality from a bundle's ``preprocessing``; of single images one, under `IMAGE`.
 
         Raises:
@@ -144,12 +149,3 @@ class Domain:
         if len(self.presets) == 1:
             return ModalityGuess(next(iter(self.presets)), "the only one of the bundle's domain")
         raise InputError(f"The modality must be given, one of {', '.join(self.presets)}: the file does not say it.")
-
-    def check_values(self, voxels: np.ndarray, modality: str) -> None:
-        """Refuse values that cannot be of a modality.
-
-        Raises:
-            InputError: They cannot.
-        """
-        if modality in self.value_checks:
-            self.value_checks[modality](voxels)

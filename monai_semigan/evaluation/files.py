@@ -21,6 +21,7 @@ __all__ = [
     "find_labels",
     "find_predictions",
     "is_volume_file",
+    "pair_hint",
     "read_patients",
     "read_prediction",
 ]
@@ -140,6 +141,21 @@ def _refuse(path: Path, expected: str, problem: str, cases: list[str]) -> None:
 def is_volume_file(path: Path) -> bool:
     """Whether a label map's name is that of a volume."""
     return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def pair_hint(case: str, others: Collection[str]) -> str:
+    """Say which name may be meant where a case has no partner: ``X_segmentation`` for ``X``, or the reverse."""
+    near = sorted(
+        other
+        for other in others
+        if other != case
+        and any(long.startswith(f"{short}{mark}") for mark in "_-." for short, long in _both(case, other))
+    )
+    return f"; `{near[0]}` is there: give both the same name" if near else ""
+
+
+def _both(first: str, second: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (first, second), (second, first)
 
 
 def _labels(folder: Path) -> dict[str, Path]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "read_stored",
     "require_color",
     "require_grey",
+    "to_stored",
 ]
 
 MIN_SIDE = 16
@@ -82,11 +83,11 @@ class SourceImage:
     is_dicom: bool = False
     orientation: int = 1
     warnings: tuple[str, ...] = ()
-    header: Any = None
+    header: Any = field(default=None, repr=False, compare=False)  # its text is the patient's
 
     def as_stored(self, upright: np.ndarray) -> np.ndarray:
         """Turn what lies on `pixels`, ``(H, W)`` or ``(H, W, C)``, onto the pixels as stored."""
-        return _stored(upright, self.orientation)
+        return to_stored(upright, self.orientation)
 
     def as_shown(self, stored: np.ndarray) -> np.ndarray:
         """Turn what lies on the pixels as stored, such as a label map, onto `pixels`."""
@@ -225,7 +226,7 @@ def read_stored(path: PathLike) -> np.ndarray:
             has_palette = picture.mode in ("P", "1")
             pixels = np.asarray(picture) if has_palette else _pixels_of(path.name, picture, is_label=True)["pixels"]
             if picture.format == "TIFF":  # Pillow turned it
-                pixels = _stored(pixels, orientation)
+                pixels = to_stored(pixels, orientation)
     if pixels.ndim == 3:
         if np.ptp(pixels, axis=2).any():
             raise InputError(f"`{path.name}` must hold class ids, got a color image.")
@@ -243,7 +244,7 @@ def _read_with_pillow(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Image.Image, int]]:
-    """Load an image after the checks of its header, with its orientation; whatever Pillow raises then becomes an `InputError`.
+    """Load an image after the checks of its header, with its orientation; what Pillow raises becomes an `InputError`.
 
     Pillow's own words are not repeated: they may hold what the file says.
     """
@@ -303,7 +304,8 @@ def _upright(stored: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(turned[:: -1 if rows else 1, :: -1 if columns else 1])
 
 
-def _stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+def to_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn what lies on upright pixels, ``(H, W)`` or ``(H, W, C)``, back onto those of an orientation, 1 to 8."""
     is_transposed, rows, columns = TURNS[orientation]
     turned = upright[:: -1 if rows else 1, :: -1 if columns else 1]
     return np.ascontiguousarray(turned.swapaxes(0, 1) if is_transposed else turned)

@@ -7,6 +7,7 @@ formats end the process, or never return, on some of them. Sources: MetaIO's and
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from monai_semigan.io.limits import MAX_SLICES, check_volume_shape
 __all__ = ["ItkHeader", "read_itk_header"]
 
 MAX_HEADER_BYTES = 2**20
+
+MAX_NAME_BYTES = 255
+"""Of one folder or file, in usual file systems."""
 
 META_TYPES = {
     "CHAR": "i1", "UCHAR": "u1", "SHORT": "i2", "USHORT": "u2", "INT": "i4", "UINT": "u4", "LONG": "i4", "ULONG": "u4",
@@ -131,7 +135,7 @@ def _meta(path: Path, start: bytes) -> ItkHeader:
         raise fields.fault("values that need no scaling")
     spacing = fields.numbers("ElementSpacing", dimensions, fields.numbers("ElementSize", dimensions, [1] * dimensions))
     matrix = fields.numbers("TransformMatrix", dimensions**2, np.eye(dimensions).ravel())
-    named, offset = fields.values["ElementDataFile"], fields.integer("HeaderSize", 0)
+    named, offset = fields.required("ElementDataFile"), fields.integer("HeaderSize", 0)
     is_local = named.upper() == "LOCAL"
     return ItkHeader(
         shape=_volume_shape(path.name, sizes),
@@ -301,7 +305,8 @@ def _beside(path: Path, named: str, rest: Sequence[str]) -> tuple[Path, ...]:
     folder = path.parent.resolve()
     try:
         found = tuple(path.parent / name for name in names)
-        inside = all(file.resolve().is_relative_to(folder) for file in found)
+        inside = all(len(os.fsencode(part)) <= MAX_NAME_BYTES for name in names for part in name.split("/"))
+        inside = inside and all(file.resolve().is_relative_to(folder) for file in found)
     except (OSError, RuntimeError, ValueError):  # names too long, links in a circle
         inside = False
     if not inside:

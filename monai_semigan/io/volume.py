@@ -31,7 +31,7 @@ class DicomOrigin:
 
     series_uid: str
     files: tuple[Path, ...]
-    headers: tuple[Any, ...]
+    headers: tuple[Any, ...] = field(repr=False)  # their text is the patient's
     slices: tuple[int | None, ...]
     is_repaired: bool = False
     is_resampled: bool = False

@@ -6,13 +6,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from monai_semigan.errors import InputError
+from monai_semigan.files import safe_name
 from monai_semigan.io.dicom.file import open_dicom
 from monai_semigan.io.dicom.identity import Identity, identity_of
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
@@ -30,13 +30,6 @@ __all__ = ["VolumeCandidate", "find_volumes", "iter_volumes", "safe_name"]
 logger = logging.getLogger(__name__)
 
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
-
-MAX_NAME_LENGTH = 80
-
-RESERVED_NAMES = frozenset(
-    {"CON", "PRN", "AUX", "NUL", *(f"{port}{at}" for port in ("COM", "LPT") for at in range(10))}
-)
-"""Windows opens devices by these names."""
 
 MAX_REASONS = 5
 
@@ -169,14 +162,6 @@ def iter_volumes(
     left_out = None if skip is None else Path(skip)
     search = _Search(rules, repairs, unpack_to, left_out, room=HELD_DICOM_BYTES, progress=progress)
     yield from search.volumes(paths, on_failure=on_failure, keep_unpacked=False)
-
-
-def safe_name(text: str) -> str:
-    """Return a name that every file system takes as one folder: letters, digits, ``-``, ``_`` and inner dots."""
-    text = unicodedata.normalize("NFC", text)
-    kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
-    kept = kept.strip("._ ")[:MAX_NAME_LENGTH].rstrip("._ ") or "volume"
-    return f"{kept}_" if kept.split(".")[0].upper() in RESERVED_NAMES else kept
 
 
 @dataclass(frozen=True)

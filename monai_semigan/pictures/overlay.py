@@ -44,6 +44,9 @@ CAPTION_HEIGHT = 44
 CAPTION_SIZE = 34
 """Pixels: the panel of four is shown at about half its size, on a phone at a third."""
 
+CAPTION_COLORS = ((40, 40, 40), (255, 255, 255))
+"""Ground and text: on a white page and on a dark one."""
+
 Color = Sequence[int]
 
 
@@ -97,11 +100,11 @@ def reconstruction_panel(
         "its label": overlay(np.asarray(enlarged[1]), big_label, colors, max_side=PANEL_SIDE),
         "difference": _enlarge(Image.fromarray((heat * 255).round().astype(np.uint8))),
     }
-    panel = Image.new("RGB", (PANEL_SIDE * len(tiles), PANEL_SIDE + CAPTION_HEIGHT), "white")
+    panel = Image.new("RGB", (PANEL_SIDE * len(tiles), PANEL_SIDE + CAPTION_HEIGHT), CAPTION_COLORS[0])
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(CAPTION_SIZE)
     for at, (caption, tile) in enumerate(tiles.items()):
         panel.paste(tile, (at * PANEL_SIDE, CAPTION_HEIGHT))
-        draw.text((at * PANEL_SIDE + 4, 2), caption, fill=(60, 60, 60), font=font)
+        draw.text((at * PANEL_SIDE + 4, 2), caption, fill=CAPTION_COLORS[1], font=font)
     return panel
 
 

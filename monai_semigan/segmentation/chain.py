@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, cast
 
+from monai_semigan.domains.base import Preset, StackPreset
 from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.settings import Range, check_settings
+from monai_semigan.settings import Range
 
 __all__ = ["Chain", "ExpectedDiceLimit", "ImageErrorLimit"]
 
@@ -20,7 +21,7 @@ class Chain:
     """From a source to the network's input, and how the result is refined.
 
     Attributes:
-        preset: The preparation, see `domains.base.Preset`; of volumes a `StackPreset`.
+        preset: The preparation.
         inversion: Settings of the test-time optimization.
         max_image_error: Error of the encoder's reconstruction above which an image is unlike those that the bundle was
             made for; chosen on validation images. Mean squared, or by local correlation where inversion compares so.
@@ -28,10 +29,12 @@ class Chain:
             None if the bundle does not say.
     """
 
-    preset: Any
+    preset: Preset
     inversion: InversionSettings
     max_image_error: ImageErrorLimit
     min_expected_dice: ExpectedDiceLimit | None = None
 
-    def __post_init__(self) -> None:
-        check_settings(self)
+    @property
+    def stack_preset(self) -> StackPreset:
+        """The preparation of a chain for volumes."""
+        return cast("StackPreset", self.preset)

@@ -17,7 +17,7 @@ import torch
 
 from monai_semigan.domains.base import IMAGE, Domain
 from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.evaluation.volume_numbers import class_counts
+from monai_semigan.evaluation.class_counts import class_counts
 from monai_semigan.geometry.orientation import axcodes
 from monai_semigan.io.image_file import SourceImage, require_color, require_grey
 from monai_semigan.io.volume import SourceVolume
@@ -282,7 +282,7 @@ class Segmenter:
                 self.network,
                 self.slicewise,
                 with_probability=self.options.with_probability,
-                corrects_bias=chain.preset.corrects_bias,
+                corrects_bias=chain.stack_preset.corrects_bias,
                 has_rules=bool(self.components.by_class),
             )
             for chain in chains
@@ -326,14 +326,15 @@ class Segmenter:
         started, volume = time.perf_counter(), source.data
         assert isinstance(volume, SourceVolume)
         modality, reason = self.choose_modality(volume)
-        self.domain.check_values(volume.voxels, modality)
-        self.require_memory(self.expected_peak_gib(volume.grid.shape, volume.voxels.itemsize, modality))
         chain = self.chains[modality]
+        remarks = chain.stack_preset.check_values(volume.voxels)
+        source = replace(source, data=replace(volume, warnings=(*volume.warnings, *remarks)))
+        self.require_memory(self.expected_peak_gib(volume.grid.shape, volume.voxels.itemsize, modality))
         result = segment_volume(
             volume.voxels,
             volume.grid,
             self._inversions[modality],
-            chain.preset,
+            chain.stack_preset,
             self.slicewise,
             with_probability=self.options.with_probability,
             progress=progress,

@@ -25,7 +25,7 @@ Strength = Annotated[float, Range(0, 10)]
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
-    """How strongly the discriminators' inputs are changed; each part is applied to a sample with the current probability.
+    """How strongly the discriminators' inputs are changed; each part comes to a sample with the current probability.
 
     Attributes:
         rotation: Standard deviation, radians.
@@ -36,7 +36,7 @@ class AugmentSettings:
         contrast: Standard deviation of log2 of the contrast.
         probability: Probability at the start, in [0, 1].
         max_probability: Upper limit of the adaptation; below 0.8 the generator cannot learn the augmentation itself.
-        target_sign: Mean sign of the discriminator on real images that the adaptation aims at; None keeps the probability.
+        target_sign: Mean sign of the discriminator on real images that the adaptation aims at; None keeps it.
         ramp_kimg: Thousands of images for the probability to move by 1.
     """
 
@@ -104,8 +104,8 @@ def draw_augmentation(
 class AdaptiveProbability:
     """Raise the probability while the discriminator is too sure about real images, lower it while it is not.
 
-    The measure is ADA's ``r_t``: the mean sign of the discriminator's logits on real images (section 3.1). It lies on the
-    training's device, as does the probability: a step then waits for neither.
+    The measure is ADA's ``r_t``: the mean sign of the discriminator's logits on real images (section 3.1). It lies on
+    the training's device, as does the probability: a step then waits for neither.
 
     Args:
         settings: Start, limits, target and speed.

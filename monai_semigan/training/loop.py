@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from monai_semigan.errors import TrainingError
+from monai_semigan.errors import CheckpointError, TrainingError
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.ranks import Ranks
 from monai_semigan.training.run_folder import RunFolder
@@ -168,7 +168,13 @@ class TrainingLoop:
         torch.manual_seed(task.settings.seed + task.ranks.rank * RANK_SEED)
         snapshot = latest_snapshot(self.run_dir) if self.resume else None
         if snapshot is not None:
-            self._restore(load_snapshot(snapshot))
+            try:
+                self._restore(load_snapshot(snapshot))
+            except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+                raise CheckpointError(
+                    f"`{snapshot}` must hold the state of this run, but is damaged or of another one "
+                    f"({type(error).__name__}). Delete it to resume from the one before."
+                ) from error
         if folder is not None:
             folder.drop_stats_after(self.images_seen)
 

@@ -75,7 +75,7 @@ class WindowHu(ArrayTransform):
         """
         hu = self._values(img)
         if self.check:
-            check_hu(hu, assume_windowed=self.assume_windowed)
+            check_hu(hu, window=(self.window.low, self.window.high), assume_windowed=self.assume_windowed)
         return self._result(img, window_hu(hu, low=self.window.low, high=self.window.high))
 
 

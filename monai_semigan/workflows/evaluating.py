@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from monai_semigan.errors import ConfigError, SemiGanError
 from monai_semigan.evaluation.case import with_absent_classes
+from monai_semigan.evaluation.files import pair_hint
 from monai_semigan.evaluation.table import METRICS, CaseScore, count_classes, per_patient, summarize
 from monai_semigan.files import make_folder, write_json, write_text
 from monai_semigan.report.evaluation_report import Evaluation, render_evaluation_report
@@ -58,9 +59,12 @@ def evaluate(
     if Path(output).resolve() in places:
         raise ConfigError(f"`output` must be a folder of its own, got the input folder {output}.")
     folder = make_folder(output)
-    common = pairs.common
-    failures = [(case, "no prediction") for case in sorted(pairs.reference.keys() - pairs.predicted.keys())]
-    failures += [(case, "no reference") for case in sorted(pairs.predicted.keys() - pairs.reference.keys())]
+    common, unused = pairs.common, pairs.predicted.keys() - pairs.reference.keys()
+    failures = [
+        (case, f"no prediction{pair_hint(case, unused)}")
+        for case in sorted(pairs.reference.keys() - pairs.predicted.keys())
+    ]
+    failures += [(case, "no reference") for case in sorted(unused)]
     num_unpaired = len(failures)
     scores: list[list[CaseScore]] = []
     for done, case in enumerate(common):

@@ -15,13 +15,14 @@ from typing import Any, Literal
 import numpy as np
 
 from monai_semigan.errors import ConfigError, InputError
+from monai_semigan.files import safe_name
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
 from monai_semigan.io.image_file import ImageFile, SourceImage
 from monai_semigan.io.volume import SourceVolume
-from monai_semigan.io.volume_input import VOLUME_SUFFIXES, find_volumes, safe_name
+from monai_semigan.io.volume_input import VOLUME_SUFFIXES, find_volumes
 from monai_semigan.segmentation.record import SourceRecord
 from monai_semigan.segmentation.source import Source, array_digest
 from monai_semigan.types import PathLike

@@ -19,11 +19,11 @@ from PIL import Image
 from monai_semigan.atomic import remove_stale, scratch_folder
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
-from monai_semigan.files import make_folder, write_json, write_text
+from monai_semigan.files import make_folder, safe_name, write_json, write_text
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
 from monai_semigan.io.image_file import ImageFile, find_images
-from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes, safe_name
+from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
 from monai_semigan.pictures.overlay import encode_jpeg
 from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
 from monai_semigan.segmentation.outputs import OUTPUTS, is_image, require_formats, usual_formats, write_case

@@ -17,7 +17,7 @@ from monai_semigan.errors import BundleError, CheckpointError, ConfigError
 from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
-from monai_semigan.networks.checkpoint import file_digest, load_weights
+from monai_semigan.networks.checkpoint import file_digest, load_weights, named_weights
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import generator_arguments, read_start
@@ -308,9 +308,10 @@ def _load_start(path: PathLike, networks: GanNetworks) -> None:
 
 
 def _load_gan(segmenter: SemiGanSegmenter, snapshot: Path) -> None:
-    networks = load_snapshot(snapshot)["step"]["networks"]
     try:
-        segmenter.generator.load_state_dict(networks["generator_ema"])
-        segmenter.d_image.load_state_dict(networks["d_image"])
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"`{snapshot}` must fit the network's settings: {error}.") from error
+        networks = load_snapshot(snapshot)["step"]["networks"]
+        parts = {name: networks[name] for name in ("generator_ema", "d_image")}
+    except (KeyError, TypeError, IndexError) as error:
+        raise CheckpointError(f"`{snapshot}` must hold the networks of a GAN's run, but does not.") from error
+    for network, name in ((segmenter.generator, "generator_ema"), (segmenter.d_image, "d_image")):
+        load_weights(network, named_weights(parts[name], source=snapshot, name=name), source=snapshot)

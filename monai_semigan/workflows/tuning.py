@@ -19,10 +19,11 @@ from monai_semigan.domains.base import IMAGE
 from monai_semigan.errors import BundleError, ConfigError, InputError
 from monai_semigan.evaluation.case import score_label
 from monai_semigan.files import read_json, write_json
-from monai_semigan.io.datalist import Datalist, Entry, load_datalist
+from monai_semigan.io.datalist import MAX_BYTES, Datalist, DatalistFile, Entry, load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.label_volume import read_label_volume
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
+from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.workflows.reading import read
 
@@ -45,8 +46,6 @@ ENOUGH_CASES = 20
 
 LEAST_LIMIT = 1e-6
 """An expected Dice that no label is below, where a modality was not tried."""
-
-MAX_LIST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -182,16 +181,13 @@ def tune(
 
 
 def _volumes(data: Datalist) -> tuple[Entry, ...]:
-    """Return the validation volumes of a data list, which `load_datalist` passes over."""
-    content = read_json(data.path, MAX_LIST_BYTES)
-    volumes = content.get("volumes", {})
-    items = volumes.get("validation", []) if isinstance(volumes, dict) else None
-    if not isinstance(items, list) or not all(
-        isinstance(item, dict) and all(isinstance(item.get(key), str) for key in ("image", "label")) for item in items
-    ):
-        raise InputError(f'`volumes.validation` in `{data.path}` must be a list of objects with "image" and "label".')
-    root = data.path.parent / content.get("root", ".")
-    return tuple(Entry(image=root / item["image"], label=root / item["label"]) for item in items)
+    """Return the validation volumes of a data list, with labels."""
+    content = read_settings(DatalistFile, read_json(data.path, MAX_BYTES), str(data.path), error=InputError)
+    entries = content.volumes.validation if content.volumes is not None else ()
+    if not all(entry.label for entry in entries):
+        raise InputError(f'Every entry of `volumes.validation` in `{data.path}` must have a "label".')
+    root = data.path.parent / content.root
+    return tuple(Entry(image=root / entry.image, label=root / entry.label) for entry in entries if entry.label)
 
 
 def _segmented(segmenter: Segmenter, entries: Sequence[Entry], *, is_binary: bool) -> list[_Case]:

@@ -22,7 +22,7 @@ from monai_semigan import __version__
 from monai_semigan.atomic import replacing
 from monai_semigan.errors import ConfigError, OutputError, SemiGanError
 from monai_semigan.io.dicom.file import PATIENT_TAGS
-from monai_semigan.io.dicom.values import ElementValues, quiet_dicom
+from monai_semigan.io.dicom.values import MALFORMED, ElementValues, quiet_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -119,7 +119,7 @@ def making(name: str) -> Iterator[None]:
             yield
     except SemiGanError:
         raise
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise OutputError(
             f"`{name}` could not be made: the source's header does not allow it ({type(error).__name__}). "
             "Use the NIfTI or PNG result, or correct the header."
@@ -136,7 +136,7 @@ def complete(result: Dataset, source: Dataset, algorithm: AlgorithmInfo, *, seed
         seed: What the result's identifiers are derived from.
     """
     for keyword in PATIENT_TAGS:
-        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # a damaged element is left out
+        with contextlib.suppress(*MALFORMED):  # a damaged element is left out
             result.add(source[keyword])
     for keyword in TYPE_2:
         if keyword not in result:

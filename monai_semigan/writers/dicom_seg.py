@@ -148,8 +148,9 @@ def write_dicom_seg_2d(
     values = ElementValues(full)
     if (values.integer("NumberOfFrames") or 1) != 1 or values.has("PerFrameFunctionalGroupsSequence"):
         raise OutputError("The source must hold a single image for a two-dimensional SEG. Read it as a volume.")
-    if label.shape != (full.Rows, full.Columns):
-        raise OutputError(f"`label` must have the image's shape {(full.Rows, full.Columns)}, got {label.shape}.")
+    shape = values.integer("Rows"), values.integer("Columns")
+    if label.shape != shape:
+        raise OutputError(f"`label` must have the image's shape {shape}, got {label.shape}.")
     header = lean_header(full)
     recipe = _Recipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
     with making(path.name):

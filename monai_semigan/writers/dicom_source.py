@@ -6,6 +6,7 @@ What lies where was judged when the series was read; here it is only put into wo
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import numpy as np
 from monai_semigan.errors import InputError, OutputError
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.io.dicom.file import REFERENCE_TAGS, open_dicom
-from monai_semigan.io.dicom.values import ElementValues, quiet_dicom
+from monai_semigan.io.dicom.values import MALFORMED, ElementValues, quiet_dicom
 from monai_semigan.io.volume import DicomOrigin
 from monai_semigan.types import PathLike
 from monai_semigan.writers.dicom_result import TYPE_2, derived_uid
@@ -72,17 +73,24 @@ def source_header(source: PathLike | Dataset, name: str = "") -> Dataset:
 
 
 def lean_header(header: Dataset) -> Dataset:
-    """Copy what a result needs to refer to an image, the patient's and the study's tags empty."""
+    """Copy what a result needs to refer to an image, the patient's and the study's tags empty.
+
+    Raises:
+        InputError: What must be there is malformed.
+    """
     from pydicom import Dataset  # noqa: PLC0415  (as all DICOM libraries here: only who writes DICOM pays for the import)
 
     lean, values = Dataset(), ElementValues(header)
     with quiet_dicom():
         for keyword in REFERENCE_TAGS:
-            if values.raw(keyword) is not None:
+            with contextlib.suppress(*MALFORMED):  # absent or damaged: left out
                 setattr(lean, keyword, header[keyword].value)
         for keyword in TYPE_2:
             setattr(lean, keyword, None)
         lean.Modality = values.text("Modality") or "OT"
+    malformed = [keyword for keyword in REQUIRED if keyword not in lean]
+    if malformed:
+        raise InputError(f"{', '.join(malformed)} must be well-formed for a DICOM result to refer to it.")
     return lean
 
 
@@ -106,8 +114,8 @@ def place_frames(origin: DicomOrigin, grid: VoxelGrid) -> SourceFrames:
         )
     full = [source_header(header, path.name) for header, path in zip(origin.headers, origin.files, strict=True)]
     headers = [lean_header(header) for header in full]
-    _set_reference(headers)
     with quiet_dicom():
+        _set_reference(headers)
         try:
             shared = _shared_plane(full[0], grid)
             if len(full) == 1 and "PerFrameFunctionalGroupsSequence" in full[0]:
@@ -116,7 +124,7 @@ def place_frames(origin: DicomOrigin, grid: VoxelGrid) -> SourceFrames:
                 for header, source in zip(headers, full, strict=True):
                     header.update(shared)
                     header.ImagePositionPatient = source["ImagePositionPatient"].value
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except MALFORMED as error:
             raise OutputError(
                 f"`{origin.files[0].name}` must say where its frames lie, but does not ({type(error).__name__}). "
                 "Write the result as NIfTI."

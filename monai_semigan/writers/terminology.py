@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.settings import check_settings
@@ -202,8 +202,9 @@ def in_terminology(code: Code, terminology: Terminology) -> Code:
 
 
 def _stated(name: str, color: Sequence[int], stated: ClassCodes) -> SegmentInfo:
-    codes = {item.name: getattr(stated, item.name) for item in fields(stated)}
-    return replace(known_segment(name, color), **{key: code and Code(*code) for key, code in codes.items()})
+    given = {item.name: getattr(stated, item.name) for item in fields(stated)}
+    codes: dict[str, Any] = {key: code and Code(*code) for key, code in given.items()}
+    return replace(known_segment(name, color), **codes)
 
 
 def _check_code(name: str, code: Code) -> None:

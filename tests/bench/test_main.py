@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from benchmarks.__main__ import line_of, plan_of, summary_of
+from benchmarks.__main__ import PARTS, line_of, parts_of, plan_of, rows_of, summary_of
 from benchmarks.limits import machine_limits
 from benchmarks.measure import Row, compare
 from benchmarks.plot import draw_rates, draw_ratios
@@ -52,6 +54,23 @@ def test_the_base_is_the_official_program_where_there_is_a_checkout(tmp_path) ->
     assert plan_of(full=False, peer=None).base == "grouped"
     assert "official" not in plan_of(full=True, peer=None).programs
     assert plan_of(full=False, peer=tmp_path).programs[-1] == plan_of(full=False, peer=tmp_path).base == "official"
+
+
+def test_a_part_that_fails_does_not_lose_the_others() -> None:
+    def breaks() -> Iterator[Row]:
+        yield ROWS[0]
+        raise NotImplementedError("first line\nCannot copy out of meta tensor")
+
+    failures: dict[str, str] = {}
+    parts = {"counts": breaks, "start": lambda: [ROWS[4]], "networks": lambda: [ROWS[2]]}
+    found = list(rows_of(parts, ["networks", "counts"], failures))
+
+    assert found == [ROWS[0], ROWS[2]]
+    assert failures == {"counts": "NotImplementedError: Cannot copy out of meta tensor"}
+
+
+def test_all_parts_can_be_asked_for(tmp_path) -> None:
+    assert tuple(parts_of(plan_of(full=False, peer=tmp_path), full=False)) == PARTS
 
 
 def test_the_pictures_are_drawn_from_what_is_written() -> None:

@@ -127,7 +127,12 @@ def test_metadata_and_network_are_verified_offline(name: str, tmp_path: Path) ->
         "verify_metadata", folder=tmp_path, meta_file=metadata, filepath=schema
     )
     assert "verified with no error" in run_monai(
-        "verify_net_in_out", "network_def", folder=tmp_path, meta_file=metadata, config_file=inference
+        "verify_net_in_out",
+        "network_def",
+        folder=tmp_path,
+        meta_file=metadata,
+        config_file=inference,
+        bundle_root=bundle_root(name),
     )
 
 
@@ -308,7 +313,7 @@ def test_host_that_reads_and_writes_itself_gets_the_label(
 
 def test_both_trainings_run(tiny_bundle: Path, datalist: Path, tmp_path: Path) -> None:
     configs: Callable[[str], Path] = (tiny_bundle / "configs").joinpath
-    common = {"datalist": datalist, "device": "cpu"}
+    common = {"bundle_root": tiny_bundle, "datalist": datalist, "device": "cpu"}
     run_monai("run", folder=tmp_path, config_file=configs("train.json"), run_dir="gan", **common)
     run_monai("run", folder=tmp_path, config_file=configs("train_encoder.json"), run_dir="enc", gan_run="gan", **common)
 
@@ -324,7 +329,8 @@ def test_two_processes_train_together(tiny_bundle: Path, datalist: Path, tmp_pat
 
     torchrun = ["-W", "ignore", "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     config_files = f"['{configs('train.json')}','{configs('multi_gpu_train.json')}']"
-    options = {"config_file": config_files, "datalist": datalist, "run_dir": "gan", "device": "cpu"}
+    options = {"config_file": config_files, "bundle_root": tiny_bundle, "datalist": datalist}
+    options |= {"run_dir": "gan", "device": "cpu"}
     flags = [text for key, value in options.items() for text in (f"--{key}", str(value))]
     done = subprocess.run(
         [sys.executable, *torchrun, "-m", "monai.bundle", "run", *flags],

@@ -202,10 +202,8 @@ def open_dicom(path: Path, *, room: int = 0) -> DicomFile | None:
 
 def transfer_syntax(dataset: Dataset) -> str:
     """Return the name of a transfer syntax, ``unknown`` for one that the standard does not have."""
-    from pydicom.uid import UID_dictionary  # noqa: PLC0415  (0.3 s to import)
-
-    uid = str(getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", ""))
-    return UID_dictionary[uid][0] if uid in UID_dictionary else "unknown"
+    syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
+    return str(syntax.name) if syntax is not None and syntax.is_transfer_syntax and not syntax.is_private else "unknown"
 
 
 def _is_dicom_head(head: bytes) -> bool:

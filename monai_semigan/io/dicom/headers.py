@@ -129,11 +129,12 @@ def frames_of(file: DicomFile) -> list[FrameHeader]:
     Of a file with more frames than bytes for them there is one, which says so in its ``fault``.
     """
     values = ElementValues(file.header)
-    sop_class = values.text("SOPClassUID") or str(file.header.file_meta.get("MediaStorageSOPClassUID", ""))
+    sop_class = values.text("SOPClassUID") or ElementValues(file.header.file_meta).text("MediaStorageSOPClassUID")
     rows, columns = values.integer("Rows"), values.integer("Columns")
     if sop_class == MEDIA_DIRECTORY or not rows or not columns or min(rows, columns) < 1:
         return []
-    common = {
+    samples = values.integer("SamplesPerPixel") or 1
+    common: dict[str, Any] = {
         "file": file,
         "sop_class_uid": sop_class,
         "instance_uid": values.text("SOPInstanceUID"),
@@ -146,7 +147,7 @@ def frames_of(file: DicomFile) -> list[FrameHeader]:
         "frame_of_reference_uid": values.text("FrameOfReferenceUID") or None,
         "rows": rows,
         "columns": columns,
-        "samples": values.integer("SamplesPerPixel") or 1,
+        "samples": samples,
         "has_modality_lut": bool(values.sequence("ModalityLUTSequence")),
         "is_lossy": values.text("LossyImageCompression") == "01",
     }
@@ -155,7 +156,7 @@ def frames_of(file: DicomFile) -> list[FrameHeader]:
     num_frames = declared if declared is not None and declared > 0 else len(per_frame) or 1
     if not per_frame and num_frames == 1:
         return [_frame(common, values, frame=None, fault=None)]
-    fault = _fault_of_frames(file, num_frames, rows * columns * common["samples"], values.integer("BitsAllocated"))
+    fault = _fault_of_frames(file, num_frames, rows * columns * samples, values.integer("BitsAllocated"))
     if fault:
         return [_frame(common, values, frame=1, fault=fault)]
     shared = _macros(values.sequence("SharedFunctionalGroupsSequence"))
@@ -191,7 +192,7 @@ def _frame(common: dict[str, Any], values: ElementValues, *, frame: int | None, 
     slope, intercept = values.number("RescaleSlope"), values.number("RescaleIntercept")
     has_rescale = values.has("RescaleSlope") or values.has("RescaleIntercept")
     unit = values.text("RescaleType").strip()
-    found = {
+    found: dict[str, Any] = {
         "orientation": values.numbers("ImageOrientationPatient", 6),
         "position_mm": values.numbers("ImagePositionPatient", 3),
         "pixel_spacing_mm": values.numbers("PixelSpacing", 2),

@@ -156,7 +156,7 @@ def _unit(frame: FrameHeader) -> str:
 def _is_same(value: Any, usual: Any) -> bool:
     if isinstance(value, tuple):
         return bool(np.allclose(value, usual, rtol=0, atol=SAME_NUMBER))
-    return value == usual
+    return bool(value == usual)
 
 
 def _regular_stack(

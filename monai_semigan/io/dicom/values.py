@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["ElementValues", "quiet_dicom"]
+__all__ = ["MALFORMED", "ElementValues", "quiet_dicom"]
 
 LOUD = ("pydicom", "highdicom", "highdicom.base", "highdicom.valuerep", "pylibjpeg", "openjpeg", "libjpeg", "gdcm")
 """Loggers of the libraries that read and write DICOM."""
+
+MALFORMED = (AttributeError, IndexError, KeyError, NotImplementedError, TypeError, ValueError)
+"""What pydicom and highdicom raise at values that they cannot convert; the text quotes them."""
 
 
 @contextlib.contextmanager

@@ -172,7 +172,7 @@ def test_unknown_name_and_missing_folder_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_folder_without_metadata_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"metadata\.json` must be a file that can be read"):
+    with pytest.raises(BundleError, match=r"must be a bundle, but has no configs/metadata\.json"):
         open_bundle(tmp_path)
 
 

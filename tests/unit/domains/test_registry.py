@@ -51,10 +51,10 @@ class PetSlicePreset(AxialSlicePreset):
     def _grey(self, pixels: np.ndarray, low: float, high: float) -> np.ndarray:
         return (np.clip((pixels - low) / (high - low), 0, 1) * 2 - 1).astype(np.float32)
 
-
-def check_uptake(voxels: np.ndarray) -> None:
-    if voxels.min() < 0:
-        raise InputError("Uptake must not be negative.")
+    def check_values(self, voxels: np.ndarray) -> tuple[str, ...]:
+        if voxels.min() < 0:
+            raise InputError("Uptake must not be negative.")
+        return ()
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two domains of somebody else, for one test."""
     monkeypatch.setattr(registry, "DOMAINS", dict(DOMAINS))
     register_domain(Domain(name="hand", presets={IMAGE: HandPreset}))
-    register_domain(Domain(name="head", presets={"PT": PetSlicePreset}, value_checks={"PT": check_uptake}))
+    register_domain(Domain(name="head", presets={"PT": PetSlicePreset}))
 
 
 def source(data: SourceImage | SourceVolume) -> Source:

@@ -11,9 +11,10 @@ import pytest
 import SimpleITK
 
 from monai_semigan.errors import GeometryError, InputError
+from monai_semigan.files import safe_name
 from monai_semigan.io.dicom.repair import RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.volume_input import find_volumes, iter_volumes, safe_name
+from monai_semigan.io.volume_input import find_volumes, iter_volumes
 
 
 def nifti(path):
@@ -124,6 +125,9 @@ def test_folders_without_volumes_are_refused(tmp_path):
         ("con.1", "con.1_"),
         ("x" * 200, "x" * 80),
         ("a\x00\nb", "a__b"),
+        ("report.json", "report.json_"),
+        ("\udcff\udcfe7", "7"),
+        ("腹" * 240, "腹" * 53),
     ],
 )
 def test_names_are_safe_for_folders(text, name):

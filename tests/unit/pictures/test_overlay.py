@@ -96,7 +96,10 @@ def test_a_panel_shows_input_reconstruction_label_and_difference(channels: int) 
     assert top[1] == 255 and bottom[1] == 0  # reconstruction: bright on top
     assert top[3] == 255 and bottom[3] == 0  # difference: on top
     assert tiles[2][220, -20].tolist() != tiles[2][220, 20].tolist()  # label: on the right
-    assert panel[: panel.shape[0] - panel.shape[1] // 4].min() < 200  # captions
+    captions = panel[: panel.shape[0] - panel.shape[1] // 4]
+    for quarter in np.split(captions, 4, axis=1):
+        assert quarter.min() == 40 and quarter.max() == 255
+        assert (quarter[:, -4:] == 40).all()  # the text ends before the next
 
 
 def test_disagreement_names_every_kind_of_pixel() -> None:

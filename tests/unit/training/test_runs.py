@@ -343,3 +343,13 @@ def test_every_stage_shows_its_progress_and_keeps_to_the_length(tmp_path, make_g
     make_gan(tmp_path, 6, teacher=settings, progress=lambda *call: calls.append(call)).run()
 
     assert calls == [("teacher", 2, 6), ("teacher", 4, 6), ("teacher", 6, 6)] + [("gan", n, 6) for n in (2, 4, 6)]
+
+
+def test_every_number_of_a_run_is_explained(tmp_path, make_run):
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+    make_run(tmp_path, 4).run()
+
+    names = {name for line in stats_of(tmp_path) for name in line} | {"images_per_second", "loss_teacher"}
+    assert not {name for name in names if f"`{name}`" not in page}
+    files = {path.name for path in tmp_path.iterdir()} - {path.name for path in tmp_path.glob("*-0*")}
+    assert not {name for name in files if f"`{name.rstrip('/')}" not in page}

@@ -139,7 +139,7 @@ def test_volumes_are_needed_for_a_bundle_for_volumes(volume_bundle: Path, datali
         tune(volume_bundle, datalist)
     for volumes in (3, {"validation": [3]}, {"validation": [{"image": "a.nii"}]}, {"validation": {}}):
         datalist.write_text(json.dumps(json.loads(datalist.read_text()) | {"volumes": volumes}))
-        with pytest.raises(InputError, match=r"`volumes\.validation` in .* must be a list"):
+        with pytest.raises(InputError, match="volumes"):
             tune(volume_bundle, datalist)
 
 
