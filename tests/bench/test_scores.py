@@ -127,5 +127,5 @@ def test_a_run_of_the_command_line_is_measured_and_its_opens_are_counted(tiny_bu
 
 
 def test_a_folder_without_another_version_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="must hold .venv or an installed monai_semigan"):
+    with pytest.raises(SystemExit, match=r"must hold \.venv or an installed monai_semigan"):
         segment_cost.program_of(tmp_path)
