@@ -26,12 +26,12 @@ from benchmarks.accuracy import changed_bundle, entries_of, model_arguments, seg
 from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
+from monai_semigan.domains.base import IMAGE, Domain
 from monai_semigan.evaluation.overlap import dice
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
 from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.volume import SourceVolume
-from monai_semigan.segmentation.chain import IMAGE_CHAIN
 from monai_semigan.segmentation.components import ComponentRules
 from monai_semigan.segmentation.segmenter import Segmenter
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
@@ -59,7 +59,8 @@ def slice_bundle(bundle: Bundle, *, with_looks: bool) -> Bundle:
     chain = bundle.chains["CT"]
     if with_looks:
         chain = replace(bundle.chains["MR"], preset=LookPreset(chain.preset))
-    return replace(bundle, chains={IMAGE_CHAIN: chain}, components=ComponentRules())
+    domain = Domain(name="slices", presets={IMAGE: type(chain.preset)})
+    return replace(bundle, domain=domain, chains={IMAGE: chain}, components=ComponentRules())
 
 
 def score_slices(entries: Sequence[Entry], segmenter: Segmenter) -> dict[str, tuple[float, float]]:

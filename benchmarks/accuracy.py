@@ -21,14 +21,14 @@ import numpy as np
 
 from benchmarks.trust import trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
-from monai_semigan.bundle.description import read_components
 from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.devices import choose_device
-from monai_semigan.evaluation.case import score_case
+from monai_semigan.evaluation.case import score_label
 from monai_semigan.evaluation.table import CaseScore, per_patient, summarize
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
 from monai_semigan.io.image_file import SourceImage
 from monai_semigan.io.label_file import read_label
+from monai_semigan.segmentation.components import ComponentRule, ComponentRules
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.segmentation.source import Source
@@ -109,14 +109,11 @@ def score_set(
         entry, record = entries[at], result.record
         ignore = read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None
         name = entry.image.stem
-        found = score_case(
-            result.label, references[at], case=name, patient=entry.patient_id or name, ignore=ignore,
-            num_classes=len(segmenter.model.class_names),
-        )  # fmt: skip
-        cases += found
+        score = score_label(result.label, references[at], ignore=ignore, num_classes=len(segmenter.model.class_names))
+        cases += score.of_case(name, entry.patient_id or name)
         assert record.reconstruction.refined is not None
         errors.append(record.reconstruction.refined)
-        trust.append((_mean_expected(result), float(np.mean([case.dice for case in found]))))
+        trust.append((_mean_expected(result), score.mean_dice))
     summary = summarize(per_patient(cases))[0]
     return {
         "images": len(trust),
@@ -164,7 +161,8 @@ def main() -> None:
     arguments = parser.parse_args()
     bundle, data = changed_bundle(open_bundle(arguments.bundle), arguments.changes), load_datalist(arguments.datalist)
     if arguments.components is not None:
-        bundle = replace(bundle, components=read_components(arguments.components, bundle.class_names))
+        rules = {name: ComponentRule(**rule) for name, rule in arguments.components.items()}
+        bundle = replace(bundle, components=ComponentRules.by_name(rules, bundle.class_names))
     table: dict[str, Any] = {}
     for steps, segmenter in segmenters(bundle, arguments.steps, arguments.device):
         for name in arguments.sets:

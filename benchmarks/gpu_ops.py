@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from monai_semigan.ops.backends.triton.availability import obstacle
+from monai_semigan.ops.backends.triton.bias_act import bias_act
+from monai_semigan.ops.backends.triton.styled_epilogue import styled_epilogue
+from monai_semigan.ops.backends.triton.upfirdn2d import upfirdn2d
 from monai_semigan.ops.bias_act import ACTIVATION_GAIN, LEAKY_SLOPE
 from monai_semigan.ops.bias_act import bias_act as public_bias_act
 from monai_semigan.ops.fir import downsample_padding, normalized_taps, upsample_padding
-from monai_semigan.ops.triton.availability import obstacle
-from monai_semigan.ops.triton.bias_act import bias_act
-from monai_semigan.ops.triton.styled_epilogue import styled_epilogue
-from monai_semigan.ops.triton.upfirdn2d import upfirdn2d
 from monai_semigan.ops.upfirdn2d import upfirdn2d as public_upfirdn2d
 
 SIZE, CHANNELS, BATCH = 256, 64, 32

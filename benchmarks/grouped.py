@@ -22,9 +22,9 @@ from torch import Tensor, nn
 
 from monai_semigan.networks.layers import EqualizedConv2d
 from monai_semigan.networks.synthesis import Noise, OutputHead, StyledConv, SynthesisNetwork
+from monai_semigan.ops.backends.composed import DEMODULATION_EPSILON
 from monai_semigan.ops.bias_act import ACTIVATION_GAIN, LEAKY_SLOPE
 from monai_semigan.ops.fir import downsample_padding, upsample_padding
-from monai_semigan.ops.modulated_conv2d import DEMODULATION_EPSILON
 
 __all__ = ["grouped"]
 

@@ -13,16 +13,14 @@ __all__ = ["SeparateGanStep"]
 
 
 class SeparateGanStep(GanStep):
-    """`GanStep`, but both critics see images that were generated for them alone."""
+    """`GanStep`, but both discriminators see images that were generated for them alone."""
 
-    def _step_d_image(self, real: Tensor, fake: Tensor, stats: dict[str, Tensor]) -> None:
-        super()._step_d_image(real, self._draw(len(fake))[0], stats)
+    def _step_d_image(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
+        return super()._step_d_image(real, self._draw(len(fake))[0])
 
-    def _step_d_pair(
-        self, real: Tensor, real_label: Tensor, fake: Tensor, fake_label: Tensor, stats: dict[str, Tensor]
-    ) -> None:
+    def _step_d_pair(self, real: Tensor, real_label: Tensor, fake: Tensor, fake_label: Tensor) -> dict[str, Tensor]:
         image, label_logits = self._draw(len(fake))
-        super()._step_d_pair(real, real_label, image, label_to_discriminator(label_logits), stats)
+        return super()._step_d_pair(real, real_label, image, label_to_discriminator(label_logits))
 
     @torch.no_grad()
     def _draw(self, count: int) -> tuple[Tensor, Tensor]:

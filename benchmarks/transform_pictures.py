@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from monai_semigan.domains.chest_xray import CtSlicePreset, DermoscopyPreset, FacePreset, MrSlicePreset
+from monai_semigan.domains.abdomen import CtSlicePreset, MrSlicePreset
+from monai_semigan.domains.photographs import DermoscopyPreset, FacePreset
 from monai_semigan.transforms.body import Box, Modality, body_box, body_mask
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 from monai_semigan.transforms.ct_window import WINDOWS, window_hu

@@ -63,7 +63,7 @@ def command(
     facts = {
         "output": str(dest),
         "network": result.network,
-        "pair_critic": result.pair_critic,
+        "d_pair": result.pair_critic,
         "networks": counts,
         "fresh": list(result.fresh),
         "ignored": list(result.ignored),
@@ -81,5 +81,5 @@ def command(
         click.echo(f"ignored: {len(result.ignored) - SHOWN} more (--json lists all)")
     click.echo(f'"network": {json.dumps(result.network)}')
     if result.pair_critic:
-        click.echo(f'"pair_critic": {json.dumps(result.pair_critic)}')
+        click.echo(f'"d_pair": {json.dumps(result.pair_critic)}')
     click.echo(dest)

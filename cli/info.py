@@ -13,9 +13,21 @@ __all__ = ["command"]
 
 
 @click.command(name="info")
+@click.option("--path", "bundle", metavar="NAME", help="Print the folder of a shipped bundle, and nothing else.")
 @options.as_json
-def command(as_json: bool) -> None:
-    """Show versions, devices, which op backend runs, and the shipped bundles."""
+def command(bundle: str | None, as_json: bool) -> None:
+    """Show versions, devices, which op backend runs, and the shipped bundles with task, modality and terms.
+
+    \b
+    Examples:
+      semigan info
+      semigan info --path lung_cxr_segmentation      # for python -m monai.bundle
+    """
+    if bundle is not None:
+        from monai_semigan.bundles import bundle_root
+
+        click.echo(bundle_root(bundle))
+        return
     import torch
 
     from monai_semigan.bundles import list_bundles
@@ -44,18 +56,28 @@ def command(as_json: bool) -> None:
 
 def _describe(name: str) -> dict[str, str]:
     from monai_semigan.bundle.bundle import open_bundle
+    from monai_semigan.bundles import bundle_root
     from monai_semigan.errors import SemiGanError
 
+    folder = str(bundle_root(name))
     try:
         bundle = open_bundle(name)
     except SemiGanError as error:
-        return {"state": f"unusable: {error}"}
+        return {"state": f"unusable: {error}", "folder": folder}
     state = "ready"
     if bundle.weights_file is None:
         state = "no weights yet: train it first"
     elif not bundle.weights_file.is_file():
         state = "its weight file is missing: copy the complete bundle"
-    return {"version": bundle.version, "state": state, "digest": bundle.digest}
+    return {
+        "version": bundle.version,
+        "state": state,
+        "task": bundle.task,
+        "takes": ", ".join(bundle.chains) + (" volumes" if bundle.takes_volumes else "s"),
+        "terms": bundle.terms,
+        "folder": folder,
+        "digest": bundle.digest,
+    }
 
 
 def _text(value: object) -> str:

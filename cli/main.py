@@ -14,15 +14,12 @@ import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from monai_semigan import __version__
 from monai_semigan.errors import SemiGanError
-
-if TYPE_CHECKING:
-    from monai_semigan.ops.backend import Backend
+from monai_semigan.ops.backends import SHIPPED
 
 __all__ = ["main"]
 
@@ -39,9 +36,6 @@ COMMANDS = {
     "info": "Show versions, devices, backends and shipped bundles.",
 }
 """Commands and their one-line help: the list is shown without importing any of them."""
-
-OP_BACKENDS = ("auto", "reference", "torch", "triton", "stylegan")
-"""Those of `monai_semigan.ops.backend`, which is not imported for `semigan --help`."""
 
 
 class LazyGroup(click.Group):
@@ -69,7 +63,7 @@ class LazyGroup(click.Group):
 @click.option("-q", "--quiet", is_flag=True, help="No progress bar, no warnings.")
 @click.option(
     "--op-backend",
-    type=click.Choice(OP_BACKENDS),
+    type=click.Choice(["auto", *SHIPPED]),
     default="auto",
     show_default=True,
     help="What computes the network's ops; see `semigan info`. Before the command.",
@@ -82,7 +76,7 @@ class LazyGroup(click.Group):
     help="Your checkout of StyleGAN2-ADA-PyTorch or StyleGAN3, for --op-backend stylegan (research use only).",
 )
 @click.pass_context
-def cli(ctx: click.Context, verbose: int, quiet: bool, op_backend: Backend, stylegan_ops: Path | None) -> None:
+def cli(ctx: click.Context, verbose: int, quiet: bool, op_backend: str, stylegan_ops: Path | None) -> None:
     """Segment medical images with a generator that learned images and labels together.
 
     \b

@@ -1,114 +1,156 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands share."""
+"""Options that several commands share, and help that lists options by topic."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 
 __all__ = [
+    "TopicCommand",
     "as_json",
     "bundle",
     "device",
     "dicom_results",
+    "option",
     "output_folder",
     "repairs",
     "seed",
     "series_modality",
     "series_rules",
+    "together",
 ]
+
+Topic = Literal["Options", "Images", "Volumes", "DICOM", "Output"]
+TOPICS: tuple[Topic, ...] = ("Options", "Images", "Volumes", "DICOM", "Output")
+"""Sections of a command's help, in their order."""
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class TopicOption(click.Option):
+    """An option that knows its section of the help."""
+
+    def __init__(self, *args: Any, topic: Topic = "Options", **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.topic = topic
+
+
+class TopicCommand(click.Command):
+    """A command whose help lists options by topic."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for topic in TOPICS:
+            parameters = [
+                parameter
+                for parameter in self.get_params(ctx)
+                if isinstance(parameter, click.Option) and getattr(parameter, "topic", "Options") == topic
+            ]
+            records = [record for p in parameters if (record := p.get_help_record(ctx)) is not None]
+            if records:
+                with formatter.section(topic):
+                    formatter.write_dl(records)
+
+
+def option(topic: Topic, *names: str, **settings: Any) -> Callable[[Command], Command]:
+    """Make a `click.option` of a topic."""
+    return click.option(*names, cls=TopicOption, topic=topic, **settings)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Make one decorator of several options; the help lists them in this order."""
+    return lambda command: reduce(lambda made, add: add(made), reversed(options), command)
+
 
 bundle = click.option(
     "-b", "--bundle", required=True, help="Name of a shipped bundle (see `semigan info`), or a folder."
 )
-output_folder = click.option(
-    "-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for the results."
+output_folder = option(
+    "Output",
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the results.",
 )
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
 )
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+as_json = option("Output", "--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-series_modality = click.option(
-    "--modality", multiple=True, help="Only DICOM series of this modality, such as CT. Repeatable."
+series_modality = option(
+    "DICOM", "--modality", multiple=True, help="Only DICOM series of this modality, such as CT. Repeatable."
 )
 
+series_rules = together(
+    option("DICOM", "--description", metavar="REGEX", help="Only series whose description matches, whatever the case."),
+    option(
+        "DICOM",
+        "--min-slices",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Only series with as many slices.",
+    ),
+    option(
+        "DICOM",
+        "--plane",
+        type=click.Choice(["axial", "coronal", "sagittal"]),
+        help="Only series with such slices.",
+    ),
+)
+"""The rules that DICOM series are chosen by, but the modality: ``description``, ``min_slices``, ``plane``."""
 
-def series_rules(command: Command) -> Command:
-    """Add the rules that DICOM series are chosen by, but the modality: ``description``, ``min_slices``, ``plane``."""
-    for option in reversed(
-        (
-            click.option(
-                "--description", metavar="REGEX", help="Only DICOM series whose description matches, whatever the case."
-            ),
-            click.option(
-                "--min-slices", type=click.IntRange(1), default=1, show_default=True, help="Only series with as many."
-            ),
-            click.option(
-                "--plane", type=click.Choice(["axial", "coronal", "sagittal"]), help="Only series with such slices."
-            ),
-        )
-    ):
-        command = option(command)
-    return command
+repairs = together(
+    option("DICOM", "--fill-missing", is_flag=True, help="Fill missing slices with copies of the nearest."),
+    option(
+        "DICOM",
+        "--tilt",
+        type=click.Choice(["refuse", "resample"]),
+        default="refuse",
+        show_default=True,
+        help="What to do with a tilted gantry: straighten the stack by interpolation, or refuse the series.",
+    ),
+)
+"""The repairs of irregular DICOM series: ``fill_missing`` and ``tilt``."""
 
-
-def repairs(command: Command) -> Command:
-    """Add the repairs of irregular DICOM series: ``fill_missing`` and ``tilt``."""
-    for option in (
-        click.option(
-            "--tilt",
-            type=click.Choice(["refuse", "resample"]),
-            default="refuse",
-            show_default=True,
-            help="What to do with a tilted gantry: straighten the stack by interpolation, or refuse the series.",
-        ),
-        click.option("--fill-missing", is_flag=True, help="Fill missing slices with copies of the nearest."),
-    ):
-        command = option(command)
-    return command
-
-
-def dicom_results(command: Command) -> Command:
-    """Add what is written for DICOM sources."""
-    for option in reversed(
-        (
-            click.option(
-                "--dicom-seg/--no-dicom-seg",
-                default=True,
-                show_default=True,
-                help="Write seg.dcm, a DICOM SEG, for DICOM sources.",
-            ),
-            click.option(
-                "--seg-type",
-                type=click.Choice(["BINARY", "LABELMAP"], case_sensitive=False),
-                default="BINARY",
-                show_default=True,
-                help="LABELMAP needs a new PACS.",
-            ),
-            click.option(
-                "--terminology",
-                type=click.Choice(["dicom", "slicer"]),
-                default="dicom",
-                show_default=True,
-                help="Which of two codes in use means an anatomical structure.",
-            ),
-            click.option(
-                "--empty-seg",
-                type=click.Choice(["skip", "write"]),
-                default="skip",
-                show_default=True,
-                help="What becomes of an empty label.",
-            ),
-            click.option("--preview", is_flag=True, help="Write preview.dcm, a secondary capture, for DICOM sources."),
-        )
-    ):
-        command = option(command)
-    return command
+dicom_results = together(
+    option(
+        "DICOM",
+        "--dicom-seg/--no-dicom-seg",
+        default=True,
+        show_default=True,
+        help="Write seg.dcm, a DICOM SEG, for DICOM sources.",
+    ),
+    option(
+        "DICOM",
+        "--seg-type",
+        type=click.Choice(["BINARY", "LABELMAP"], case_sensitive=False),
+        default="BINARY",
+        show_default=True,
+        help="LABELMAP needs a new PACS.",
+    ),
+    option(
+        "DICOM",
+        "--terminology",
+        type=click.Choice(["dicom", "slicer"]),
+        default="dicom",
+        show_default=True,
+        help="Which of two codes in use means an anatomical structure.",
+    ),
+    option(
+        "DICOM",
+        "--empty-seg",
+        type=click.Choice(["skip", "write"]),
+        default="skip",
+        show_default=True,
+        help="What becomes of an empty label.",
+    ),
+    option("DICOM", "--preview", is_flag=True, help="Write preview.dcm, a secondary capture, for DICOM sources."),
+)
+"""What is written for DICOM sources."""

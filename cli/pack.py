@@ -21,15 +21,18 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     help="best.pt of an encoder's run, or converted weights with an encoder.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace weights that lie there.")
-def command(output: Path, bundle: str, weights: Path, overwrite: bool) -> None:
-    """Make a bundle of your own training: configs of BUNDLE, your weights, their digest.
+@click.option("--name", help="Of the new bundle. [default: the folder's]")
+@click.option("--version", help="Of the new bundle. [default: 0.1.0]")
+@click.option("--overwrite", is_flag=True, help="Replace a bundle that lies there.")
+def command(output: Path, bundle: str, weights: Path, name: str | None, version: str | None, overwrite: bool) -> None:
+    """Make a bundle of your own training: configs of BUNDLE, your weights, a card that claims nothing yet.
 
     \b
-    Example:
+    Examples:
       semigan pack my_bundle -b lung_cxr_segmentation --weights runs/encoder/best.pt
+      semigan tune -b my_bundle --data data.json --write
       semigan segment xray.png -b my_bundle -o out
     """
     from monai_semigan.workflows.packing import pack
 
-    click.echo(pack(output, bundle=bundle, weights=weights, overwrite=overwrite))
+    click.echo(pack(output, bundle=bundle, weights=weights, name=name, version=version, overwrite=overwrite))

@@ -22,7 +22,7 @@ __all__ = ["command"]
 SOME_CASES_FAILED = 3
 
 
-@click.command(name="segment")
+@click.command(name="segment", cls=options.TopicCommand)
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.bundle
 @options.output_folder
@@ -44,7 +44,8 @@ SOME_CASES_FAILED = 3
     is_flag=True,
     help="One image or slice at a time on one thread: the same label whatever the batch size and the threads. Slower.",
 )
-@click.option(
+@options.option(
+    "Output",
     "--format",
     "formats",
     multiple=True,
@@ -52,28 +53,33 @@ SOME_CASES_FAILED = 3
     help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, probability, dicom-seg, "
     "dicom-preview. Repeatable.  [default: what is usual for the source]",
 )
-@click.option("--overwrite", is_flag=True, help="Segment finished cases again, also those with the same settings.")
-@click.option(
+@options.option(
+    "Output", "--overwrite", is_flag=True, help="Segment finished cases again, also those with the same settings."
+)
+@options.option(
+    "DICOM",
     "--identify",
     is_flag=True,
-    help="DICOM: put patient's id and name, study date, accession number and series description into the report, and "
+    help="Put patient's id and name, study date, accession number and series description into the report, and "
     "name cases after the id. Without, nothing of the patient is in logs, names and reports.",
 )
-@click.option(
+@options.option(
+    "Volumes",
     "--modality",
     type=click.Choice(["auto", "CT", "MR"], case_sensitive=False),
     default="auto",
     show_default=True,
-    help="Volumes: what the values are. auto: the DICOM tag, else the intensities.",
+    help="What the values are. auto: the DICOM tag, else the intensities.",
 )
 @options.series_rules
 @options.repairs
-@click.option("--probability", is_flag=True, help="Volumes: also write probability.nii.gz.")
-@click.option(
+@options.option("Volumes", "--probability", is_flag=True, help="Also write probability.nii.gz.")
+@options.option(
+    "Volumes",
     "--max-memory",
     type=click.FloatRange(min=0, min_open=True),
     metavar="GIB",
-    help="Volumes: refuse one whose estimated peak of memory is above.",
+    help="Refuse a volume whose estimated peak of memory is above.",
 )
 @options.dicom_results
 @options.device

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command(name="series")
+@click.command(name="series", cls=options.TopicCommand)
 @click.argument("path", type=click.Path(path_type=Path))
 @options.series_modality
 @options.series_rules

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
 from monai_semigan.cli import options
 from monai_semigan.cli.output import progress_bar
+from monai_semigan.types import StageProgress
 
 __all__ = ["command"]
 
@@ -23,7 +26,9 @@ data = click.option(
 )
 resume = click.option("--resume", is_flag=True, help="Continue the run in RUN_DIR from its latest snapshot.")
 kimg = click.option(
-    "--kimg", type=click.FloatRange(min=0, min_open=True), help="Thousands of images. [default: the bundle's]"
+    "--kimg",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Thousands of images, also the most that the teacher sees. [default: the bundle's]",
 )
 
 
@@ -60,10 +65,10 @@ def gan(
     kimg: float | None,
     device: str,
 ) -> None:
-    """Train generator and critics on unlabelled and labelled images."""
+    """Train the teacher, then generator and discriminators, on unlabelled and labelled images."""
     from monai_semigan.workflows.train import train_gan
 
-    with progress_bar("train gan", unit=" kimg", divisor=1000) as progress:
+    with stage_bars() as progress:
         path = train_gan(
             run_dir,
             bundle=bundle,
@@ -93,7 +98,7 @@ def encoder(
     """Train the encoder for a trained GAN; best.pt in RUN_DIR is the weight file."""
     from monai_semigan.workflows.train import train_encoder
 
-    with progress_bar("train encoder", unit=" kimg", divisor=1000) as progress:
+    with stage_bars() as progress:
         path = train_encoder(
             run_dir,
             bundle=bundle,
@@ -105,6 +110,21 @@ def encoder(
             progress=progress,
         )
     _announce(path)
+
+
+@contextmanager
+def stage_bars() -> Iterator[StageProgress]:
+    """Yield a function ``(stage, images, total)`` that draws a bar for each stage of a training, one under another."""
+    bars: dict[str, Callable[[int, int], None]] = {}
+    with ExitStack() as current:
+
+        def draw(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                current.close()  # the bar before is done: its line ends
+                bars[stage] = current.enter_context(progress_bar(f"train {stage}", unit=" kimg", divisor=1000))
+            bars[stage](done, total)
+
+        yield draw
 
 
 def _announce(path: Path) -> None:

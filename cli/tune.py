@@ -15,13 +15,15 @@ __all__ = ["command"]
 
 
 @click.command(name="tune")
-@click.argument("bundle")
-@click.argument("datalist", type=click.Path(path_type=Path))
+@options.bundle
+@click.option("--data", "datalist", required=True, type=click.Path(path_type=Path), help="JSON data list.")
 @click.option(
     "--steps", type=click.IntRange(0, 10_000), multiple=True, help="A number of steps to try. [default: 0 to 50]"
 )
-@click.option("--write", is_flag=True, help="Store both in the bundle.")
-@click.option("--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Images at once.")
+@click.option("--write", is_flag=True, help="Store steps and limits in the bundle.")
+@click.option(
+    "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Images or slices at once."
+)
 @options.device
 @options.as_json
 def command(
@@ -33,15 +35,16 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Find how many inversion steps BUNDLE needs on the validation images of DATALIST.
+    """Find how many inversion steps BUNDLE needs on the validation cases of a data list, and its limits.
 
-    That is the fewest whose mean Dice is within 0.001 of the best. Also the expected Dice that all but 5 % of these
-    images have: a label below it is called uncertain. Bundles for single images.
+    Steps: the fewest whose mean Dice is within 0.001 of the best. Limits: the expected Dice that all but 5 % of the
+    cases have, below which a label is called uncertain; and the error of reconstruction, a quarter above the largest,
+    beyond which an image is called unlike them. Bundles for volumes take the list's `volumes.validation`.
 
     \b
     Examples:
-      semigan tune my_bundle data.json
-      semigan tune my_bundle data.json --steps 10 --steps 20 --write
+      semigan tune -b my_bundle --data data.json
+      semigan tune -b my_bundle --data data.json --steps 10 --steps 20 --write
     """
     from monai_semigan.workflows.tuning import STEP_COUNTS, tune
 
@@ -58,8 +61,25 @@ def command(
     if as_json:
         click.echo(json.dumps(result.to_json()))
         return
-    rows = [(row.steps, f"{row.dice:.4f}", f"{row.min_expected_dice:.3f}", row.seconds) for row in result.rows]
-    click.echo(text_table(("steps", "Dice", "5 % expected below", "s per image"), rows))
-    stored = "stored" if write else f"the bundle says {result.stored_steps}"
-    click.echo(f"{result.num_images} images: {result.steps} steps are enough ({stored})")
-    click.echo(f"uncertain below an expected Dice of {result.min_expected_dice:.3f}")
+    names = list(result.limits)
+    heads = [f"5 % expected below{_of(name)}" for name in names] + [f"error up to{_of(name)}" for name in names]
+    rows = [
+        [
+            row.steps,
+            f"{row.dice:.4f}",
+            *(row.limits[name].min_expected_dice for name in names),
+            *(row.limits[name].max_image_error for name in names),
+            row.seconds,
+        ]
+        for row in result.rows
+    ]
+    click.echo(text_table(("steps", "Dice", *heads, "s per case"), rows))
+    before = ", ".join(f"{steps}{_of(name)}" for name, steps in result.stored_steps.items())
+    stored = "stored, with the limits" if write else f"the bundle says {before}"
+    click.echo(f"{result.num_cases} cases: {result.steps} steps are enough ({stored})")
+    for warning in result.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _of(name: str) -> str:
+    return "" if name == "image" else f" ({name})"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from monai_semigan.segmentation.outputs import Output, register_output
     from monai_semigan.segmentation.segmenter import SegmenterOptions
     from monai_semigan.workflows.converting import convert
-    from monai_semigan.workflows.evaluating import evaluate_files
+    from monai_semigan.workflows.evaluating import evaluate as evaluate_files
     from monai_semigan.workflows.packing import pack
     from monai_semigan.workflows.preparing import prepare, prepare_phantom
     from monai_semigan.workflows.reading import read
@@ -66,7 +66,7 @@ _HOMES = {
     "SegmenterOptions": "segmentation.segmenter",
     "convert": "workflows.converting",
     "evaluate": "evaluation.case:score_label",
-    "evaluate_files": "workflows.evaluating",
+    "evaluate_files": "workflows.evaluating:evaluate",
     "list_bundles": "bundles",
     "list_series": "workflows.series_listing",
     "load_bundle": "bundle.bundle:open_bundle",

@@ -1,28 +1,49 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read files that others wrote within bounds; write result files whole or not at all."""
+"""Read files that others wrote within bounds; write results whole or not at all, under names that all systems take."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import platform
 import stat
+import unicodedata
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from monai_semigan.atomic import replacing
-from monai_semigan.errors import InputError, OutputError, SemiGanError
+from monai_semigan.errors import InputError, OutputError, SemiGanError, TrainingError
 from monai_semigan.types import PathLike
 
 __all__ = [
+    "RESERVED_NAMES",
+    "RunLock",
     "escaped",
     "make_folder",
     "open_regular",
     "read_json",
     "read_regular",
+    "safe_name",
     "write_bytes",
     "write_json",
     "write_text",
 ]
+
+LOCK_NAME = ".run.lock"
+
+RESERVED_NAMES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", *(f"{port}{at}" for port in ("COM", "LPT") for at in range(10))}
+)
+"""Windows opens devices by these names."""
+
+RESULT_FILES = frozenset({"report.json", "report.html", "summary.json", "cases.csv", "patients.csv"})
+"""Files beside the folders of cases, which cannot be named so."""
+
+MAX_NAME_LENGTH = 80
+
+MAX_NAME_BYTES = 160
+"""File systems take 255; endings and numbers come to it."""
 
 SHOWN = 200
 """Characters of a foreign name that an error quotes; paths may be long."""
@@ -118,10 +139,80 @@ def write_bytes(path: PathLike, content: bytes) -> None:
 
 
 def write_text(path: PathLike, content: str) -> None:
-    """Write UTF-8 text as `write_bytes` does."""
-    write_bytes(path, content.encode())
+    """Write UTF-8 text as `write_bytes` does; what a file name holds beside UTF-8 is escaped."""
+    write_bytes(path, content.encode(errors="backslashreplace"))
 
 
 def write_json(path: PathLike, content: Any) -> None:
     """Write indented JSON as `write_bytes` does; NaN and infinity are refused."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+class RunLock:
+    """Only one process works in a folder: a second one is refused. The system lets go of it when its process ends.
+
+    .. code-block:: python
+
+        with RunLock("runs/gan"):
+            ...
+
+    Args:
+        folder: An existing folder; the lock is its file ``.run.lock``, which says who holds it and stays there.
+    """
+
+    def __init__(self, folder: PathLike) -> None:
+        self.folder = Path(folder)
+        self._descriptor: int | None = None
+
+    def __enter__(self) -> RunLock:
+        """Take the lock.
+
+        Raises:
+            TrainingError: Another process has it.
+            OutputError: The folder cannot be written.
+        """
+        path = self.folder / LOCK_NAME
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        except OSError as error:
+            raise OutputError(f"`{self.folder}` must be a folder that can be written: {error.strerror}.") from error
+        if not _locked(descriptor):
+            holder = escaped(os.read(descriptor, SHOWN).decode(errors="replace").strip()) or "another process"
+            os.close(descriptor)
+            raise TrainingError(
+                f"`{self.folder}` must be used by one run at a time, but {holder} works in it. Wait for its end, or "
+                "choose another folder."
+            )
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"process {os.getpid()} on {platform.node()}\n".encode())
+        self._descriptor = descriptor
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _locked(descriptor: int) -> bool:
+    """Take the system's lock of an open file; where there are no such locks, always."""
+    try:
+        import fcntl  # noqa: PLC0415  (not on every system)
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:
+        return True
+    except OSError as error:
+        return error.errno not in (errno.EAGAIN, errno.EACCES)  # others: this file system has none
+    return True
+
+
+def safe_name(text: str) -> str:
+    """Return a name that every file system takes as one folder: letters, digits, ``-``, ``_`` and inner dots."""
+    text = unicodedata.normalize("NFC", text)
+    kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
+    kept = (
+        kept.strip("._ ")[:MAX_NAME_LENGTH].encode()[:MAX_NAME_BYTES].decode(errors="ignore").rstrip("._ ") or "volume"
+    )
+    is_taken = kept.split(".")[0].upper() in RESERVED_NAMES or kept.lower() in RESULT_FILES
+    return f"{kept}_" if is_taken else kept

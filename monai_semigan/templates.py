@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages and pieces of HTML from the templates in ``report/templates``: every value is escaped, none can be forgotten."""
+"""Pages and pieces of HTML from the templates in ``report/templates``: every value is escaped, none is forgotten."""
 
 from __future__ import annotations
 

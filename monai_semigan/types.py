@@ -7,7 +7,9 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-__all__ = ["PathLike", "Paths", "Progress", "as_paths"]
+from monai_semigan.errors import ConfigError
+
+__all__ = ["PathLike", "Paths", "Progress", "StageProgress", "as_paths"]
 
 PathLike = str | os.PathLike[str]
 """A file or folder, as a string or a path object."""
@@ -18,7 +20,21 @@ Paths = PathLike | Iterable[PathLike]
 Progress = Callable[[int, int], None]
 """Called as ``progress(done, total)`` from long work; the command line draws its bar with it."""
 
+StageProgress = Callable[[str, int, int], None]
+"""Called as ``progress(stage, done, total)`` from work of several stages, such as a training."""
+
 
 def as_paths(paths: Paths) -> list[Path]:
-    """Return one path or several as a list."""
-    return [Path(paths)] if isinstance(paths, (str, os.PathLike)) else [Path(path) for path in paths]
+    """Return one path or several as a list.
+
+    Raises:
+        ConfigError: Something else was given, such as an array.
+    """
+    items = [paths] if isinstance(paths, (str, os.PathLike)) or not isinstance(paths, Iterable) else list(paths)
+    for item in items:
+        if not isinstance(item, (str, os.PathLike)):
+            raise ConfigError(
+                f"`inputs` must be a path or a list of paths, got {type(item).__name__}. "
+                "What is in memory goes through `monai_semigan.read` to a segmenter."
+            )
+    return [Path(item) for item in items]

@@ -127,11 +127,9 @@ def tiny_bundle(tmp_path: Path, tiny_network: SemiGanSegmenter) -> Path:
     for name in ("train.json", "train_encoder.json"):
         path = root / "configs" / name
         config = json.loads(path.read_text())
-        config["network"] = TINY
-        config["trainer"]["preprocessing"] = {"image_size": 32, "max_stretch": 1.5}
         config["trainer"]["run"] = {"total_kimg": 0.012, "batch_size": 4, "tick_kimg": 0.008, "num_samples": 2}
         if name == "train.json":
-            config["trainer"]["pair_critic"] = {"num_scales": 1, "base_channels": 4}
+            config["trainer"]["d_pair"] = {"num_scales": 1, "base_channels": 4}
             config["trainer"]["bfloat16"] = False
             config["trainer"]["teacher"] = {"features": [4, 4, 4, 4, 4, 4], "steps": 2, "batch_size": 2}
         path.write_text(json.dumps(config))

@@ -6,8 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from pydicom import config, dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from monai_semigan.io.dicom.pixels import read_dicom_series
+from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
+from monai_semigan.io.dicom.series import find_series
+from monai_semigan.io.folder import files_in
+from monai_semigan.io.volume import SourceVolume
 
 CT, MR, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"
 SPACING = (0.8, 0.6, 2.5)  # between columns, rows, slices: all different
@@ -135,3 +143,30 @@ def multiframe(pixels: np.ndarray, *, positions: np.ndarray, orientation: Sequen
         frames.append(frame)
     dataset.PerFrameFunctionalGroupsSequence = frames
     return dataset
+
+
+def read_volume(path: Path, repairs: RepairOptions = NO_REPAIRS) -> SourceVolume:
+    """Read the one series that is taken in a file or folder."""
+    (series,) = [found for found in find_series(files_in(path), repairs=repairs) if found.info.is_taken]
+    return read_dicom_series(series, name=path.stem)
+
+
+def put_text(path: Path, keyword: str, text: str, *, vr: str | None = None) -> Path:
+    """Put any text into an element of a file, under its own short value representation or another, unchecked."""
+    tag = tag_for_keyword(keyword)
+    vr = vr or dictionary_VR(tag)
+    marker = "SEMIGANMARKER~" + "x" * (len(text) + len(text) % 2)
+    with config.disable_value_validation():
+        dataset = dcmread(path)
+        if keyword in dataset:
+            del dataset[keyword]
+        dataset.add_new(tag, "LO", marker)
+        dataset.save_as(path)
+    content = path.read_bytes()
+    marked = marker.encode() + b" " * (len(marker) % 2)
+    at = content.index(marked)
+    assert content[at - 4 : at - 2] == b"LO"
+    value = text.encode() + b" " * (len(text) % 2)
+    head = content[: at - 4] + vr.encode() + len(value).to_bytes(2, "little")
+    path.write_bytes(head + value + content[at + len(marked) :])
+    return path

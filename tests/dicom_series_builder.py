@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
+from monai_semigan.io.dicom.file import open_dicom
 from monai_semigan.io.volume import DicomOrigin, SourceVolume
 
 IMAGES = {
@@ -63,12 +64,14 @@ def affine_of(orientation: Sequence[float], *, is_reversed: bool = False) -> np.
 
 
 def volume_of(files: Sequence[Path], affine: np.ndarray, shape: tuple[int, int, int], **origin: object) -> SourceVolume:
+    headers = [open_dicom(file).header for file in files]
+    known = {"headers": tuple(headers), "slices": tuple(range(shape[2]))} | origin
     return SourceVolume(
         name="case",
         voxels=np.zeros(shape, dtype=np.int16),
         grid=VoxelGrid(shape, lps_from_ras(affine)),
         modality="CT",
-        origin=DicomOrigin(series_uid="1.2.3", files=tuple(files), **origin),
+        origin=DicomOrigin(series_uid="1.2.3", files=tuple(files), **known),
     )
 
 
@@ -108,7 +111,8 @@ def write_series(
             del made[keyword]
         if at not in left_out:
             files.append(save(made, folder / f"{(at * 7) % 11:02d}_{at}.dcm"))
-    return volume_of(files, affine, shape, is_repaired=bool(left_out))
+    slices = tuple(at for at in range(shape[2]) if at not in left_out)
+    return volume_of(files, affine, shape, slices=slices, is_repaired=bool(left_out))
 
 
 def write_multiframe(
@@ -131,7 +135,7 @@ def write_multiframe(
     for target in frames if is_everything_per_frame else [shared]:
         target.PixelMeasuresSequence, target.PlaneOrientationSequence = [measures], [plane]
     made.SharedFunctionalGroupsSequence, made.PerFrameFunctionalGroupsSequence = [shared], frames
-    return volume_of([save(made, folder / "multi.dcm")], affine, SHAPE)
+    return volume_of([save(made, folder / "multi.dcm")], affine, SHAPE, slices=tuple(order))
 
 
 def write_image(path: Path, modality: str, *, rows: int = 9, columns: int = 12, **values: object) -> Path:

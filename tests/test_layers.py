@@ -15,7 +15,8 @@ import monai_semigan.cli
 from monai_semigan.cli.main import COMMANDS
 
 LAYERS = (
-    {"errors", "logs", "templates", "types", "versions"},
+    {"errors", "logs", "templates", "versions"},
+    {"types"},
     {"atomic", "devices", "settings"},
     {"files", "ops", "geometry", "bundles"},
     {"networks"},
@@ -114,3 +115,64 @@ def test_the_entrances_of_the_package_import_nothing_heavy(name: str, tmp_path: 
 
 def test_segmenting_does_not_import_monai(tmp_path: Path) -> None:
     assert "monai" not in modules_after("import monai_semigan.workflows.segmenting", tmp_path)
+
+
+def module_name(path: Path) -> str:
+    folder, first = (CLI, ("monai_semigan", "cli")) if path.is_relative_to(CLI) else (ROOT, ("monai_semigan",))
+    parts = (*first, *path.relative_to(folder).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_on_load(tree: ast.Module, known: set[str]) -> set[str]:
+    """Return the modules of this package that are imported when a module is: not in functions, not for types alone."""
+    found: set[str] = set()
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:  # a module of a package, or a name of a module
+                full = f"{node.module}.{alias.name}"
+                found.add(full if full in known else node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            waiting += node.orelse
+        elif not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            waiting += [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt)]
+    return found & known
+
+
+def cycle_in(edges: dict[str, set[str]]) -> list[str]:
+    """Return the modules of one circle, in order and closed; empty if there is none."""
+    done: set[str] = set()
+
+    def search(name: str, trail: list[str]) -> list[str]:
+        if name in trail:
+            return [*trail[trail.index(name) :], name]
+        if name in done:
+            return []
+        for target in sorted(edges[name]):
+            if found := search(target, [*trail, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(edges) if (found := search(name, []))), [])
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    paths = {module_name(path): path for path in [*ROOT.rglob("*.py"), *CLI.glob("*.py")]}
+    edges = {name: imported_on_load(ast.parse(path.read_text()), set(paths)) - {name} for name, path in paths.items()}
+
+    assert edges["monai_semigan.ops.bias_act"] >= {"monai_semigan.ops.backend"}, "the search sees imports"
+    assert cycle_in(edges) == []
+
+
+def test_a_circle_is_found() -> None:
+    known = {"a", "b", "c"}
+    circle = "try:\n    from c import x\nexcept ImportError: pass"
+    sources = {"a": "import b", "b": circle, "c": "if True:\n    import b"}
+    edges = {name: imported_on_load(ast.parse(source), known) for name, source in sources.items()}
+
+    assert cycle_in(edges) == ["b", "c", "b"]
+    assert imported_on_load(ast.parse("def f():\n    import b\nif TYPE_CHECKING:\n    import c"), known) == set()

@@ -19,14 +19,14 @@ from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscrimina
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
-from monai_semigan.training.encoder_trainer import EncoderTrainer
+from monai_semigan.training.encoder_task import EncoderTask
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
-from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.gan_task import GanTask
+from monai_semigan.training.loop import RANK_SEED, RunSettings, TrainingLoop
 from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.pool import ImagePool, LabelledPool
 from monai_semigan.training.ranks import Ranks, joined_ranks
 from monai_semigan.training.teacher import TeacherSettings
-from monai_semigan.training.trainer import RANK_SEED, RunSettings, Trainer
 
 NUM_RANKS, BATCH_SIZE = 2, 8
 DRAWS = {torch.rand, torch.randn, torch.randint, torch.rand_like, torch.randn_like}
@@ -54,7 +54,7 @@ class TwoRanksRandom(TorchFunctionMode):
         return torch.stack(drawn, dim=1).reshape(shape)
 
 
-def trainer(folder: Path, kind: str, total: int, ranks: Ranks, *, resume: bool) -> Trainer:
+def trainer(folder: Path, kind: str, total: int, ranks: Ranks, *, resume: bool) -> TrainingLoop:
     """Build a run with everything that is random turned on."""
     torch.manual_seed(0)
     segmenter = SemiGanSegmenter(
@@ -67,11 +67,12 @@ def trainer(folder: Path, kind: str, total: int, ranks: Ranks, *, resume: bool) 
     images = torch.rand(20, 1, 32, 32) * 2 - 1
     targets = torch.cat([(images <= 0).float(), (images > 0).float()], dim=1)
     run = RunSettings(total_kimg=total / 1000, batch_size=BATCH_SIZE, tick_kimg=0.008, num_samples=2)
-    common: dict[str, Any] = {"run_dir": folder, "settings": run, "resume": resume}
+    common: dict[str, Any] = {"settings": run}
     common |= {"unlabelled": ImagePool(images), "labelled": LabelledPool(images[:9], targets[:9])}
     if kind == "encoder":
         step = EncoderStep(segmenter, EncoderSettings(), ranks=ranks)
-        return EncoderTrainer(step, validation=LabelledPool(images[:4], targets[:4]), **common)
+        task = EncoderTask(step, validation=LabelledPool(images[:4], targets[:4]), **common)
+        return TrainingLoop(task, folder, resume=resume)
     networks = GanNetworks(
         segmenter.generator,
         copy.deepcopy(segmenter.generator).requires_grad_(False),
@@ -87,7 +88,8 @@ def trainer(folder: Path, kind: str, total: int, ranks: Ranks, *, resume: bool) 
         perturb_pair=PerturbSettings(),
         ranks=ranks,
     )
-    return GanTrainer(gan, teacher=TeacherSettings(steps=1, features=(4,) * 6), **common)
+    task = GanTask(gan, teacher=TeacherSettings(steps=1, features=(4,) * 6), **common)
+    return TrainingLoop(task, folder, resume=resume)
 
 
 def main() -> None:
@@ -96,13 +98,12 @@ def main() -> None:
     folder, kind, total, resume = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), "--resume" in sys.argv
     with joined_ranks() as ranks:
         run = trainer(folder, kind, total, ranks, resume=resume)
-        if isinstance(run, GanTrainer) and run.teacher_settings is not None:
-            run.step.teacher = run._teacher(run.teacher_settings)  # before the random numbers are dealt out
-            run.teacher_settings = None
+        folder.mkdir(parents=True, exist_ok=True)
+        run.task.prepare(folder, None)  # the teacher, before the random numbers are dealt out
         if ranks.size > 1:
             run.run()
         else:
-            with TwoRanksRandom(run.settings.seed):
+            with TwoRanksRandom(run.task.settings.seed):
                 run.run()
 
 

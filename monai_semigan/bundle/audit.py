@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Look through a bundle for what MONAI's runner would execute, without executing it.
 
+First come kinds, sizes, links and number of files; only if all are harmless is one of them read.
 ``_target_`` entries name classes that get called; strings that start with ``$`` are Python expressions; the logging
 configuration is partly evaluated. All are held against short lists of what the bundles of this project need, because
 lists of what is dangerous are never complete: ``monai.data.utils.os.system`` lies inside an allowed package.
@@ -10,8 +11,11 @@ from __future__ import annotations
 
 import ast
 import configparser
+import itertools
 import json
+import os
 import re
+import stat
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -19,33 +23,40 @@ from typing import Any
 
 import monai_semigan
 from monai_semigan.errors import BundleError
+from monai_semigan.files import escaped, read_regular
 
-__all__ = ["audit_bundle", "require_clean"]
+__all__ = ["MAX_CONFIG_BYTES", "audit_bundle", "require_clean"]
 
 MAX_CONFIG_BYTES = 1 << 20
 """Larger configs are refused unread."""
 
+MAX_LOGGING_BYTES = 1 << 16
+MAX_FILE_BYTES = 4 << 30
+"""Of any other file: weights, texts, samples."""
+
+MAX_FILES = 2000
+"""Files and folders of a bundle."""
+
+MAX_EXPRESSION = 1000
+"""Characters of an expression, or of a value that MONAI evaluates."""
+
 ALLOWED_NAMESPACES = frozenset(
-    {
-        "monai.data",
-        "monai.engines",
-        "monai.handlers",
-        "monai.inferers",
-        "monai.metrics",
-        "monai.transforms",
-        "torch.nn",
-        "torch.optim",
-        "torch.optim.lr_scheduler",
-        "torch.utils.data",
-        "ignite.engine",
-        "ignite.handlers",
-        "ignite.metrics",
-    }
+    {"monai.metrics", "monai.transforms", "torch.nn", "torch.optim", "torch.optim.lr_scheduler"}
 )
 """Classes directly in these may be called; of this package, what a module lists in ``__all__``."""
 
-DENIED_CLASSES = re.compile(r"monai\.data\.(Persistent|LMDB|CacheNTrans|GDS)Dataset|monai\.transforms\.\w*Lambda\w*")
-"""Classes in those namespaces that unpickle their cache, or call what they are given."""
+ALLOWED_CLASSES = {
+    "monai.data": {"CacheDataset", "DataLoader", "Dataset", "ThreadDataLoader"},
+    "monai.engines": {"SupervisedEvaluator", "SupervisedTrainer"},
+    "monai.handlers": {"MeanDice", "StatsHandler", "ValidationHandler"},
+    "monai.inferers": {"SimpleInferer", "SliceInferer", "SlidingWindowInferer"},
+    "torch": {"device"},
+    "torch.utils.data": {"DataLoader"},
+}
+"""Of these packages these alone: others of theirs unpickle files, or speak to servers."""
+
+DENIED_CLASSES = re.compile(r"monai\.transforms\.\w*(Lambda|TorchIO|TorchVision)\w*")
+"""Transforms that call, or import, what they are given."""
 
 ALLOWED_IMPORT = re.compile(r"import (monai_semigan|monai|torch|ignite)")
 
@@ -56,6 +67,12 @@ ALLOWED_NODES = (
 )  # fmt: skip
 """What an expression may be made of: no lambdas, comprehensions, assignments or f-strings."""
 
+REPEATING = (ast.Mult, ast.Mod, ast.Pow, ast.LShift)
+"""Operators that make something huge of something small, texts and lists too."""
+
+MAX_NUMBER = 1_000_000
+"""Of a number in an expression."""
+
 ALLOWED_NAMES = frozenset({"int", "float", "str", "bool", "len", "list", "dict", "tuple", "min", "max", "round"})
 """Names that an expression may use beside its references."""
 
@@ -65,7 +82,7 @@ ALLOWED_TORCH = frozenset({"torch.device", "torch.cuda.is_available", "torch.flo
 ALLOWED_ATTRIBUTES = frozenset({"to", "eval", "train", "run", "parameters", "keys", "values", "items", "get"})
 """What an expression may reach on anything: objects lead to modules, and modules to the shell."""
 
-CODE_FILE = re.compile(r".*\.(py[a-z]?|so|dll|dylib|pkl|pickle|npy|npz|sh|exe)", re.IGNORECASE)
+CODE_FILE = re.compile(r".*\.(py[a-z]?|so|dll|dylib|pkl|pickle|npy|npz|sh|exe)", re.IGNORECASE | re.DOTALL)
 
 REFERENCE = re.compile(r"@\w*(?:(?:::|#)\w*)*")
 TARGET = re.compile(r"([a-z]\w*(?:\.[a-z]\w*)*)\.([A-Za-z]\w*)", re.ASCII)
@@ -73,8 +90,9 @@ SIZE = r"(\d{1,5}|\d\*\*p|p|n)"
 PLAIN_VALUES = {
     "spatial_shape": re.compile(rf"\*|{SIZE}(\s*[*+-]\s*{SIZE})*"),  # evaluated by older releases
     "_mode_": re.compile("default"),  # "debug" starts a debugger
-    "reader": re.compile(r"[A-Za-z]\w*"),  # a dotted name is imported and called, here and in the next two
-    "writer": re.compile(r"[A-Za-z]\w*"),
+    "network_type": re.compile("resnet50"),  # of a perceptual loss: the others are fetched from a hub
+    "reader": re.compile(r"(ITK|Nibabel|PIL|Pydicom|Nrrd)Reader"),  # NumPy's unpickles any file
+    "writer": re.compile(r"[A-Za-z]\w*"),  # a dotted name is imported and called, as the next one
     "merger_cls": re.compile(r"[A-Za-z]\w*"),
 }
 """What strings under these keys must look like, because MONAI evaluates or imports them."""
@@ -95,41 +113,100 @@ def require_clean(root: Path) -> None:
     findings = audit_bundle(root)
     if findings:
         more = f" ({len(findings) - 1} more findings)" if len(findings) > 1 else ""
-        raise BundleError(f"`{root.name}` must not be trusted: {findings[0]}{more}. Get it from its publisher again.")
+        raise BundleError(
+            f"`{escaped(root.name)}` must not be trusted: {findings[0]}{more}. Get it from its publisher again."
+        )
 
 
 def audit_bundle(root: Path) -> list[str]:
-    """Return what is suspicious in a bundle folder, one line each; an empty list means nothing was found."""
+    """Return what is suspicious in a bundle folder, one printable line each; empty if nothing was found."""
     findings: list[str] = []
-    inside = root.resolve()
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root)
-        is_config, suffix = name.parts[0] == "configs", path.suffix.lower()
-        if not path.resolve().is_relative_to(inside):
-            findings.append(f"`{name}` leads out of the bundle")
-        elif path.is_symlink() and path.is_dir():
-            findings.append(f"`{name}` is a link to a folder")
-        elif not path.is_file():
-            continue
-        elif CODE_FILE.fullmatch(path.name):
-            findings.append(f"`{name}` can hold code: a bundle of this project has none")
-        elif is_config and suffix in (".yaml", ".yml"):
-            findings.append(f"`{name}` is not JSON: its configs are not read here")
-        elif is_config and suffix == ".json":
-            findings += [f"`{name}`: {finding}" for finding in _audit_json(path)]
-        elif path.name.lower() == "logging.conf":
-            findings += [f"`{name}`: {finding}" for finding in _audit_logging(path)]
-    return findings
+    entries: list[tuple[str, tuple[int, ...]]] = []
+    try:
+        found = list(itertools.islice(_entries(root), MAX_FILES + 1))
+    except OSError as error:
+        return [f"it cannot be read: {error.strerror}"]
+    for at, (path, status) in enumerate(found):
+        if at == MAX_FILES:
+            return [*findings, f"it holds more than {MAX_FILES} files"]
+        reason = _reason_against_file(root, path, status)
+        if reason:
+            findings.append(f"`{escaped(path.relative_to(root))}` {reason}")
+        elif not path.is_dir():
+            target = path.stat()
+            entries.append((str(path.relative_to(root)), (target.st_size, target.st_mtime_ns, target.st_ctime_ns)))
+    return findings or list(_audit_contents(root.resolve(), tuple(sorted(entries))))
+
+
+def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Yield everything below a folder with its own status; links are not followed."""
+    left = [root]
+    while left:
+        with os.scandir(left.pop()) as found:
+            for entry in sorted(found, key=lambda entry: entry.name):
+                yield Path(entry.path), entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(Path(entry.path))
+
+
+def _reason_against_file(root: Path, path: Path, status: os.stat_result) -> str | None:
+    """Say why a file is refused by its place, kind, name or size; nothing of it is read."""
+    if stat.S_ISLNK(status.st_mode):
+        reason = _reason_against_link(root, path)
+        if reason:
+            return reason
+        status = path.stat()
+    return None if stat.S_ISDIR(status.st_mode) else _reason_against_kind(path.relative_to(root), status)
+
+
+def _reason_against_link(root: Path, path: Path) -> str | None:
+    try:
+        target = path.resolve(strict=True)
+    except (OSError, RuntimeError):  # a loop
+        return "leads nowhere"
+    if not target.is_relative_to(root.resolve()):
+        return "leads out of the bundle"
+    return "is a link to a folder" if target.is_dir() else None
+
+
+def _reason_against_kind(name: Path, status: os.stat_result) -> str | None:
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file"
+    if CODE_FILE.fullmatch(name.name):
+        return "can hold code: a bundle of this project has none"
+    if _is_config(name) and name.suffix.lower() in (".yaml", ".yml"):
+        return "is not JSON: its configs are not read here"
+    limit = _limit(name)
+    return None if status.st_size <= limit else f"must be at most {limit} bytes"
+
+
+def _is_config(name: Path) -> bool:
+    return name.parts[0].lower() == "configs"
+
+
+def _limit(name: Path) -> int:
+    if name.name.lower() == "logging.conf":
+        return MAX_LOGGING_BYTES
+    return MAX_CONFIG_BYTES if _is_config(name) and name.suffix.lower() == ".json" else MAX_FILE_BYTES
+
+
+@lru_cache(maxsize=64)
+def _audit_contents(root: Path, entries: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[str, ...]:
+    """Read what MONAI's runner would read; once for files of the same sizes and times."""
+    findings: list[str] = []
+    for text, _ in entries:
+        name = Path(text)
+        if name.name.lower() == "logging.conf":
+            findings += [f"`{escaped(name)}`: {finding}" for finding in _audit_logging(root / name)]
+        elif _is_config(name) and name.suffix.lower() == ".json":
+            findings += [f"`{escaped(name)}`: {finding}" for finding in _audit_json(root / name)]
+    return tuple(findings)
 
 
 def _audit_json(path: Path) -> Iterator[str]:
     try:
-        if path.stat().st_size > MAX_CONFIG_BYTES:
-            yield f"must be smaller than {MAX_CONFIG_BYTES} bytes"
-            return
-        content = json.loads(path.read_text(encoding="utf-8"))
-        leaves = list(_leaves(content))
-    except (OSError, ValueError, RecursionError) as error:
+        leaves = list(_leaves(json.loads(read_regular(path, MAX_CONFIG_BYTES, error=BundleError))))
+    except (BundleError, ValueError, RecursionError) as error:
         yield f"must be JSON, but is not ({type(error).__name__})"
         return
     for key, value in leaves:
@@ -154,6 +231,8 @@ def _reason_against_value(key: str, value: Any) -> str | None:
     if not isinstance(value, str):
         return None
     if key in PLAIN_VALUES:
+        if len(value) > MAX_EXPRESSION:
+            return f"`{key}` is too long"
         return None if PLAIN_VALUES[key].fullmatch(value) else f"`{key}` must be plain, got {_shorten(value)}"
     if value.startswith("%"):
         return f"{_shorten(value)} pulls in the text of another entry or file"
@@ -168,7 +247,7 @@ def _is_allowed_target(target: Any) -> bool:
     namespace, name = match.groups()
     if namespace.split(".")[0] == "monai_semigan":
         return name in _public_names(namespace)
-    if target == "torch.device":
+    if name in ALLOWED_CLASSES.get(namespace, ()):
         return True
     return namespace in ALLOWED_NAMESPACES and name[0].isupper() and not DENIED_CLASSES.fullmatch(target)
 
@@ -187,6 +266,8 @@ def _public_names(module: str) -> frozenset[str]:
 
 def _reason_against(expression: str) -> str | None:
     """Say why an expression is refused; None accepts it."""
+    if len(expression) > MAX_EXPRESSION:
+        return "is too long"
     if ALLOWED_IMPORT.fullmatch(expression.strip()):
         return None
     try:
@@ -198,27 +279,38 @@ def _reason_against(expression: str) -> str | None:
 def _reason_against_node(node: ast.AST) -> str | None:
     if isinstance(node, ast.Attribute) and ast.unparse(node) in ALLOWED_TORCH:
         return None  # the names below it would not be allowed alone
+    found = None
     if not isinstance(node, ALLOWED_NODES):
-        return f"uses {type(node).__name__}"
-    if isinstance(node, ast.Name) and node.id not in ALLOWED_NAMES and node.id != "_reference":
-        return f"uses the name {node.id!r}"
-    if isinstance(node, ast.Attribute) and node.attr not in ALLOWED_ATTRIBUTES:
-        return f"reaches {node.attr!r}"
-    return next((reason for child in ast.iter_child_nodes(node) if (reason := _reason_against_node(child))), None)
+        found = f"uses {type(node).__name__}"
+    elif isinstance(node, ast.Name) and node.id not in ALLOWED_NAMES and node.id != "_reference":
+        found = f"uses the name {node.id!r}"
+    elif isinstance(node, ast.Attribute) and node.attr not in ALLOWED_ATTRIBUTES:
+        found = f"reaches {node.attr!r}"
+    elif isinstance(node, REPEATING):
+        found = f"uses {type(node).__name__}"
+    elif (
+        isinstance(node, ast.Constant)
+        and isinstance(node.value, (int, float, complex))
+        and not abs(node.value) <= MAX_NUMBER
+    ):
+        found = "uses a huge number"
+    return found or next(
+        (reason for child in ast.iter_child_nodes(node) if (reason := _reason_against_node(child))), None
+    )
 
 
 def _audit_logging(path: Path) -> Iterator[str]:
     parser = configparser.ConfigParser()
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(read_regular(path, MAX_LOGGING_BYTES, error=BundleError).decode())
         options = [(option, parser.get(section, option, raw=True)) for section in parser for option in parser[section]]
-    except (OSError, ValueError, configparser.Error) as error:
+    except (BundleError, ValueError, configparser.Error) as error:
         yield f"must be a logging configuration, but is not ({type(error).__name__})"
         return
     for option, value in options:
         allowed = LOGGING_EVALUATED.get(option)
         if allowed is None and option not in LOGGING_OPTIONS:
-            yield f"`{option}` is not expected"
+            yield f"`{escaped(option)}` is not expected"
         elif allowed is not None and not allowed.fullmatch(value.strip()):
             yield f"`{option}` must be a plain stream's, got {_shorten(value)}"
 

@@ -1,40 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
 """Open a bundle as data: its metadata, its weights. Nothing in it is executed.
 
-Of a bundle's files only ``configs/metadata.json`` (see `bundle_metadata`) and the weights are used here; the other
+Of a bundle's files only ``configs/metadata.json`` (see `description`) and the weights are used here; the other
 configs, which MONAI's own runner would execute, are checked by `audit` and left alone.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from monai_semigan.bundle.audit import require_clean
-from monai_semigan.bundle.description import (
-    IMAGE_CHAIN,
-    MAX_NAME_LENGTH,
-    Chain,
-    Color,
-    build_settings,
-    check_network,
-    locate_weights,
-    read_chains,
-    read_classes,
-    read_components,
-    read_metadata,
-    read_segments,
-)
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, require_clean
+from monai_semigan.bundle.description import MAX_NAME_LENGTH, Color, read_metadata
 from monai_semigan.bundles import bundle_root
+from monai_semigan.domains.base import IMAGE, Domain, Preset
 from monai_semigan.errors import BundleError
+from monai_semigan.files import read_json
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.networks.settings import NetworkSettings
+from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.components import ComponentRules
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.segmentation.stack import SlicewiseSettings
@@ -52,8 +43,11 @@ class Bundle:
         root: The folder.
         name: From the metadata.
         version: From the metadata.
+        task: What it segments, from the metadata.
+        terms: Under which terms its weights may be used, from the metadata.
         class_names: Name of each class, background first.
         colors: RGB of each class, 0 to 255.
+        domain: Kind of sources.
         network: Arguments of `SemiGanSegmenter`.
         chains: By modality (DICOM), for volumes; one under ``image`` for single images.
         slicewise: How a stack of slices is worked through.
@@ -61,28 +55,33 @@ class Bundle:
         components: Which pieces of a class stay in a label map, and which holes are filled; none if not given.
         weights_file: The weights, inside the bundle; None if it has none yet, and can only be trained.
         weights_sha256: What their digest must be; None likewise.
+        digest: SHA-256 over description and weights: names what made a result.
     """
 
     root: Path
     name: str
     version: str
+    task: str
+    terms: str
     class_names: tuple[str, ...]
     colors: tuple[Color, ...]
-    network: dict[str, Any]
+    domain: Domain
+    network: NetworkSettings
     chains: Mapping[str, Chain]
     slicewise: SlicewiseSettings
     segments: tuple[SegmentInfo, ...]
     components: ComponentRules
     weights_file: Path | None
     weights_sha256: str | None
+    digest: str
 
     @property
     def takes_volumes(self) -> bool:
         """Whether the bundle is for volumes; else it is for single images."""
-        return IMAGE_CHAIN not in self.chains
+        return self.domain.takes_volumes
 
     @property
-    def preset(self) -> Any:
+    def preset(self) -> Preset:
         """The preparation of single images.
 
         Raises:
@@ -100,13 +99,7 @@ class Bundle:
         """The chain of single images; raises as `preset` does."""
         if self.takes_volumes:
             raise BundleError(f"`bundle` must be for images, but `{self.name}` is for volumes.")
-        return self.chains[IMAGE_CHAIN]
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over the description and the weights: names what made a result."""
-        metadata = (self.root / "configs" / "metadata.json").read_bytes()
-        return hashlib.sha256(metadata + (self.weights_sha256 or "").encode()).hexdigest()
+        return self.chains[IMAGE]
 
     def segmenter(
         self, *, device: str = "auto", steps: int | None = None, options: SegmenterOptions | None = None
@@ -142,25 +135,30 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
     root = path if is_folder else bundle_root(str(name_or_path))
     if not root.is_dir():
         raise BundleError(f"`bundle` must be a folder or a shipped bundle's name, but `{root}` does not exist.")
-    metadata = read_metadata(root)
+    path = root / "configs" / "metadata.json"
+    if not path.is_file():  # asked first: the audit looks at every file, and this may be any folder
+        raise BundleError(f"`{root}` must be a bundle, but has no configs/metadata.json.")
     require_clean(root)
-    block = metadata["semigan"]
-    network = check_network(block["network"])
-    classes, colors = read_classes(block, network["num_classes"])
-    weights_file, sha256 = locate_weights(root, block["weights"])
+    content = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
+    metadata = read_metadata(content, path)
+    described, weights = metadata.semigan, metadata.semigan.weights
     return Bundle(
         root=root,
-        name=metadata.get("name") or _name_of(root),
-        version=metadata["version"],
-        class_names=classes,
-        colors=colors,
-        network=network,
-        chains=read_chains(block, network["image_size"]),
-        slicewise=build_settings(SlicewiseSettings, "slicewise", block.get("slicewise", {})),
-        segments=read_segments(block.get("codes"), classes, colors),
-        components=read_components(block.get("components", {}), classes),
-        weights_file=weights_file,
-        weights_sha256=sha256,
+        name=metadata.name or _name_of(root),
+        version=metadata.version,
+        task=metadata.task,
+        terms=metadata.terms,
+        class_names=described.class_names,
+        colors=described.colors,
+        domain=described.kind,
+        network=described.network,
+        chains=described.chains(),
+        slicewise=described.slicewise,
+        segments=described.segments(),
+        components=described.rules(),
+        weights_file=None if weights is None else root / weights.file,
+        weights_sha256=None if weights is None else weights.sha256,
+        digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     )
 
 
@@ -193,10 +191,7 @@ def load_network(bundle: Bundle, *, device: torch.device) -> SemiGanSegmenter:
             f"{name} must have the SHA-256 {bundle.weights_sha256[:12]}..., got {actual[:12]}...: it is damaged or was "
             "exchanged. Copy the bundle again."
         )
-    try:
-        network = SemiGanSegmenter(**bundle.network)
-    except (TypeError, ValueError) as error:
-        raise BundleError(f"`network` in the metadata must describe a network, but {error}") from error
+    network = SemiGanSegmenter(**bundle.network.arguments())
     load_weights(network, read_state_dict(bundle.weights_file), source=bundle.weights_file)
     network.require_trained()
     return network.eval().requires_grad_(False).to(device)

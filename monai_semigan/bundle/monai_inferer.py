@@ -21,6 +21,7 @@ from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.errors import check_shape
 from monai_semigan.geometry.grid import VoxelGrid
+from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.image_file import SourceImage
 from monai_semigan.io.volume import SourceVolume
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -37,7 +38,7 @@ def bundle_network(bundle_root: str) -> SemiGanSegmenter:
     Raises:
         BundleError: ``bundle_root`` is no bundle, or one that must not be trusted.
     """
-    return SemiGanSegmenter(**open_bundle(bundle_root).network)
+    return SemiGanSegmenter(**open_bundle(bundle_root).network.arguments())
 
 
 class BundleInferer(Inferer):
@@ -92,7 +93,10 @@ class BundleInferer(Inferer):
         if self.bundle.takes_volumes:
             affine = np.asarray(inputs.affine, dtype=np.float64) if isinstance(inputs, MetaTensor) else np.eye(4)
             voxels, affines = values[0], affine.reshape(-1, 4, 4)
-            grid = VoxelGrid(voxels.shape, affines[min(at, len(affines) - 1)])
+            affine = affines[min(at, len(affines) - 1)]
+            if str(_item(meta, "space", at) or "RAS") == "LPS":  # as some of MONAI's readers leave it when asked to
+                affine = lps_from_ras(affine)  # its own inverse
+            grid = VoxelGrid(voxels.shape, affine)
             modality = _item(meta, "modality", at) or None
             return Source(
                 data=SourceVolume(name=name, voxels=voxels, grid=grid, modality=modality), record=record, case=name

@@ -27,7 +27,7 @@ class SourceImageReader(ImageReader):
     """Read PNG, JPEG, TIFF and single-frame DICOM: grey ``(H, W)`` or color ``(H, W, 3)``, rows before columns.
 
     The metadata are ``filename_or_obj``, ``photometric``, ``stored_type`` (the file's number type), ``spatial_shape``
-    and, where the file says it, ``voi_window``.
+    and, where the file says it, ``voi_window`` and ``orientation``: the pixels are upright, label maps are turned back.
     """
 
     def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:
@@ -52,6 +52,8 @@ class SourceImageReader(ImageReader):
             "spatial_shape": np.asarray(source.pixels.shape[:2]),
             "original_channel_dim": "no_channel" if source.pixels.ndim == 2 else -1,
         }
+        if source.orientation != 1:
+            meta["orientation"] = source.orientation
         if source.voi_window is not None:
             meta["voi_window"] = np.asarray(source.voi_window)
         return source.pixels, meta

@@ -18,9 +18,10 @@ from monai.transforms.transform import MapTransform
 
 from monai_semigan.bundle.monai_readers import VolumeReader
 from monai_semigan.errors import ConfigError, GeometryError
+from monai_semigan.files import safe_name
+from monai_semigan.io.image_file import to_stored
 from monai_semigan.io.label_file import write_label
 from monai_semigan.io.label_volume import write_nifti_label
-from monai_semigan.io.volume_input import safe_name
 
 __all__ = ["SaveImageLabeld", "SaveImageVolumeLabeld"]
 
@@ -30,6 +31,8 @@ GRID_TOLERANCE = 1e-3
 
 class SaveImageLabeld(MapTransform):
     """Write label maps ``(1, H, W)`` as ``<output_dir>/<stem of the source>.png``, class ids as grey values.
+
+    They lie on the source's pixels as stored, whatever its orientation.
 
     Args:
         keys: Entries with label maps whose metadata name the source.
@@ -46,7 +49,8 @@ class SaveImageLabeld(MapTransform):
             label, source = _label_and_source(data, key)
             self.output_dir.mkdir(parents=True, exist_ok=True)
             stem = Path(source).stem
-            write_label(self.output_dir / f"{stem}.png", label.as_tensor()[0].cpu().numpy())
+            upright = label.as_tensor()[0].cpu().numpy()
+            write_label(self.output_dir / f"{stem}.png", to_stored(upright, int(label.meta.get("orientation", 1))))
         return dict(data)
 
 

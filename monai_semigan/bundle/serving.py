@@ -37,6 +37,7 @@ def bundle_segmenter(
         network if network is not None else load_network(bundle, device=choose_device(device)),
         bundle=BundleRecord(name=bundle.name, version=bundle.version, digest=bundle.digest),
         model=Model(class_names=bundle.class_names, colors=bundle.colors, segments=bundle.segments),
+        domain=bundle.domain,
         chains=bundle.chains,
         slicewise=bundle.slicewise,
         components=bundle.components,

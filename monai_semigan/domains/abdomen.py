@@ -4,23 +4,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
+from monai_semigan.domains.base import Domain, ImageSize, Stretch, Window
 from monai_semigan.errors import ConfigError, InputError, check_shape
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.transforms.body import Box, Modality, body_box, volume_body_boxes
-from monai_semigan.transforms.ct_window import window_hu
+from monai_semigan.transforms.ct_window import check_hu, window_hu
 from monai_semigan.transforms.intensity import check_grey_values
+from monai_semigan.transforms.modality import guess_modality
 from monai_semigan.transforms.mri import body_percentiles, correct_bias_field, window_signal
 from monai_semigan.transforms.square import SquareGeometry
 
-__all__ = ["AxialSlicePreset", "CtSlicePreset", "ModalityPresets", "MrSlicePreset"]
-
-Window = tuple[float, float]
-"""Values shown black and white."""
+__all__ = ["ABDOMEN", "AxialSlicePreset", "CtSlicePreset", "MrSlicePreset"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +34,15 @@ class AxialSlicePreset(ABC):
             body's box, which does not.
     """
 
-    modality: ClassVar[Modality]
+    framed_as: ClassVar[Modality]
     channels: ClassVar[int] = 1
 
-    image_size: int = 64
-    max_stretch: float = 1.5
-    field_of_view_mm: float | None = None
+    image_size: ImageSize = 64
+    max_stretch: Stretch = 1.5
+    field_of_view_mm: Annotated[float, Range(1, 5000)] | None = None
 
     def __post_init__(self) -> None:
-        if self.field_of_view_mm is not None and not self.field_of_view_mm > 0:
-            raise ConfigError(f"`field_of_view_mm` must be > 0 or None, got {self.field_of_view_mm}.")
+        check_settings(self)
 
     def prepare(
         self,
@@ -82,34 +81,13 @@ class AxialSlicePreset(ABC):
         grey = self._grey(pixels, *window)
         return geometry.image(grey, fill=-1.0)[None], geometry
 
-    def prepare_volume(
-        self, slices: np.ndarray, *, spacing_mm: tuple[float, float] | None = None
-    ) -> tuple[np.ndarray, list[SquareGeometry]]:
-        """Prepare a volume with one window and smooth boxes.
-
-        Args:
-            slices: ``(S, H, W)``.
-            spacing_mm: ``(row, column)`` distance of pixels.
-
-        Returns:
-            ``(S, 1, image_size, image_size)`` float32 in [-1, 1], and the way back of each slice.
-
-        Raises:
-            InputError: The volume is constant or holds NaN; or the spacing is needed and unknown.
-        """
-        check_shape("slices", slices.shape, "S H W")
-        check_grey_values(slices)
-        slices = self.corrected(slices)
-        window, boxes = self.window_of(slices), self.frames(slices, spacing_mm=spacing_mm)
-        prepared = [
-            self.prepare(pixels, spacing_mm=spacing_mm, box=box, window=window)
-            for pixels, box in zip(slices, boxes, strict=True)
-        ]
-        return np.stack([image for image, _ in prepared]), [geometry for _, geometry in prepared]
-
     def prepare_label(self, label: np.ndarray, geometry: SquareGeometry, num_classes: int) -> np.ndarray:
         """Bring class ids ``(H, W)`` into the same square: soft one-hot, ``(K, S, S)`` float32 in [0, 1]."""
         return geometry.label(label, num_classes)
+
+    def check_values(self, voxels: np.ndarray) -> tuple[str, ...]:
+        """Refuse values that cannot be of the modality; here none. Returns warnings."""
+        return ()
 
     def corrected(self, slices: np.ndarray) -> np.ndarray:
         """Correct what concerns a whole volume ``(S, H, W)``, before all else; the same shape."""
@@ -128,7 +106,7 @@ class AxialSlicePreset(ABC):
         self, slices: np.ndarray | Sequence[np.ndarray], *, spacing_mm: tuple[float, float] | None = None
     ) -> list[Box]:
         """Return the box of each slice of a volume ``(S, H, W)``, smooth along the slices."""
-        boxes = volume_body_boxes(slices, modality=self.modality)
+        boxes = volume_body_boxes(slices, modality=self.framed_as)
         return [self._field(box, spacing_mm) for box in boxes]
 
     @abstractmethod
@@ -138,7 +116,7 @@ class AxialSlicePreset(ABC):
     def _geometry(self, pixels: np.ndarray, spacing_mm: tuple[float, float] | None, box: Box | None) -> SquareGeometry:
         height, width = pixels.shape
         if box is None:
-            box = self._field(body_box(pixels, modality=self.modality) or (0, height, 0, width), spacing_mm)
+            box = self._field(body_box(pixels, modality=self.framed_as) or (0, height, 0, width), spacing_mm)
         top, bottom, left, right = box
         sides = bottom - top, right - left
         is_field = self.field_of_view_mm is not None
@@ -173,15 +151,19 @@ class CtSlicePreset(AxialSlicePreset):
         high_hu: Lowest value that is white.
     """
 
-    modality: ClassVar[Modality] = "CT"
+    framed_as: ClassVar[Modality] = "CT"
 
-    low_hu: float = 0.0
-    high_hu: float = 255.0
+    low_hu: Annotated[float, Range(-5000, 100_000)] = 0.0
+    high_hu: Annotated[float, Range(-5000, 100_000)] = 255.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.low_hu < self.high_hu:
             raise ConfigError(f"`low_hu` must be below `high_hu`, got {self.low_hu} and {self.high_hu}.")
+
+    def check_values(self, voxels: np.ndarray) -> tuple[str, ...]:
+        """Refuse what is not HU, as far as the window needs it, see `check_hu`. Returns warnings."""
+        return check_hu(voxels, window=(self.low_hu, self.high_hu))
 
     def window_of(self, slices: np.ndarray | Sequence[np.ndarray]) -> Window:
         """Return the fixed window."""
@@ -201,18 +183,18 @@ class MrSlicePreset(AxialSlicePreset):
         correct_bias: Whether N4 corrects the volume first: about ten seconds of a CPU for 256 x 256 x 34.
     """
 
-    modality: ClassVar[Modality] = "MR"
+    framed_as: ClassVar[Modality] = "MR"
 
-    low_percentile: float = 1.0
-    high_percentile: float = 99.5
+    low_percentile: Annotated[float, Range(0, 100)] = 1.0
+    high_percentile: Annotated[float, Range(0, 100)] = 99.5
     correct_bias: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.low_percentile < self.high_percentile <= 100:
+        if not self.low_percentile < self.high_percentile:
             raise ConfigError(
-                "Percentiles must satisfy 0 <= low_percentile < high_percentile <= 100, "
-                f"got {self.low_percentile} and {self.high_percentile}."
+                f"`low_percentile` must be below `high_percentile`, got {self.low_percentile} and "
+                f"{self.high_percentile}."
             )
 
     @property
@@ -232,57 +214,8 @@ class MrSlicePreset(AxialSlicePreset):
         return window_signal(pixels, low=low, high=high)
 
 
-SLICE_PRESETS: Mapping[str, type[AxialSlicePreset]] = {"CT": CtSlicePreset, "MR": MrSlicePreset}
-
-
-@dataclass(frozen=True)
-class ModalityPresets(Mapping[str, AxialSlicePreset]):
-    """The modalities that a bundle accepts, each with its own chain.
-
-    Attributes:
-        presets: Modality (``CT``, ``MR``) to preset; all prepare for the same square.
-
-    Raises:
-        ConfigError: None is given, a modality is unknown, or the presets differ in size.
-    """
-
-    presets: Mapping[str, AxialSlicePreset]
-
-    def __post_init__(self) -> None:
-        sizes = {preset.image_size for preset in self.presets.values()}
-        if len(sizes) != 1:
-            raise ConfigError(f"All modalities must have one `image_size`, got {sorted(sizes)}.")
-        for name, preset in self.presets.items():
-            if not isinstance(preset, SLICE_PRESETS.get(name, ())):
-                raise ConfigError(
-                    f"Modality {name!r} must be CT or MR with its own preset, got {type(preset).__name__}."
-                )
-
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Mapping[str, Any]]) -> ModalityPresets:
-        """Build from fields by modality, as a bundle's metadata hold them.
-
-        Raises:
-            ConfigError: A modality or a field is unknown.
-        """
-        unknown = sorted(set(settings) - set(SLICE_PRESETS))
-        if unknown:
-            raise ConfigError(f"Modalities must be of {', '.join(SLICE_PRESETS)}, got {', '.join(unknown)}.")
-        try:
-            return cls({name: SLICE_PRESETS[name](**fields) for name, fields in settings.items()})
-        except TypeError as error:
-            raise ConfigError(f"The preprocessing of a modality has an unknown field: {error}.") from error
-
-    def __getitem__(self, modality: str) -> AxialSlicePreset:
-        if modality not in self.presets:
-            raise InputError(f"The modality must be one of {', '.join(self.presets)}, got {modality!r}.")
-        return self.presets[modality]
-
-    def __contains__(self, modality: object) -> bool:
-        return modality in self.presets
-
-    def __iter__(self) -> Any:
-        return iter(self.presets)
-
-    def __len__(self) -> int:
-        return len(self.presets)
+ABDOMEN = Domain(
+    name="abdomen",
+    presets={"CT": CtSlicePreset, "MR": MrSlicePreset},
+    guess_modality=guess_modality,
+)

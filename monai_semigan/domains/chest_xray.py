@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Named chains from a source image's pixels to the network's input, one per domain."""
+"""The chain for frontal chest X-rays."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from monai_semigan.domains.abdomen import AxialSlicePreset, CtSlicePreset, ModalityPresets, MrSlicePreset
-from monai_semigan.domains.photographs import DermoscopyPreset, FacePreset
-from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.domains.base import IMAGE, Border, Domain, ImageSize, Stretch, Window
+from monai_semigan.errors import check_shape
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.transforms.border import content_box
 from monai_semigan.transforms.intensity import (
     adjust_gamma,
@@ -21,15 +21,7 @@ from monai_semigan.transforms.intensity import (
 )
 from monai_semigan.transforms.square import SquareGeometry
 
-__all__ = [
-    "AxialSlicePreset",
-    "ChestXrayPreset",
-    "CtSlicePreset",
-    "DermoscopyPreset",
-    "FacePreset",
-    "ModalityPresets",
-    "MrSlicePreset",
-]
+__all__ = ["CHEST_XRAY", "ChestXrayPreset"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +40,20 @@ class ChestXrayPreset:
 
     channels: ClassVar[int] = 1
 
-    image_size: int = 64
-    max_stretch: float = 3.0
-    max_border: float = 0.45
-    gamma: float = 1.0
+    image_size: ImageSize = 64
+    max_stretch: Stretch = 3.0
+    max_border: Border = 0.45
+    gamma: Annotated[float, Range(0, 10, exclusive="low")] = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_border < 0.5:
-            raise ConfigError(f"`max_border` must lie in [0, 0.5), got {self.max_border}.")
+        check_settings(self)
 
     def prepare(
         self,
         pixels: np.ndarray,
         *,
         photometric: str = "MONOCHROME2",
-        voi_window: tuple[float, float] | None = None,
+        voi_window: Window | None = None,
     ) -> tuple[np.ndarray, SquareGeometry]:
         """Prepare one image.
 
@@ -99,3 +90,6 @@ class ChestXrayPreset:
     def prepare_label(self, label: np.ndarray, geometry: SquareGeometry, num_classes: int) -> np.ndarray:
         """Bring class ids ``(H, W)`` into the same square: soft one-hot, ``(K, S, S)`` float32 in [0, 1]."""
         return geometry.label(label, num_classes)
+
+
+CHEST_XRAY = Domain(name="chest_xray", presets={IMAGE: ChestXrayPreset})

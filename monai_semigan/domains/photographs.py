@@ -5,18 +5,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
-from monai_semigan.errors import ConfigError
+from monai_semigan.domains.base import IMAGE, Border, Domain, ImageSize, Stretch, Window
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.transforms.border import content_box
 from monai_semigan.transforms.dermoscopy import clean_skin
 from monai_semigan.transforms.face import centered_square
 from monai_semigan.transforms.intensity import unit_rgb
 from monai_semigan.transforms.square import SquareGeometry
 
-__all__ = ["DermoscopyPreset", "FacePreset"]
+__all__ = ["DERMOSCOPY", "FACE", "DermoscopyPreset", "FacePreset"]
 
 CLEANING_SIZE = 256
 """Hair, vignette and stickers are looked for at about this many pixels per side."""
@@ -38,20 +39,19 @@ class DermoscopyPreset:
 
     channels: ClassVar[int] = 3
 
-    image_size: int = 64
-    max_stretch: float = 1.5
-    max_border: float = 0.3
+    image_size: ImageSize = 64
+    max_stretch: Stretch = 1.5
+    max_border: Border = 0.3
     vignette: bool = True
     hair: bool = True
     stickers: bool = True
     balance: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.max_border < 0.5:
-            raise ConfigError(f"`max_border` must lie in [0, 0.5), got {self.max_border}.")
+        check_settings(self)
 
     def prepare(
-        self, pixels: np.ndarray, *, photometric: str = "RGB", voi_window: tuple[float, float] | None = None
+        self, pixels: np.ndarray, *, photometric: str = "RGB", voi_window: Window | None = None
     ) -> tuple[np.ndarray, SquareGeometry]:
         """Prepare one image.
 
@@ -97,15 +97,14 @@ class FacePreset:
 
     channels: ClassVar[int] = 3
 
-    image_size: int = 256
-    crop_share: float = 1.0
+    image_size: ImageSize = 256
+    crop_share: Annotated[float, Range(0, 1, exclusive="low")] = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.crop_share <= 1:
-            raise ConfigError(f"`crop_share` must lie in (0, 1], got {self.crop_share}.")
+        check_settings(self)
 
     def prepare(
-        self, pixels: np.ndarray, *, photometric: str = "RGB", voi_window: tuple[float, float] | None = None
+        self, pixels: np.ndarray, *, photometric: str = "RGB", voi_window: Window | None = None
     ) -> tuple[np.ndarray, SquareGeometry]:
         """Prepare one image: as `DermoscopyPreset.prepare`, with nothing filled in."""
         rgb = unit_rgb(pixels)
@@ -120,6 +119,10 @@ class FacePreset:
     def prepare_label(self, label: np.ndarray, geometry: SquareGeometry, num_classes: int) -> np.ndarray:
         """Bring class ids ``(H, W)`` into the same square: soft one-hot, ``(K, S, S)`` float32 in [0, 1]."""
         return geometry.label(label, num_classes)
+
+
+DERMOSCOPY = Domain(name="dermoscopy", presets={IMAGE: DermoscopyPreset})
+FACE = Domain(name="face", presets={IMAGE: FacePreset})
 
 
 def _network_input(square: np.ndarray) -> np.ndarray:

@@ -1,73 +1,121 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every metric of every class of one case."""
+"""Every metric of every class of two label maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
 
+from monai_semigan.errors import InputError
 from monai_semigan.evaluation.empty import OVERLAP_IF_BOTH_EMPTY
 from monai_semigan.evaluation.overlap import check_same_shape, class_masks, dice, intersection_over_union
 from monai_semigan.evaluation.surface import SurfaceDistances, surface_distances
-from monai_semigan.evaluation.table import CaseScore
+from monai_semigan.evaluation.table import METRIC_NAMES, METRICS, CaseScore, ClassScore
+from monai_semigan.templates import MISSING, render
 
-__all__ = ["score_case", "with_absent_classes"]
+__all__ = ["LabelScore", "score_label", "with_absent_classes"]
 
+LARGEST_ID = 255
 
 NO_VOLUME = {"predicted_ml": 0.0, "reference_ml": 0.0, "difference_ml": 0.0}
 """Of a class that a volume does not have."""
 
 
-def score_case(
-    predicted: np.ndarray,
+@dataclass(frozen=True, repr=False)
+class LabelScore:
+    """How a label agrees with its reference: a table in a terminal and in a notebook.
+
+    Attributes:
+        classes: Per class, the background left out.
+    """
+
+    classes: tuple[ClassScore, ...]
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean over the classes."""
+        return float(np.mean([score.dice for score in self.classes]))
+
+    def __getitem__(self, class_name: str) -> ClassScore:
+        """Return the score of a class.
+
+        Raises:
+            KeyError: There is no such class.
+        """
+        return {score.class_name: score for score in self.classes}[class_name]
+
+    def of_case(self, case: str, patient: str) -> list[CaseScore]:
+        """Name the case that was scored, and whose it is."""
+        return [CaseScore(case=case, patient=patient, **vars(score)) for score in self.classes]
+
+    @cached_property
+    def _table(self) -> list[tuple[str, ...]]:
+        metrics = [name for name in METRICS if any(getattr(score, name) is not None for score in self.classes)]
+        head = ("class", *(METRIC_NAMES[name] for name in metrics))
+        values = [[getattr(score, name) for name in metrics] for score in self.classes]
+        return [head] + [
+            (score.class_name, *(MISSING if value is None else f"{value:.3f}" for value in row))
+            for score, row in zip(self.classes, values, strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(*self._table, strict=True)]
+        lines = (
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in self._table
+        )
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return render("score.html", head=self._table[0], rows=self._table[1:])
+
+
+def score_label(
+    label: np.ndarray,
     reference: np.ndarray,
+    spacing_mm: Sequence[float] | None = None,
     *,
-    case: str,
-    patient: str,
     ignore: np.ndarray | None = None,
     num_classes: int | None = None,
     class_names: Sequence[str] | None = None,
-    spacing_mm: Sequence[float] | None = None,
-) -> list[CaseScore]:
-    """Score every foreground class of one case.
+) -> LabelScore:
+    """Score every foreground class of a label against a reference.
 
     A volume (three axes, with a spacing) gets distances in millimetres and volumes in millilitres, an image distances
     in pixels, and in millimetres where the spacing is known. Each class is scored inside its own box, so that time and
     memory follow the organ's size.
 
     Args:
-        predicted: Class ids, any number of axes.
+        label: Class ids, any number of axes.
         reference: Class ids, the same shape.
-        case: Its name.
-        patient: Whose it is.
+        spacing_mm: Pixel distance per axis; None leaves out the distances in millimetres.
         ignore: Pixels to leave out, bool, the same shape.
         num_classes: Number of classes with the background; None takes the largest that occurs.
-        class_names: Name per class.
-        spacing_mm: Pixel distance per axis; None leaves out the distances in millimetres.
+        class_names: Name per class, the background's first.
 
     Raises:
-        InputError: The maps differ in size.
+        InputError: The maps differ in size, or hold other values than class ids.
         ConfigError: The spacing is not one positive number per axis.
     """
-    check_same_shape(predicted, reference, ignore)
-    boxes = [ndimage.find_objects(label) for label in (predicted, reference)]
+    label, reference = _class_ids("label", label), _class_ids("reference", reference)
+    check_same_shape(label, reference, ignore)
+    boxes = [ndimage.find_objects(part) for part in (label, reference)]
     most = num_classes or max(len(class_names or ()), *(len(found) + 1 for found in boxes), 2)
     is_volume = reference.ndim == 3 and spacing_mm is not None
     voxel_ml = float(np.prod(spacing_mm)) / 1000 if is_volume and spacing_mm is not None else None
     scores = []
     for index in range(1, most):
         box = _box_of(index, boxes, reference.shape)
-        unknown = None if ignore is None else ignore[box]
-        masks = class_masks(predicted[box], reference[box], index, ignore=unknown)
+        unknown = None if ignore is None else ignore[box].astype(bool)
+        masks = class_masks(label[box], reference[box], index, ignore=unknown)
         in_px = None if is_volume else surface_distances(*masks, ignore=unknown)
         in_mm = _in_mm(in_px, masks, spacing_mm, unknown)
         volumes = [np.count_nonzero(mask) * voxel_ml for mask in masks] if voxel_ml else None
         scores.append(
-            CaseScore(
-                case=case,
-                patient=patient,
+            ClassScore(
                 class_name=class_names[index] if class_names and index < len(class_names) else f"class {index}",
                 dice=dice(*masks),
                 iou=intersection_over_union(*masks),
@@ -82,7 +130,7 @@ def score_case(
                 difference_ml=volumes[0] - volumes[1] if volumes else None,
             )
         )
-    return scores
+    return LabelScore(tuple(scores))
 
 
 def with_absent_classes(cases: Sequence[Sequence[CaseScore]]) -> list[CaseScore]:
@@ -100,10 +148,6 @@ def with_absent_classes(cases: Sequence[Sequence[CaseScore]]) -> list[CaseScore]
                     class_name=class_name,
                     dice=OVERLAP_IF_BOTH_EMPTY,
                     iou=OVERLAP_IF_BOTH_EMPTY,
-                    hd95_px=None,
-                    assd_px=None,
-                    hd95_mm=None,
-                    assd_mm=None,
                     is_reference_empty=True,
                     is_prediction_empty=True,
                     **(NO_VOLUME if case[0].reference_ml is not None else {}),
@@ -112,6 +156,21 @@ def with_absent_classes(cases: Sequence[Sequence[CaseScore]]) -> list[CaseScore]
             ),
         )
     ]
+
+
+def _class_ids(name: str, values: np.ndarray) -> np.ndarray:
+    """Take bool and whole numbers, also those that are stored as floats."""
+    label = np.asarray(values)
+    if label.dtype.kind == "b":
+        return label.astype(np.uint8)
+    if label.dtype.kind == "f" and np.isfinite(label).all() and (label == np.floor(label)).all():
+        label = label.astype(np.int64)
+    if label.dtype.kind not in "ui" or (label.size and label.min() < 0):
+        raise InputError(f"`{name}` must hold class ids from 0 on, got other values ({label.dtype}).")
+    # As many slots as the largest id are searched: what is no id, such as a grey value, must not fill the memory.
+    if label.size and label.max() > LARGEST_ID:
+        raise InputError(f"`{name}` must hold class ids 0 to {LARGEST_ID}, got {int(label.max())}.")
+    return label
 
 
 def _in_mm(

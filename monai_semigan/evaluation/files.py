@@ -15,7 +15,16 @@ from typing import Any
 from monai_semigan.errors import InputError
 from monai_semigan.types import PathLike
 
-__all__ = ["Prediction", "find_labels", "find_predictions", "is_volume_file", "read_patients"]
+__all__ = [
+    "Prediction",
+    "case_name",
+    "find_labels",
+    "find_predictions",
+    "is_volume_file",
+    "pair_hint",
+    "read_patients",
+    "read_prediction",
+]
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
@@ -31,12 +40,14 @@ class Prediction:
         label: The file.
         spacing_mm: Row and column distance as found, unchecked; None if unknown, and for volumes, which hold their own.
         class_names: Name per class; None if unknown.
+        bundle: Name and version of what made it; empty if unknown.
         problem: Why ``case.json`` cannot be used; None if it can, or is not there.
     """
 
     label: Path
     spacing_mm: Any = None
     class_names: tuple[str, ...] | None = None
+    bundle: str = ""
     problem: str | None = None
 
     def checked_spacing_mm(self) -> tuple[float, float] | None:
@@ -73,7 +84,7 @@ def find_predictions(folder: PathLike) -> dict[str, Prediction]:
             raise InputError(
                 f"`{folder}` must name every case once, got {found[case].label.name} and {case}/{path.name}."
             )
-        found[case] = _with_record(path)
+        found[case] = read_prediction(path)
     if not found:
         raise InputError(_no_labels("predictions", folder))
     return found
@@ -132,10 +143,25 @@ def is_volume_file(path: Path) -> bool:
     return path.name.lower().endswith(VOLUME_SUFFIXES)
 
 
+def pair_hint(case: str, others: Collection[str]) -> str:
+    """Say which name may be meant where a case has no partner: ``X_segmentation`` for ``X``, or the reverse."""
+    near = sorted(
+        other
+        for other in others
+        if other != case
+        and any(long.startswith(f"{short}{mark}") for mark in "_-." for short, long in _both(case, other))
+    )
+    return f"; `{near[0]}` is there: give both the same name" if near else ""
+
+
+def _both(first: str, second: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (first, second), (second, first)
+
+
 def _labels(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        case = _case_name(path.name)
+        case = case_name(path.name)
         if case is not None and not path.name.startswith(".") and path.is_file():
             if case in found:
                 raise InputError(f"`{folder}` must name every case once, got {found[case].name} and {path.name}.")
@@ -143,7 +169,7 @@ def _labels(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _case_name(name: str) -> str | None:
+def case_name(name: str) -> str | None:
     """Take the ending off a label map's name; None for other files."""
     endings = [ending for ending in (*IMAGE_SUFFIXES, *VOLUME_SUFFIXES) if name.lower().endswith(ending)]
     return name[: -len(max(endings, key=len))] if endings else None
@@ -154,18 +180,24 @@ def _no_labels(name: str, folder: Path) -> str:
     return f"`{name}` must be a folder with label maps (PNG, TIFF, NIfTI, MHA or NRRD), but {folder} {cause}."
 
 
-def _with_record(label: Path) -> Prediction:
+def read_prediction(label: Path) -> Prediction:
+    """Take a label map with what the ``case.json`` beside it says."""
     path = label.with_name("case.json")
     if not path.is_file():
         return Prediction(label=label)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        names = record.get("class_names")
-    except (OSError, ValueError, AttributeError) as error:
+        names = ["background", *(part["name"] for part in record.get("classes", ()))]
+        # Results before the schema semigan-case-2 have the latter.
+        names = names if len(names) > 1 else record.get("class_names")
+        bundle = record.get("bundle") or {}
+        maker = f"{bundle.get('name', '')} {bundle.get('version', '')}".strip()
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         return Prediction(label=label, problem=f"`case.json` must be a JSON object: {error}. Segment the case again.")
     is_named = isinstance(names, list) and bool(names)
     return Prediction(
         label=label,
         spacing_mm=None if is_volume_file(label) else record.get("spacing_mm"),
         class_names=tuple(map(str, names)) if is_named else None,
+        bundle=maker,
     )

@@ -9,30 +9,28 @@ together. Volumes are measured in millimetres and millilitres alone: their voxel
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 __all__ = [
     "CONFIDENCE",
     "METRICS",
+    "METRIC_NAMES",
     "NUM_RESAMPLES",
     "OVERALL",
     "VOLUME_METRICS",
     "CaseScore",
     "ClassCount",
+    "ClassScore",
+    "Metrics",
     "PatientScore",
     "Summary",
     "count_classes",
     "per_patient",
     "summarize",
 ]
-
-VOLUME_METRICS = ("predicted_ml", "reference_ml", "difference_ml")
-"""Those that only volumes have."""
-
-METRICS = ("dice", "iou", "hd95_px", "assd_px", "hd95_mm", "assd_mm", *VOLUME_METRICS)
-"""Metrics in the order of the tables: fields of `CaseScore` and `PatientScore`."""
 
 NUM_RESAMPLES = 2000
 """Bootstrap resamples; more would move the interval's ends by a few percent of its width."""
@@ -47,40 +45,65 @@ OVERALL = "mean of classes"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaseScore:
-    """One class of one case.
+class Metrics:
+    """What is measured of a class.
 
     Attributes:
-        case: Name.
-        patient: Whose it is.
-        class_name: The class.
         dice: In [0, 1]; for empty masks see `evaluation.empty`.
         iou: As ``dice``.
         hd95_px: Pixels; None if there is no surface in one of the maps, and in volumes.
         assd_px: As ``hd95_px``.
         hd95_mm: Millimetres; None also where the spacing is unknown.
         assd_mm: As ``hd95_mm``.
-        is_reference_empty: The class is absent from the reference.
-        is_prediction_empty: The class is absent from the prediction.
         predicted_ml: Volume in the prediction, millilitres; None in images.
         reference_ml: Volume in the reference; None in images.
         difference_ml: Predicted minus reference: above 0 where too much was predicted; None in images.
     """
 
-    case: str
-    patient: str
-    class_name: str
     dice: float
     iou: float
-    hd95_px: float | None
-    assd_px: float | None
-    hd95_mm: float | None
-    assd_mm: float | None
-    is_reference_empty: bool
-    is_prediction_empty: bool
+    hd95_px: float | None = None
+    assd_px: float | None = None
+    hd95_mm: float | None = None
+    assd_mm: float | None = None
     predicted_ml: float | None = None
     reference_ml: float | None = None
     difference_ml: float | None = None
+
+
+METRIC_NAMES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "hd95_px": "HD95 (px)",
+    "assd_px": "ASSD (px)",
+    "hd95_mm": "HD95 (mm)",
+    "assd_mm": "ASSD (mm)",
+    "predicted_ml": "Vol. (mL)",
+    "reference_ml": "Ref. (mL)",
+    "difference_ml": "Diff. (mL)",
+}
+"""What tables and reports call each field of `Metrics`."""
+
+METRICS = tuple(METRIC_NAMES)
+"""Metrics in the order of the tables."""
+
+VOLUME_METRICS = ("predicted_ml", "reference_ml", "difference_ml")
+"""Those that only volumes have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore(Metrics):
+    """One class of two label maps.
+
+    Attributes:
+        class_name: The class.
+        is_reference_empty: The class is absent from the reference.
+        is_prediction_empty: The class is absent from the prediction.
+    """
+
+    class_name: str
+    is_reference_empty: bool
+    is_prediction_empty: bool
 
     @property
     def has_surfaces(self) -> bool:
@@ -89,7 +112,20 @@ class CaseScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PatientScore:
+class CaseScore(ClassScore):
+    """One class of one case.
+
+    Attributes:
+        case: Name.
+        patient: Whose it is.
+    """
+
+    case: str
+    patient: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientScore(Metrics):
     """Mean over a patient's cases, per class; a distance that no case has is None.
 
     Attributes:
@@ -103,15 +139,6 @@ class PatientScore:
     class_name: str
     num_cases: int
     num_undefined_surface: int
-    dice: float
-    iou: float
-    hd95_px: float | None
-    assd_px: float | None
-    hd95_mm: float | None
-    assd_mm: float | None
-    predicted_ml: float | None = None
-    reference_ml: float | None = None
-    difference_ml: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,10 +181,6 @@ class Summary:
     low: float | None
     high: float | None
 
-    def as_dict(self) -> dict[str, object]:
-        """Return JSON types."""
-        return asdict(self)
-
 
 def per_patient(cases: Iterable[CaseScore]) -> list[PatientScore]:
     """Average the cases of each patient and class, in the order of their first appearance."""
@@ -170,15 +193,7 @@ def per_patient(cases: Iterable[CaseScore]) -> list[PatientScore]:
             class_name=class_name,
             num_cases=len(group),
             num_undefined_surface=sum(not case.has_surfaces for case in group),
-            dice=float(np.mean([case.dice for case in group])),
-            iou=float(np.mean([case.iou for case in group])),
-            hd95_px=_mean([case.hd95_px for case in group]),
-            assd_px=_mean([case.assd_px for case in group]),
-            hd95_mm=_mean([case.hd95_mm for case in group]),
-            assd_mm=_mean([case.assd_mm for case in group]),
-            predicted_ml=_mean([case.predicted_ml for case in group]),
-            reference_ml=_mean([case.reference_ml for case in group]),
-            difference_ml=_mean([case.difference_ml for case in group]),
+            **_means(group),
         )
         for (patient, class_name), group in groups.items()
     ]
@@ -259,6 +274,10 @@ def _resampled_means(values: np.ndarray, seed: int) -> np.ndarray:
 
 def _known(values: Sequence[float | None]) -> np.ndarray:
     return np.array([value for value in values if value is not None], dtype=np.float64)
+
+
+def _means(cases: Sequence[Metrics]) -> dict[str, Any]:
+    return {metric: _mean([getattr(case, metric) for case in cases]) for metric in METRICS}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -12,38 +12,106 @@
 Paths are relative to ``root``, and ``root`` to the file. ``label_values`` is ``classes`` (ids) or ``binary`` (above 0
 is class 1).
 
-Further keys of an entry or of the file are ignored here. ``semigan prepare`` writes ``label_rank`` (from 1, per
-patient, nested), ``has_organ`` and ``spacing_mm`` of slices, and ``volumes``: ``{"train": [...], "validation": [...],
-"test": {"name": [...]}}``, the volumes that slices were cut from, each with ``image``, ``label`` and ``patient_id``.
+An unknown key is refused: "labeled" would otherwise be a list without labels. What `semigan prepare` writes beside
+these is known: see `Entry` and `DatalistFile`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal
 
 from monai_semigan.errors import InputError
+from monai_semigan.files import escaped, read_json
+from monai_semigan.settings import Range, read_settings
 from monai_semigan.types import PathLike
 
-__all__ = ["Datalist", "Entry", "load_datalist"]
+__all__ = ["Datalist", "DatalistFile", "Entry", "VolumeLists", "load_datalist"]
+
+logger = logging.getLogger(__name__)
 
 SCHEMA = "semigan-datalist-1"
+
+MAX_BYTES = 1 << 27
+"""Of the file: some hundred thousand images."""
+
 NAMED = 3
 """Items named in an error; the rest is counted."""
+
+Distance = Annotated[float, Range(0, 1e4, exclusive="low")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One image of a data list; ``ignore`` marks pixels that are left out of a score."""
+    """One image or volume of a data list.
+
+    Attributes:
+        image: The file.
+        label: Its label.
+        patient_id: Whose it is: text or a number.
+        ignore: Marks pixels that are left out of a score.
+        label_rank: From 1, per patient: of a list with fewer labels, those of the lowest ranks have theirs.
+        has_organ: Whether the label of a slice is not empty.
+        spacing_mm: Distance of a slice's pixels, row and column.
+    """
 
     image: Path
     label: Path | None = None
-    patient_id: str | None = None
+    patient_id: str | int | None = None
     ignore: Path | None = None
+    label_rank: Annotated[int, Range(1)] | None = None
+    has_organ: bool | None = None
+    spacing_mm: tuple[Distance, Distance] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeLists:
+    """The volumes that slices were cut from.
+
+    Attributes:
+        train: Of the labelled and unlabelled slices.
+        validation: Of those for validation.
+        test: Of those for test, by the test's name.
+    """
+
+    train: tuple[Entry, ...] = ()
+    validation: tuple[Entry, ...] = ()
+    test: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatalistFile:
+    """What the JSON of a data list holds.
+
+    Attributes:
+        schema: Version of this description.
+        labelled: Images whose labels are trained on.
+        unlabelled: Images that are trained on alone.
+        validation: Images that choose a checkpoint and the limits.
+        test: Images for a score, by the test's name.
+        label_values: ``classes`` (ids) or ``binary`` (above 0 is class 1).
+        root: What paths are relative to, itself relative to the file.
+        volumes: Those that slices were cut from.
+        prepared_from: Data set that `semigan prepare` made the list from.
+        seed: Of its split.
+        class_names: Background first.
+    """
+
+    schema: Literal["semigan-datalist-1"]
+    labelled: tuple[Entry, ...] = ()
+    unlabelled: tuple[Entry, ...] = ()
+    validation: tuple[Entry, ...] = ()
+    test: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
+    label_values: Literal["classes", "binary"] = "classes"
+    root: Path = Path()
+    volumes: VolumeLists | None = None
+    prepared_from: str | None = None
+    seed: int | None = None
+    class_names: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,53 +146,53 @@ def load_datalist(path: PathLike) -> Datalist:
         InputError: The file is damaged, names missing files, or has a patient on both sides.
     """
     path = Path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"`{path}` must be a data list: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputError(f"`{path}` must be JSON, but is not: {error}.") from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise InputError(f'`{path}` must be a data list with "schema": "{SCHEMA}".')
-    values = content.get("label_values", "classes")
-    if values not in ("classes", "binary"):
-        raise InputError(f"`label_values` must be classes or binary, got {values!r}.")
-    root = path.parent / content.get("root", ".")
-    test = content.get("test", {})
-    if not isinstance(test, dict):
-        raise InputError(f"`test` in `{path}` must map names to lists, got {type(test).__name__}.")
+    content = read_json(path, MAX_BYTES, error=InputError)
+    found = read_settings(DatalistFile, content, escaped(path), error=InputError)
+    root = path.parent / found.root
     data = Datalist(
         path=path,
-        labelled=_entries(content, "labelled", root, needs_label=True),
-        unlabelled=_entries(content, "unlabelled", root, needs_label=False),
-        validation=_entries(content, "validation", root, needs_label=True),
-        test={name: _entries(test, name, root, needs_label=True) for name in test},
-        is_binary=values == "binary",
+        labelled=_placed(found.labelled, root, needs_label="labelled"),
+        unlabelled=_placed(found.unlabelled, root),
+        validation=_placed(found.validation, root, needs_label="validation"),
+        test={name: _placed(entries, root, needs_label=f"test.{name}") for name, entries in found.test.items()},
+        is_binary=found.label_values == "binary",
     )
     _check_files(data)
     _check_sides(data)
+    _warn(data)
     return data
 
 
-def _entries(content: dict[str, Any], role: str, root: Path, *, needs_label: bool) -> tuple[Entry, ...]:
-    items = content.get(role, [])
-    if not isinstance(items, list) or not all(isinstance(item, dict) and "image" in item for item in items):
-        raise InputError(f'`{role}` must be a list of objects with an "image".')
-    if needs_label and not all(item.get("label") for item in items):
-        raise InputError(f'Every entry of `{role}` must have a "label".')
-
-    def place(item: dict[str, Any], key: str) -> Path | None:
-        return root / item[key] if item.get(key) else None
-
+def _placed(entries: tuple[Entry, ...], root: Path, *, needs_label: str | None = None) -> tuple[Entry, ...]:
+    """Resolve the paths of a list; ``needs_label`` is its name where every entry must have a label."""
+    if needs_label is not None and not all(entry.label for entry in entries):
+        raise InputError(f'Every entry of `{escaped(needs_label)}` must have a "label".')
     return tuple(
-        Entry(
-            image=root / item["image"],
-            label=place(item, "label"),
-            patient_id=str(item["patient_id"]) if item.get("patient_id") is not None else None,
-            ignore=place(item, "ignore"),
+        replace(
+            entry,
+            image=root / entry.image,
+            label=None if entry.label is None else root / entry.label,
+            ignore=None if entry.ignore is None else root / entry.ignore,
+            patient_id=None if entry.patient_id is None else str(entry.patient_id),
         )
-        for item in items
+        for entry in entries
     )
+
+
+def _warn(data: Datalist) -> None:
+    """Say what a reader of the file may have overlooked; counted, as identifiers do not belong into logs."""
+    entries = [entry for part in data._roles().values() for entry in part]
+    nameless = sum(entry.patient_id is None for entry in entries)
+    if nameless:
+        logger.warning(
+            "%s: %d of %d entries have no patient_id, so nothing tells whether a patient is on both sides.",
+            escaped(data.path.name),
+            nameless,
+            len(entries),
+        )
+    for role in ("validation", "unlabelled"):
+        if not data._roles()[role]:
+            logger.warning("%s has no %s images.", escaped(data.path.name), role)
 
 
 def _check_files(data: Datalist) -> None:
@@ -135,9 +203,9 @@ def _check_files(data: Datalist) -> None:
         for file in (entry.image, entry.label, entry.ignore)
         if file is not None
     }
-    missing = sorted(str(file) for file in files if not file.is_file())
+    missing = sorted(escaped(file) for file in files if not file.is_file())
     if missing:
-        raise InputError(f"`{data.path}` must name existing files, missing are {_shorten(missing)}.")
+        raise InputError(f"`{escaped(data.path)}` must name existing files, missing are {_shorten(missing)}.")
 
 
 def _check_sides(data: Datalist) -> None:
@@ -148,18 +216,19 @@ def _check_sides(data: Datalist) -> None:
     if patients:
         # Counted, not named: identifiers do not belong into logs.
         raise InputError(
-            f"`{data.path}` must have every patient on one side, but {len(patients)} are both in training and in "
-            "validation or test. Split by patient_id."
+            f"`{escaped(data.path)}` must have every patient on one side, but {len(patients)} are both in training and "
+            "in validation or test. Split by patient_id."
         )
-    images = sorted({str(entry.image) for entry in trained} & {str(entry.image) for entry in scored})
+    images = sorted(map(escaped, {entry.image for entry in trained} & {entry.image for entry in scored}))
     if images:
         raise InputError(
-            f"`{data.path}` must score on other images than it trains on, got {_shorten(images)} on both sides."
+            f"`{escaped(data.path)}` must score on other images than it trains on, "
+            f"got {_shorten(images)} on both sides."
         )
 
 
 def _patients(entries: Iterable[Entry]) -> set[str]:
-    return {entry.patient_id for entry in entries if entry.patient_id is not None}
+    return {str(entry.patient_id) for entry in entries if entry.patient_id is not None}
 
 
 def _shorten(items: list[str]) -> str:

@@ -1,135 +1,93 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read MHA, MHD, NRRD and NHDR volumes through SimpleITK."""
+"""Read MHA, MHD, NRRD and NHDR volumes."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from monai_semigan.errors import GeometryError, InputError
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
-from monai_semigan.io.limits import MAX_SLICES, check_volume_shape
+from monai_semigan.io.itk_header import ItkHeader, read_itk_header
 from monai_semigan.io.value_checks import require_image_values
 from monai_semigan.io.volume import SourceVolume
+from monai_semigan.io.voxel_bytes import read_voxels
 from monai_semigan.types import PathLike
 
 __all__ = ["ITK_SUFFIXES", "data_files", "itk_size", "read_itk"]
 
 ITK_SUFFIXES = (".mha", ".mhd", ".nrrd", ".nhdr")
 
-DETACHED_SUFFIXES = (".mhd", ".nhdr")
-"""Headers whose voxels lie in files beside them."""
-
-DATA_FILE = re.compile(r"^(?:ElementDataFile\s*=|data ?file\s*:)\s*(.+?)\s*$", re.IGNORECASE)
-"""The line that names them (MetaIO's MetaImage, NRRD's detached headers)."""
-
-NUMBERED = re.compile(r"([^\s%]*%\d*d[^\s%]*)\s+(-?\d+)\s+(-?\d+)\s+(\d+)(?:\s+\d+)?")
-"""Names by number, in both formats: pattern, first, last, step."""
-
-MAX_HEADER_BYTES = 2**20
-
 
 def read_itk(path: PathLike, *, is_label: bool = False) -> SourceVolume:
-    """Read a 3-D MHA, MHD, NRRD or NHDR file, or a 4-D one whose last axis has size 1; values keep their type.
+    """Read a 3-D MHA, MHD, NRRD or NHDR file, or one whose further axes have size 1; values keep their type.
+
+    float64 becomes float32. The voxels lie in the file or in files beside it, raw or packed by gzip or zlib.
 
     Args:
-        path: ``.mha``, ``.mhd``, ``.nrrd`` or ``.nhdr``.
+        path: ``.mha``, ``.mhd``, ``.nrrd`` or ``.nhdr``; the content tells the format.
         is_label: Constant values are welcome: label maps may be empty.
 
     Raises:
-        InputError: The file is damaged, has other dimensions or several values per voxel.
+        InputError: The file is damaged or unusual, has other dimensions or several values per voxel.
         GeometryError: Its axes are singular.
     """
-    import SimpleITK  # noqa: PLC0415  (0.3 s to import)
-
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"`{path}` must be an MHA, MHD or NRRD file, but does not exist.")
-    data_files(path)  # that they lie beside it
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
+    header = read_itk_header(path)
+    if header.segments and not is_label:
+        raise InputError(f"`{path.name}` must be an image, but is a segmentation. Give the image it was drawn on.")
     try:
-        reader.ReadImageInformation()
-        size = _require_volume(path.name, reader)
-        image = reader.Execute()
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].split(": ")[-1]
-        raise InputError(
-            f"`{path.name}` must be a complete MHA, MHD or NRRD file, but is damaged ({reason})."
-        ) from error
-    is_double = image.GetPixelID() == SimpleITK.sitkFloat64
-    stored = SimpleITK.GetArrayViewFromImage(image)
-    voxels = stored.astype(np.float32 if is_double else stored.dtype).reshape(size[::-1]).transpose(2, 1, 0)
-    try:
-        grid = VoxelGrid((size[0], size[1], size[2]), lps_from_ras(_affine(image)))
+        grid = VoxelGrid(header.shape, lps_from_ras(header.affine))
     except GeometryError as error:
         raise GeometryError(f"`{path.name}`: {error}") from error
+    voxels = _voxels(path.name, header)
     if not is_label:
         require_image_values(path.name, voxels)
-    return SourceVolume(name=path.stem, voxels=voxels, grid=grid)
+    return SourceVolume(name=path.stem, voxels=voxels, grid=grid, warnings=header.warnings)
 
 
 def itk_size(path: Path) -> tuple[tuple[int, int, int], int] | None:
     """Return shape and bytes per voxel as `read_itk` would hold them, from the header; None if it cannot be read."""
-    import SimpleITK  # noqa: PLC0415  (0.3 s to import)
-
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
     try:
-        reader.ReadImageInformation()
-        size = (*(int(length) for length in reader.GetSize()), 1)[:3]
-        itemsize = SimpleITK.Image(1, 1, reader.GetPixelID()).GetSizeOfPixelComponent()
-    except RuntimeError:
+        header = read_itk_header(path)
+    except InputError:
         return None
-    return (size[0], size[1], size[2]), min(itemsize, 4)  # float64 becomes float32
+    return header.shape, min(header.dtype.itemsize, 4) if header.dtype.kind == "f" else header.dtype.itemsize
 
 
 def data_files(path: Path) -> tuple[Path, ...]:
-    """List the files that hold the voxels of a ``.mhd`` or ``.nhdr`` header; none for files that hold them themselves.
+    """List the files beside a header that hold its voxels; none for files that hold them themselves.
 
     Raises:
         InputError: The header cannot be read, or names files that do not lie in its folder.
     """
-    if path.suffix.lower() not in DETACHED_SUFFIXES:
-        return ()
-    try:
-        with path.open("rb") as stream:
-            lines = stream.read(MAX_HEADER_BYTES).decode("utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise InputError(f"`{path.name}` must be readable: {error.strerror}.") from error
-    matches = ((at, DATA_FILE.match(line)) for at, line in enumerate(lines))
-    at, named = next(((at, match[1]) for at, match in matches if match), (0, "LOCAL"))
-    if named.upper() == "LOCAL":
-        return ()
-    names = [line.strip() for line in lines[at + 1 :] if line.strip()] if named.upper().startswith("LIST") else [named]
-    if numbered := NUMBERED.fullmatch(named):
-        pattern, (first, last, step) = numbered[1], map(int, numbered.groups()[1:])
-        names = [pattern % number for number in range(first, min(last, first + MAX_SLICES) + 1, max(step, 1))]
-    found = tuple(path.parent / name for name in names)
-    if not all(file.resolve().is_relative_to(path.parent.resolve()) for file in found):
-        raise InputError(f"`{path.name}` must name data files in its own folder. Put them beside it.")
-    return found
+    return tuple(file for file in read_itk_header(path).files if file != path)
 
 
-def _require_volume(name: str, reader: Any) -> tuple[int, ...]:
-    size = tuple(int(length) for length in reader.GetSize())
-    if len(size) not in (3, 4) or any(length != 1 for length in size[3:]):
-        raise InputError(f"`{name}` must be one 3-D volume, got size {size}. Extract one volume of it first.")
-    if reader.GetNumberOfComponents() != 1:
-        raise InputError(f"`{name}` must hold one value per voxel, got {reader.GetNumberOfComponents()}.")
-    check_volume_shape(name, size[:3])
-    return size[:3]
+def _voxels(name: str, header: ItkHeader) -> np.ndarray:
+    files = header.files
+    if len(files) == 1:
+        voxels = _part(files[0], header, header.shape)
+    elif header.shape[2] != len(files):
+        raise InputError(f"`{name}` must name a data file for each of {header.shape[2]} slices, got {len(files)}.")
+    else:
+        voxels = np.empty(header.shape, dtype=header.dtype.newbyteorder("="), order="F")
+        for at, file in enumerate(files):
+            voxels[:, :, at] = _part(file, header, header.shape[:2])
+    if voxels.dtype != np.float64:
+        return voxels
+    with np.errstate(over="ignore"):  # infinity is refused in images, by its count
+        return voxels.astype(np.float32)
 
 
-def _affine(image: Any) -> np.ndarray:
-    """From indices to LPS+ millimetres."""
-    axes = int(image.GetDimension())
-    direction = np.array(image.GetDirection()).reshape(axes, axes)[:3, :3]
-    affine = np.eye(4)
-    affine[:3, :3] = direction * np.array(image.GetSpacing()[:3])
-    affine[:3, 3] = image.GetOrigin()[:3]
-    return affine
+def _part(file: Path, header: ItkHeader, shape: tuple[int, ...]) -> np.ndarray:
+    if not file.is_file():
+        raise InputError(f"`{file.name}` must lie beside its header, but does not exist. Copy it there.")
+    offset = header.offset
+    if offset == -1:  # the voxels end the file
+        offset = max(0, file.stat().st_size - int(np.prod(shape, dtype=object)) * header.dtype.itemsize)
+    elif offset < 0:
+        raise InputError(f"`{file.name}` must have voxels at a known place, got {offset} bytes before them.")
+    return read_voxels(file, shape, header.dtype, offset=offset, skip=header.skip, deflated=header.deflated)

@@ -9,15 +9,17 @@ import numpy as np
 from PIL import Image
 
 from monai_semigan.atomic import replacing
-from monai_semigan.errors import InputError
-from monai_semigan.io.image_file import read_image
+from monai_semigan.io.image_file import read_stored
+from monai_semigan.io.value_checks import as_class_ids
 from monai_semigan.types import PathLike
 
 __all__ = ["read_label", "write_label"]
 
 
 def read_label(path: PathLike, *, num_classes: int | None = None, binary: bool = False) -> np.ndarray:
-    """Read class ids, ``(H, W)`` uint8.
+    """Read class ids, ``(H, W)`` uint8, on the pixels as stored: an orientation in the file is not followed.
+
+    Of a palette the indices are the ids; floats must be whole, NaN is background; an alpha channel must not vary.
 
     Args:
         path: Image file with one value per pixel.
@@ -28,21 +30,10 @@ def read_label(path: PathLike, *, num_classes: int | None = None, binary: bool =
         InputError: The file is no label map, or holds a class that does not exist.
     """
     path = Path(path)
-    pixels = read_image(path).pixels
-    if pixels.ndim == 3:
-        if np.ptp(pixels, axis=2).any():
-            raise InputError(f"`{path.name}` must hold class ids, got a color image.")
-        pixels = pixels[:, :, 0]
+    values = read_stored(path)
     if binary:
-        return (pixels > 0).astype(np.uint8)
-    low, high = float(pixels.min()), float(pixels.max())
-    most = 255 if num_classes is None else num_classes - 1
-    if low < 0 or high > most or pixels.dtype.kind == "f":
-        raise InputError(
-            f"`{path.name}` must hold class ids 0 to {most}, got values {low:g} to {high:g}. "
-            "For masks of 0 and 255 say that labels are binary."
-        )
-    return pixels.astype(np.uint8)
+        return (values > 0).astype(np.uint8)
+    return as_class_ids(path.name, values, most=255 if num_classes is None else num_classes - 1)
 
 
 def write_label(path: PathLike, label: np.ndarray) -> None:

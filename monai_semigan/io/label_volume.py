@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from monai_semigan.errors import InputError, OutputError, ShapeError
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.itk_volume import ITK_SUFFIXES, read_itk
 from monai_semigan.io.nifti_volume import NIFTI_SUFFIXES, mm_per_unit, read_nifti
+from monai_semigan.io.value_checks import as_class_ids
 from monai_semigan.io.volume import NiftiOrigin, SourceVolume
 from monai_semigan.types import PathLike
 
@@ -99,6 +101,8 @@ def write_itk_label(path: PathLike, label: np.ndarray, volume: SourceVolume) -> 
 def read_label_volume(path: PathLike) -> SourceVolume:
     """Read class ids, for evaluation: voxels of an integer type, also where the file holds whole numbers as floats.
 
+    NaN is background. A segmentation of 3D Slicer (``.seg.nrrd``) is read if its segments lie in one layer.
+
     Raises:
         InputError: The format is unknown, or a value is no whole number from 0 to 65,535.
         GeometryError: The file's axes are singular.
@@ -111,16 +115,7 @@ def read_label_volume(path: PathLike) -> SourceVolume:
         volume = read_itk(path, is_label=True)
     else:
         raise InputError(f"`{path.name}` must be a label volume ({', '.join((*NIFTI_SUFFIXES, *ITK_SUFFIXES))}).")
-    ids = volume.voxels
-    low, high = float(ids.min()), float(ids.max())
-    is_whole = ids.dtype.kind in "iu" or (np.isfinite([low, high]).all() and bool(np.all(ids == np.rint(ids))))
-    if not is_whole or low < 0 or high > np.iinfo(np.uint16).max:
-        raise InputError(
-            f"`{path.name}` must hold class ids (whole numbers from 0), got values {low:g} to {high:g}. "
-            "Give the label map, not the image or a probability."
-        )
-    ids = ids.astype(np.uint8 if high <= np.iinfo(np.uint8).max else np.uint16)
-    return SourceVolume(name=volume.name, voxels=ids, grid=volume.grid, origin=volume.origin, warnings=volume.warnings)
+    return replace(volume, voxels=as_class_ids(path.name, volume.voxels, most=np.iinfo(np.uint16).max))
 
 
 def _class_ids(label: np.ndarray, volume: SourceVolume) -> np.ndarray:

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import gzip
 import math
-import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.io.limits import check_volume_shape
 from monai_semigan.io.value_checks import require_image_values
 from monai_semigan.io.volume import NiftiOrigin, SourceVolume
+from monai_semigan.io.voxel_bytes import file_start, read_voxels
 from monai_semigan.types import PathLike
 
 __all__ = ["NIFTI_SUFFIXES", "mm_per_unit", "nifti_size", "nifti_stem", "read_nifti"]
@@ -28,10 +28,19 @@ MM_PER_UNIT = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 SPATIAL_UNIT = 7
 """Bits of xyzt_units that hold the spatial unit."""
 
-MAX_REMAINDER_BYTES = 2**22
-"""Bytes that may follow the voxels."""
+DTYPES = {
+    2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"
+}  # fmt: skip
+"""Types of real numbers by their code (nifti1.h)."""
 
-CHUNK_BYTES = 2**20
+HEADER_BYTES = 540
+"""Of NIfTI-2, the longer one."""
+
+MAX_EXTENSION_BYTES = 2**26
+"""Extensions between header and voxels."""
+
+MAX_QUATERNION_SQUARE = 1.001
+"""Three components of a unit quaternion, rounded to float32 or to a few digits, may exceed 1 by this little."""
 
 FORMS_AGREE_MM = 0.1
 """Corners of the grids of qform and sform may differ by this much: both are float32, one a quaternion."""
@@ -51,16 +60,11 @@ def mm_per_unit(units: int) -> float:
 
 def nifti_size(path: Path) -> tuple[tuple[int, int, int], int] | None:
     """Return shape and bytes per voxel as `read_nifti` would hold them, from the header; None if it cannot be read."""
-    import nibabel as nib  # noqa: PLC0415  (0.3 s to import)
-
     try:
-        image: Any = nib.load(path)
-        shape = (*(int(size) for size in image.shape), 1, 1)[:3]
-        dtype, proxy = image.get_data_dtype(), image.dataobj
-        is_kept = proxy.slope == 1 and proxy.inter == 0 and dtype.kind in "iu"
-    except Exception:  # nibabel raises what it likes for damaged headers; reading says what is wrong
+        header = _read_header(path)
+    except (InputError, GeometryError):
         return None
-    return (shape[0], shape[1], shape[2]), int(dtype.itemsize) if is_kept else 4
+    return header.volume_shape, header.dtype.itemsize if header.keeps_type else 4
 
 
 def read_nifti(path: PathLike, *, is_label: bool = False) -> SourceVolume:
@@ -68,7 +72,8 @@ def read_nifti(path: PathLike, *, is_label: bool = False) -> SourceVolume:
 
     Values are scaled by the header's slope and intercept; integers without scaling keep their type, all else becomes
     float32. The affine is the sform if its code is above 0, else the qform, else made of the spacing alone (as
-    nibabel's), in millimetres whatever the header's unit.
+    nibabel's), in millimetres whatever the header's unit. Where the sform counts, a qform that is no rotation is
+    ignored. Whether the file is compressed its content says, not its name.
 
     Args:
         path: ``.nii`` or ``.nii.gz``.
@@ -78,74 +83,157 @@ def read_nifti(path: PathLike, *, is_label: bool = False) -> SourceVolume:
         InputError: The file is damaged or cut short, has other dimensions, or its values cannot be used.
         GeometryError: The affine is singular or the spacing not positive.
     """
-    import nibabel as nib  # noqa: PLC0415  (0.3 s to import)
-
     path = Path(path)
-    try:
-        image: Any = nib.load(path)
-        raw = _raw_header(path, type(image.header))
-    except FileNotFoundError as error:
-        raise InputError(f"`{path}` must be a NIfTI file, but does not exist.") from error
-    except Exception as error:  # nibabel raises what it likes for damaged headers
-        raise InputError(f"`{path.name}` must be a NIfTI file, but is damaged ({type(error).__name__}).") from error
-    if not isinstance(image, (nib.Nifti1Image, nib.Nifti2Image)):
-        raise InputError(f"`{path.name}` must be a NIfTI file, got {type(image).__name__}.")
-    shape = _spatial_shape(path.name, image.shape)
-    scale = _require_header(path.name, image, raw)
+    header = _read_header(path)
+    shape = header.volume_shape
+    scale = mm_per_unit(header.units)
+    qform, sform = header.qform(), header.sform()
     warnings: list[str] = []
+    if header.qform_code and qform is None:
+        if not header.sform_code:
+            raise GeometryError(f"`{path.name}` must have a qform that is a rotation. Correct the header.")
+        warnings.append("The header's qform is no rotation: the sform was used.")
+    affine = sform if header.sform_code else qform if header.qform_code else header.base_affine()
     try:
-        affine = np.diag([scale, scale, scale, 1.0]) @ np.asarray(image.affine, dtype=np.float64)
-        grid = VoxelGrid(shape, affine)
+        grid = VoxelGrid(shape, np.diag([scale, scale, scale, 1.0]) @ affine)
     except GeometryError as error:
         raise GeometryError(f"`{path.name}`: {error}") from error
     origin = NiftiOrigin(
-        qform=_coded(image.header.get_qform(coded=True)),
-        sform=_coded(image.header.get_sform(coded=True)),
-        units=int(raw["xyzt_units"]),
-        shape=tuple(image.shape),
+        qform=(qform, header.qform_code) if header.qform_code and qform is not None else (None, 0),
+        sform=(sform, header.sform_code) if header.sform_code else (None, 0),
+        units=header.units,
+        shape=header.shape,
     )
     warnings += _remarks(origin, grid, scale)
-    voxels = _values(path, image).reshape(shape, order="F")
+    voxels = _values(path, header)
     if not is_label:
         require_image_values(path.name, voxels)
     return SourceVolume(name=nifti_stem(path), voxels=voxels, grid=grid, origin=origin, warnings=tuple(warnings))
 
 
-def _raw_header(path: Path, kind: Any) -> Any:
-    """Read the header as it stands: nibabel turns a spacing of zero or below into a positive one."""
-    from nibabel.openers import ImageOpener  # noqa: PLC0415  (0.3 s to import)
+@dataclass(frozen=True)
+class _Header:
+    """The fields of a NIfTI header, with the checks that every file has passed.
 
-    with ImageOpener(path) as stream:
-        return kind.from_fileobj(stream, check=False)
+    Attributes:
+        fields: As they stand in the file.
+        shape: With the further axes of size 1.
+        volume_shape: Without them.
+        dtype: Of a voxel in the file, with its byte order.
+        is_gzip: The file is compressed.
+    """
+
+    fields: Any
+    shape: tuple[int, ...]
+    volume_shape: tuple[int, int, int]
+    dtype: np.dtype[np.generic]
+    is_gzip: bool
+
+    @property
+    def units(self) -> int:
+        return int(self.fields["xyzt_units"])
+
+    @property
+    def qform_code(self) -> int:
+        return max(0, int(self.fields["qform_code"]))
+
+    @property
+    def sform_code(self) -> int:
+        return max(0, int(self.fields["sform_code"]))
+
+    @property
+    def scaling(self) -> tuple[float, float]:
+        """Slope and intercept; a slope of zero, or none, is no scaling (nifti1.h)."""
+        slope, intercept = float(self.fields["scl_slope"]), float(self.fields["scl_inter"])
+        return (slope, intercept) if slope != 0 and math.isfinite(slope) else (1.0, 0.0)
+
+    @property
+    def keeps_type(self) -> bool:
+        return self.scaling == (1.0, 0.0) and self.dtype.kind in "iu"
+
+    def spacing(self) -> np.ndarray:
+        return np.asarray(self.fields["pixdim"], dtype=np.float64)[1:4]
+
+    def sform(self) -> np.ndarray:
+        rows = [np.asarray(self.fields[name], dtype=np.float64) for name in ("srow_x", "srow_y", "srow_z")]
+        return np.array([*rows, (0.0, 0.0, 0.0, 1.0)])
+
+    def qform(self) -> np.ndarray | None:
+        """Return the affine of the quaternion (nifti1.h, method 2), which is normalized; None where it is none."""
+        b, c, d = (float(self.fields[f"quatern_{name}"]) for name in "bcd")
+        offset = [float(self.fields[f"qoffset_{name}"]) for name in "xyz"]
+        square = b * b + c * c + d * d
+        if not square <= MAX_QUATERNION_SQUARE or not np.isfinite(offset).all():
+            return None
+        a = math.sqrt(max(0.0, 1 - square))
+        a, b, c, d = np.array([a, b, c, d]) / math.sqrt(max(1.0, square))
+        rotation = np.array(
+            [
+                [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+                [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+                [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+            ]
+        )
+        handed = np.array([1, 1, -1 if self.fields["pixdim"][0] < 0 else 1])
+        affine = np.eye(4)
+        affine[:3, :3] = rotation * self.spacing() * handed
+        affine[:3, 3] = offset
+        return affine
+
+    def base_affine(self) -> np.ndarray:
+        """Centre the volume, with x growing to the left, as nibabel does."""
+        steps = self.spacing() * (-1, 1, 1)
+        affine = np.diag([*steps, 1.0])
+        affine[:3, 3] = -steps * (np.array(self.volume_shape) - 1) / 2
+        return affine
 
 
-def _spatial_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
-    if len(shape) < 3 or any(size != 1 for size in shape[3:]):
-        raise InputError(f"`{name}` must be one 3-D volume, got shape {tuple(shape)}. Extract one volume of it first.")
+def _read_header(path: Path) -> _Header:
+    """Read and check what can be said without the voxels.
+
+    Raises:
+        InputError: The file is no NIfTI file of one volume of real numbers.
+        GeometryError: The spacing is not positive.
+    """
+    from nibabel import nifti1, nifti2  # noqa: PLC0415  (0.3 s to import)
+
+    start, is_gzip = file_start(path, HEADER_BYTES)
+    for fields, magic in ((nifti1.header_dtype, b"n+1"), (nifti2.header_dtype, b"n+2")):
+        for order in "<>":
+            layout = fields.newbyteorder(order)
+            if len(start) < layout.itemsize:
+                continue
+            raw = np.frombuffer(start, layout, count=1)[0]
+            if raw["sizeof_hdr"] == layout.itemsize and bytes(raw["magic"]).startswith(magic):
+                return _checked(path.name, raw, order, layout.itemsize, is_gzip)
+    raise InputError(f"`{path.name}` must be a NIfTI file, but is damaged or another format.")
+
+
+def _checked(name: str, raw: Any, order: str, size: int, is_gzip: bool) -> _Header:
+    dimensions = int(raw["dim"][0])
+    shape = tuple(int(length) for length in raw["dim"][1 : 1 + dimensions]) if 1 <= dimensions <= 7 else ()
+    if len(shape) < 3 or any(length != 1 for length in shape[3:]):
+        raise InputError(f"`{name}` must be one 3-D volume, got shape {shape}. Extract one volume of it first.")
     if min(shape) < 1:
-        raise InputError(f"`{name}` must hold voxels, got shape {tuple(shape)}.")
+        raise InputError(f"`{name}` must hold voxels, got shape {shape}.")
     check_volume_shape(name, shape[:3])
-    return int(shape[0]), int(shape[1]), int(shape[2])
-
-
-def _require_header(name: str, image: Any, raw: Any) -> float:
-    """Return millimetres per unit."""
-    spacing = np.asarray(raw["pixdim"], dtype=np.float64)[1:4]
+    kind = DTYPES.get(int(raw["datatype"]))
+    if kind is None:
+        raise InputError(f"`{name}` must hold one real number per voxel, got the type code {int(raw['datatype'])}.")
+    if not size <= float(raw["vox_offset"]) <= MAX_EXTENSION_BYTES:
+        raise InputError(f"`{name}` must be a NIfTI file, but is damaged (vox_offset).")
+    header = _Header(raw, shape, (shape[0], shape[1], shape[2]), np.dtype(order + kind), is_gzip)
+    spacing = header.spacing()
     if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise GeometryError(
             f"`{name}` must have a spacing above 0, got pixdim {' x '.join(f'{value:g}' for value in spacing)}. "
             "Correct the header."
         )
-    units = int(raw["xyzt_units"])
-    if units & SPATIAL_UNIT not in MM_PER_UNIT:
-        raise InputError(f"`{name}` must be in metres, millimetres or micrometres, got the unit code {units}.")
-    if image.get_data_dtype().kind not in "iuf":
-        raise InputError(f"`{name}` must hold one real number per voxel, got {image.get_data_dtype()}.")
-    return mm_per_unit(units)
-
-
-def _coded(form: tuple[np.ndarray | None, int]) -> tuple[np.ndarray | None, int]:
-    return form[0], int(form[1])
+    if header.units & SPATIAL_UNIT not in MM_PER_UNIT:
+        raise InputError(f"`{name}` must be in metres, millimetres or micrometres, got the unit code {header.units}.")
+    if not np.isfinite(header.scaling).all():
+        raise InputError(f"`{name}` must have a finite intercept with its slope. Correct the header.")
+    return header
 
 
 def _remarks(origin: NiftiOrigin, grid: VoxelGrid, scale: float) -> list[str]:
@@ -168,40 +256,19 @@ def _farthest(grid: VoxelGrid, qform: np.ndarray, scale: float) -> float:
     return float(np.linalg.norm(scale * other - grid.corners_mm(), axis=1).max())
 
 
-def _values(path: Path, image: Any) -> np.ndarray:
+def _values(path: Path, header: _Header) -> np.ndarray:
     """Read and scale the voxels: at most float32 and the file's own values are held at once."""
-    slope, inter = np.float64(image.dataobj.slope), np.float64(image.dataobj.inter)
+    offset = int(header.fields["vox_offset"])
+    place = {"skip": offset} if header.is_gzip else {"offset": offset}
+    stored = read_voxels(path, header.volume_shape, header.dtype, deflated=header.is_gzip, **place)
+    if header.keeps_type:
+        return stored
+    slope, inter = (np.float64(number) for number in header.scaling)
     try:
-        stored = _decompressed(path, image) if path.name.lower().endswith(".gz") else image.dataobj.get_unscaled()
-        if slope == 1 and inter == 0 and stored.dtype.kind in "iu":
-            return np.asarray(stored, dtype=stored.dtype.newbyteorder("="))
         values = np.empty(stored.shape, dtype=np.float32, order="F")
-        for at in range(stored.shape[2]):  # as a whole, the volume would stand here in float64
-            values[:, :, at] = stored[:, :, at] * slope + inter
-        return values
-    except InputError:  # a ValueError too
-        raise
-    except (EOFError, OSError, ValueError, zlib.error) as error:
-        raise InputError(f"`{path.name}` must be complete, but is damaged or cut short. Copy it again.") from error
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused in images, by its count
+            for at in range(stored.shape[2]):  # as a whole, the volume would stand here in float64
+                values[:, :, at] = stored[:, :, at] * slope + inter
     except MemoryError as error:
-        raise InputError(f"`{path.name}` must fit into memory, got shape {image.shape}.") from error
-
-
-def _decompressed(path: Path, image: Any) -> np.ndarray:
-    """Read a compressed file to its checksum; nibabel, having what it needs, does not, and holds the voxels twice."""
-    dtype = image.get_data_dtype()
-    content = np.empty(math.prod(image.shape) * dtype.itemsize, dtype=np.uint8)
-    with gzip.open(path) as stream:
-        stream.seek(int(image.dataobj.offset))
-        for start in range(0, content.size, CHUNK_BYTES):
-            wanted = content.data[start : start + CHUNK_BYTES]
-            if stream.readinto(wanted) < len(wanted):
-                raise EOFError
-        left = MAX_REMAINDER_BYTES
-        while left > 0 and (chunk := stream.read(CHUNK_BYTES)):
-            left -= len(chunk)
-    if left <= 0:
-        raise InputError(
-            f"`{path.name}` must hold one volume, but holds more than its header says. Correct the header."
-        )
-    return content.view(dtype).reshape(image.shape, order="F")
+        raise InputError(f"`{path.name}` must fit into memory, got shape {header.shape}.") from error
+    return values

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,24 +17,24 @@ __all__ = ["DicomOrigin", "NiftiOrigin", "SourceVolume"]
 
 @dataclass(frozen=True, kw_only=True)
 class DicomOrigin:
-    """The DICOM series that a volume was built from.
+    """The DICOM series that a volume was built from, with all that a result needs to refer to it.
 
     Attributes:
         series_uid: SeriesInstanceUID (0020,000E).
-        files: The instances in the order of the volume's last axis; a single one if it is multi-frame. They must stay
-            readable as long as results that refer to them are written.
-        is_repaired: Slices were filled in or resampled, so the volume's slices are not the series' frames.
-        slice_files: The file that each slice of the volume's last axis was made from, None for one that was filled in.
-            A slice lies in the same plane as its file's frame also when a tilt was resampled: there it is shifted
-            within the plane, by what the frame's position (0020,0032) differs from the grid's.
-        slice_frames: The number of the frame in that file, from 1; None where the file holds a single one.
+        files: The instances in the order of the volume's last axis; a single one if it is multi-frame.
+        headers: For each file its header (pydicom datasets) without pixels.
+        slices: For each frame, in the order of ``files`` or of the frames in a single one, its slice along the volume's
+            last axis; None for one that is no slice.
+        is_repaired: Slices were filled in or resampled.
+        is_resampled: Slices were shifted within their planes, so that they do not lie on the series' frames.
     """
 
     series_uid: str
     files: tuple[Path, ...]
+    headers: tuple[Any, ...] = field(repr=False)  # their text is the patient's
+    slices: tuple[int | None, ...]
     is_repaired: bool = False
-    slice_files: tuple[Path | None, ...] = ()
-    slice_frames: tuple[int | None, ...] = ()
+    is_resampled: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

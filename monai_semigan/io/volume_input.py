@@ -6,19 +6,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from monai_semigan.errors import GeometryError, InputError
-from monai_semigan.io.dicom.headers import is_dicom
-from monai_semigan.io.dicom.identity import Identity, read_identity
+from monai_semigan.errors import InputError
+from monai_semigan.files import safe_name
+from monai_semigan.io.dicom.file import open_dicom
+from monai_semigan.io.dicom.identity import Identity, identity_of
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesInfo, SeriesRules
-from monai_semigan.io.dicom.series import DicomSeries, files_in, find_series
-from monai_semigan.io.dicom.stack import plan_stack
+from monai_semigan.io.dicom.series import DicomSeries, find_series
+from monai_semigan.io.folder import digest_of_files, files_in
 from monai_semigan.io.itk_volume import ITK_SUFFIXES, data_files, itk_size, read_itk
 from monai_semigan.io.nifti_volume import NIFTI_SUFFIXES, nifti_size, nifti_stem, read_nifti
 from monai_semigan.io.volume import SourceVolume
@@ -31,17 +31,10 @@ logger = logging.getLogger(__name__)
 
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
 
-MAX_NAME_LENGTH = 80
-
-RESERVED_NAMES = frozenset(
-    {"CON", "PRN", "AUX", "NUL", *(f"{port}{at}" for port in ("COM", "LPT") for at in range(10))}
-)
-"""Windows opens devices by these names."""
-
 MAX_REASONS = 5
 
-DIGEST_CHUNK = 2**20
-"""Bytes."""
+HELD_DICOM_BYTES = 2**29
+"""DICOM files of an input that are held from the search on, so that none is opened again: 1,000 usual CT slices."""
 
 Size = tuple[tuple[int, int, int], int]
 """Shape of a volume and bytes of a voxel as it will be held."""
@@ -56,7 +49,7 @@ class VolumeCandidate:
         kind: ``nifti``, ``itk`` or ``dicom``.
         path: The file; for a series the folder that all its files lie in.
         files: All files that it is read from; of a series in the order in which they were found.
-        series: What its headers say; None for files.
+        dicom: The series as it was found; None for other formats.
         read: Reads it under a name.
         measure: Returns shape and bytes per voxel from the headers; None where they do not say it.
     """
@@ -65,9 +58,14 @@ class VolumeCandidate:
     kind: str
     path: Path
     files: tuple[Path, ...]
-    series: SeriesInfo | None
+    dicom: DicomSeries | None
     read: Callable[[str], SourceVolume]
     measure: Callable[[], Size | None]
+
+    @property
+    def series(self) -> SeriesInfo | None:
+        """What the headers of a DICOM series say; None for files."""
+        return None if self.dicom is None else self.dicom.info
 
     def size(self) -> Size | None:
         """Return the shape and the bytes of a voxel as it will be held, without reading voxels; None if unknown.
@@ -79,24 +77,23 @@ class VolumeCandidate:
     def digest(self) -> str:
         """Compute the SHA-256 of the files' contents, in order, and of which stack of theirs it is.
 
+        The contents of DICOM files are held until the volume is read.
+
         Raises:
             InputError: One cannot be read.
         """
+        if self.dicom is None:
+            return digest_of_files(self.files)
         digest = hashlib.sha256()
-        try:
-            for path in self.files:
-                with path.open("rb") as stream:
-                    while chunk := stream.read(DIGEST_CHUNK):
-                        digest.update(chunk)
-        except OSError as error:
-            raise InputError(f"`{self.name}` must be readable: {error.strerror}.") from error
-        if self.series is not None and self.series.part[1] > 1:
-            digest.update(f"part {self.series.part}".encode())
+        for file in self.dicom.files:
+            digest.update(file.content())
+        if self.dicom.info.part[1] > 1:
+            digest.update(f"part {self.dicom.info.part}".encode())
         return digest.hexdigest()
 
     def identity(self) -> Identity | None:
         """Return what the DICOM header says of the patient; None for other formats."""
-        return read_identity(self.files[0]) if self.kind == "dicom" else None
+        return None if self.dicom is None else identity_of(self.dicom.files[0].header)
 
     def load(self) -> SourceVolume:
         """Read the volume.
@@ -131,7 +128,7 @@ def find_volumes(
     Raises:
         InputError: A path does not exist, a zip cannot be used, or there is no volume at all, with the reasons.
     """
-    search = _Search(rules, repairs, unpack_to, None, progress)
+    search = _Search(rules, repairs, unpack_to, None, room=0, progress=progress)
     return list(search.volumes(paths, on_failure=None, keep_unpacked=True))
 
 
@@ -162,16 +159,9 @@ def iter_volumes(
         InputError: A path does not exist, or there is no volume at all and no other failure, with the reasons.
         OutputError: A zip does not fit onto the disk.
     """
-    search = _Search(rules, repairs, unpack_to, None if skip is None else Path(skip), progress)
+    left_out = None if skip is None else Path(skip)
+    search = _Search(rules, repairs, unpack_to, left_out, room=HELD_DICOM_BYTES, progress=progress)
     yield from search.volumes(paths, on_failure=on_failure, keep_unpacked=False)
-
-
-def safe_name(text: str) -> str:
-    """Return a name that every file system takes as one folder: letters, digits, ``-``, ``_`` and inner dots."""
-    text = unicodedata.normalize("NFC", text)
-    kept = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in text)
-    kept = kept.strip("._ ")[:MAX_NAME_LENGTH].rstrip("._ ") or "volume"
-    return f"{kept}_" if kept.split(".")[0].upper() in RESERVED_NAMES else kept
 
 
 @dataclass(frozen=True)
@@ -196,10 +186,12 @@ class _Search:
         repairs: RepairOptions,
         unpack_to: PathLike | None,
         skip: Path | None,
+        *,
+        room: int,
         progress: Progress | None,
     ) -> None:
         self.rules, self.repairs, self.unpack_to, self.skip = rules, repairs, unpack_to, skip
-        self.progress = progress
+        self.room, self.progress = room, progress
         self.taken: set[str] = set()
         self.barren: list[tuple[str, list[SeriesInfo]]] = []
         self.has_result = False
@@ -215,6 +207,8 @@ class _Search:
             folder, found = self._searched(root, on_failure)
             for candidate in found:
                 yield self._uniquely_named(candidate)
+                if candidate.dicom is not None and not keep_unpacked:  # one that was skipped still holds its bytes
+                    candidate.dicom.release()
             if root.is_zip and folder is not None and not keep_unpacked:
                 shutil.rmtree(folder, ignore_errors=True)
         if not self.has_result:
@@ -240,8 +234,8 @@ class _Search:
             self.barren.append((root.base if root.loose else root.path.name, left))
         self.has_result = self.has_result or bool(found)
         if found and on_failure is not None:
-            for file in _foreign(root, found):
-                on_failure(file.name, InputError(f"`{file.name}` must be a volume: {_expected()}."))
+            for file, error in _foreign(root, found):
+                on_failure(file.name, error)
         return folder, found
 
     def _files(self, root: _Root) -> tuple[Path, list[Path]]:
@@ -261,12 +255,12 @@ class _Search:
         is_volume = [_is_volume_file(file) for file in files]
         found = [_file_candidate(file, folder) for file, known in zip(files, is_volume, strict=True) if known]
         others = [file for file, known in zip(files, is_volume, strict=True) if not known]
-        series = find_series(others, self.rules, repairs=self.repairs, progress=self.progress)
+        series = find_series(others, self.rules, repairs=self.repairs, room=self.room, progress=self.progress)
         left = [entry.info for entry in series if not entry.info.is_taken]
         for info in left:
             logger.info("Series %s was left: %s.", info.short_hash, info.reason)
         taken = [entry for entry in series if entry.info.is_taken]
-        return found + _series_candidates(taken, folder, root.base, self.repairs), left
+        return found + _series_candidates(taken, folder, root.base), left
 
     def _uniquely_named(self, candidate: VolumeCandidate) -> VolumeCandidate:
         name, number = candidate.name, 2
@@ -299,10 +293,19 @@ def _roots(paths: list[Path]) -> list[_Root]:
     return roots
 
 
-def _foreign(root: _Root, found: list[VolumeCandidate]) -> list[Path]:
-    """Files that were named one by one, and are no volumes nor parts of some."""
+def _foreign(root: _Root, found: list[VolumeCandidate]) -> Iterator[tuple[Path, InputError]]:
+    """Files that were named one by one, and are no volumes nor parts of some; why not."""
     used = {file for candidate in found for file in candidate.files}
-    return [file for file in root.loose if file not in used and not _is_volume_file(file) and not is_dicom(file)]
+    for file in root.loose:
+        if file in used or _is_volume_file(file):
+            continue
+        try:
+            is_foreign = open_dicom(file) is None
+        except InputError as error:
+            yield file, error
+        else:
+            if is_foreign:
+                yield file, InputError(f"`{file.name}` must be a volume: {_expected()}.")
 
 
 def _is_volume_file(file: Path) -> bool:
@@ -334,7 +337,7 @@ def _file_candidate(file: Path, root: Path) -> VolumeCandidate:
         kind="nifti" if is_nifti else "itk",
         path=file,
         files=(file,) if is_nifti else (file, *_existing(file)),
-        series=None,
+        dicom=None,
         read=load,
         measure=lambda: (nifti_size if is_nifti else itk_size)(file),
     )
@@ -348,12 +351,10 @@ def _existing(header: Path) -> tuple[Path, ...]:
         return ()
 
 
-def _series_candidates(
-    taken: list[DicomSeries], root: Path, base: str, repairs: RepairOptions
-) -> list[VolumeCandidate]:
+def _series_candidates(taken: list[DicomSeries], root: Path, base: str) -> list[VolumeCandidate]:
     from monai_semigan.io.dicom.pixels import read_dicom_series  # noqa: PLC0415  (only where there is DICOM)
 
-    places = [_common_folder([frame.path for frame in series.frames]) for series in taken]
+    places = [_common_folder([file.path for file in series.files]) for series in taken]
     inner = [place.relative_to(root).parts if place.is_relative_to(root) else () for place in places]
     stems = [safe_name("_".join(parts) or base) for parts in inner]
     counts = Counter(stems)
@@ -364,17 +365,14 @@ def _series_candidates(
         name = stem if counts[stem] == 1 else f"{stem}{number}_{info.short_hash[:6]}"
 
         def read(name: str, series: DicomSeries = series) -> SourceVolume:
-            return read_dicom_series(series, name=name, repairs=repairs)
+            return read_dicom_series(series, name=name)
 
         def measure(series: DicomSeries = series) -> Size | None:
-            try:
-                return plan_stack(series.frames, repairs).grid.shape, 2
-            except GeometryError:
-                return None
+            return None if series.plan is None else (series.plan.grid.shape, 2)
 
-        files = tuple(dict.fromkeys(frame.path for frame in series.frames))  # a multi-frame file counts once
+        files = tuple(file.path for file in series.files)
         candidates.append(
-            VolumeCandidate(name=name, kind="dicom", path=place, files=files, series=info, read=read, measure=measure)
+            VolumeCandidate(name=name, kind="dicom", path=place, files=files, dicom=series, read=read, measure=measure)
         )
     return candidates
 

@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 
 from monai_semigan.errors import InputError, OutputError
+from monai_semigan.files import RESERVED_NAMES
 from monai_semigan.types import PathLike
 
 __all__ = ["MAX_FILES", "MAX_TOTAL_BYTES", "unpack_zip"]
@@ -28,6 +29,9 @@ RATIO_MATTERS_BYTES = 100 * 2**20
 """Below this no ratio does harm."""
 
 CHUNK_BYTES = 2**20
+
+DISK_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES)
+"""Of the folder for the contents; other errors of reading and seeking come from what the zip says."""
 
 MAX_NAME_BYTES = 255
 """Of one folder or file, in usual file systems."""
@@ -53,12 +57,12 @@ def unpack_zip(path: PathLike, folder: PathLike) -> Path:
         shutil.rmtree(target, ignore_errors=True)
         if isinstance(error, (InputError, OutputError)):
             raise
-        if isinstance(error, (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)):
+        if isinstance(error, OSError) and error.errno in DISK_FAULTS:
+            raise OutputError(f"`{path.name}` could not be unpacked: {error.strerror}.") from error
+        if isinstance(error, Exception):  # zipfile raises what it likes, down to struct.error
             raise InputError(
-                f"`{path.name}` must be a complete zip, but is damaged ({error}). Copy it again."
+                f"`{path.name}` must be a complete zip, but is damaged ({type(error).__name__}). Copy it again."
             ) from error
-        if isinstance(error, OSError):
-            raise OutputError(f"`{path.name}` could not be unpacked: {error.strerror or error}.") from error
         raise
     return target
 
@@ -102,7 +106,14 @@ def _safe_parts(name: str, member: zipfile.ZipInfo) -> tuple[str, ...]:
     inside = member.filename.replace("\\", "/")
     parts = PurePosixPath(inside).parts
     is_outside = inside.startswith("/") or ".." in parts or any(":" in part for part in parts[:1])
-    if is_outside or not parts or "\0" in member.orig_filename or any(len(p.encode()) > MAX_NAME_BYTES for p in parts):
+    is_device = any(part.split(".")[0].strip().upper() in RESERVED_NAMES for part in parts)
+    if (
+        is_outside
+        or is_device
+        or not parts
+        or "\0" in member.orig_filename
+        or any(len(p.encode(errors="replace")) > MAX_NAME_BYTES for p in parts)
+    ):
         raise InputError(f"`{name}` must hold names inside its own folder, got {member.filename[:80]!r}.")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG):

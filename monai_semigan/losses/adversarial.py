@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Adversarial losses, unweighted and per sample.
 
-Discriminators may return one logit per sample, ``(N,)``, or a list of patch logit maps, ``(N, 1, H, W)`` each: then the loss
-is averaged over the patches of a map and over the maps.
+Discriminators may return one logit per sample, ``(N,)``, or a list of patch logit maps, ``(N, 1, H, W)`` each: then the
+loss is averaged over the patches of a map and over the maps.
 """
 
 from __future__ import annotations

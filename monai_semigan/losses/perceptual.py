@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How alike two images look to a feature network (LPIPS, Zhang et al. 2018, equation 1, with equal channel weights).
 
-By default the features are those of the trained image discriminator: nothing has to be downloaded, and it knows the domain.
+By default the features are those of the trained image discriminator: nothing has to be downloaded, and it knows the
+domain.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError
+from monai_semigan.networks.checkpoint import read_checkpoint
 
 __all__ = ["FeatureDistance", "MonaiPerceptualDistance", "PerceptualDistance"]
+
+LOCAL_NETWORK = "resnet50"
+"""The only network type of MONAI's loss that does not go to a hub for its weights."""
 
 FEATURE_EPSILON = 1e-8
 """Keeps the normalization of an all-zero feature vector finite."""
@@ -59,30 +64,35 @@ class FeatureDistance:
 
 
 class MonaiPerceptualDistance:
-    """MONAI's `PerceptualLoss`, for users with a local weight file.
+    """MONAI's `PerceptualLoss`, for users with a local weight file; nothing is ever fetched.
 
     Args:
-        network_type: As in MONAI; ``resnet50`` is the only one that loads a local file.
+        network_type: ``resnet50``: the other networks of MONAI's come from the internet.
         pretrained_path: The weight file.
 
     Raises:
-        ConfigError: The loss cannot be built here (it needs torchvision, and the file).
+        ConfigError: The network is another one, or the loss cannot be built here (it needs torchvision, and the file).
     """
 
     def __init__(self, network_type: str, pretrained_path: str) -> None:
-        from monai.losses.perceptual import PerceptualLoss  # noqa: PLC0415  (3 s to import, rarely used)
-
-        try:
-            self.loss = PerceptualLoss(
-                spatial_dims=2, network_type=network_type, pretrained=True, pretrained_path=pretrained_path
-            )
-        except (
-            Exception
-        ) as error:  # torchvision fails with RuntimeError, lpips with ModuleNotFoundError, files with OSError
-            first_line = str(error).partition("\n")[0]
+        remedy = "Leave `perceptual` out to use the image discriminator's features."
+        if network_type != LOCAL_NETWORK:
             raise ConfigError(
-                f"`network_type`={network_type!r} must be loadable from {pretrained_path!r}, but failed: "
-                f"{first_line}. Leave it out to use the image discriminator's features."
+                f"`network_type` must be {LOCAL_NETWORK}, which loads a local file, got {network_type!r:.60}. {remedy}"
+            )
+        if not isinstance(pretrained_path, str):
+            raise ConfigError(f"`pretrained_path` must be a weight file. {remedy}")
+        try:
+            read_checkpoint(pretrained_path)
+            from monai.losses.perceptual import PerceptualLoss  # noqa: PLC0415  (3 s to import, rarely used)
+
+            self.loss = PerceptualLoss(
+                spatial_dims=2, network_type=LOCAL_NETWORK, pretrained=True, pretrained_path=pretrained_path
+            )
+        except Exception as error:  # torchvision fails with RuntimeError or ImportError, files with CheckpointError
+            raise ConfigError(
+                f"`pretrained_path` must hold weights of {LOCAL_NETWORK}, and torchvision must be installed, but "
+                f"loading them failed ({type(error).__name__}). {remedy}"
             ) from error
 
     def prepare(self, target: Tensor) -> list[Tensor]:

@@ -34,7 +34,7 @@ class SemiGanSegmenter(nn.Module):
         z_dim: Size of the latent code.
         w_dim: Size of a style.
         num_mapping_layers: Layers of the mapping network.
-        channels: Feature channels of generator and discriminator at 4, 8, ... ``image_size`` px; None for StyleGAN2's table.
+        channels: Feature channels of generator and discriminator at 4, 8, ... ``image_size`` px; None for StyleGAN2's.
         encoder_channels: Widths of the encoder's trunk.
         head_channels: Width of the encoder's pyramid.
         encoder_kind: ``pyramid`` for `Encoder`, ``official`` for `OfficialEncoder`.
@@ -96,6 +96,11 @@ class SemiGanSegmenter(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         label_logits: Tensor = self.generator.synthesis(self.encoder(image))[1]
         return label_logits
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.is_trained.device
 
     def require_trained(self) -> None:
         """Refuse to go on without trained weights.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from monai_semigan.errors import CheckpointError
-from monai_semigan.networks.checkpoint import read_checkpoint
+from monai_semigan.networks.checkpoint import named_weights, read_checkpoint
 from monai_semigan.networks.generator import Generator
 from monai_semigan.types import PathLike
 
@@ -73,12 +73,16 @@ def read_start(path: PathLike) -> StartWeights:
     content = read_checkpoint(path)
     if not is_start(content):
         raise CheckpointError(f"`{path}` must have the format {FORMAT!r}. Make it with `semigan convert`.")
+    damaged = f"`{path}` must describe its networks, but is damaged. Convert again."
     try:
         settings = json.loads(content["settings"])
-        states = {name: content[name] for name in NAMES if name in content}
-        return StartWeights(settings["network"], settings["pair_critic"], {"generator": {}, **states})
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"`{path}` must describe its networks, but is damaged. Convert again.") from error
+        network, pair_critic = settings["network"], settings["pair_critic"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise CheckpointError(damaged) from error
+    if not isinstance(network, dict) or not isinstance(pair_critic, (dict, type(None))):
+        raise CheckpointError(damaged)
+    states = {name: named_weights(content[name], source=path, name=name) for name in NAMES if name in content}
+    return StartWeights(network, pair_critic, {"generator": {}, **states})
 
 
 def is_start(content: dict[str, Any]) -> bool:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import math
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.errors import ShapeError
@@ -53,14 +51,5 @@ def bias_act(
         raise ShapeError(f"`bias` must have shape ({x.shape[1]},), got {tuple(bias.shape)}.")
     check_activation(slope, gain)
     check_operands(x, bias=bias)
-    chosen = resolve_backend("bias_act", x, backend)
-    if chosen in {"triton", "stylegan"}:
-        return kernel(chosen, "bias_act")(x, bias, slope, gain)
-    if bias is not None:
-        bias = bias.to(x.dtype).reshape(1, -1, *[1] * (x.ndim - 2))
-    if chosen == "reference":
-        shifted = x if bias is None else x + bias
-        return torch.where(shifted >= 0, shifted, shifted * slope) * gain
-    # Both factors go into one pass: leaky_relu is positively homogeneous, so the gain can be applied before it.
-    scaled = x * gain if bias is None else torch.add(bias * gain, x, alpha=gain)
-    return scaled if slope == 1 else F.leaky_relu_(scaled, slope)
+    y: Tensor = kernel(resolve_backend("bias_act", x, backend), "bias_act")(x, bias, slope, gain)
+    return y

@@ -17,18 +17,14 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
-from monai_semigan.ops.backend import Backend, Chosen, convolution_functions, resolve_backend
+from monai_semigan.ops.backend import Backend, kernel, resolve_backend
 from monai_semigan.ops.operands import check_operands
 from monai_semigan.ops.styled_epilogue import styled_epilogue
 
-__all__ = ["DEMODULATION_EPSILON", "modulated_conv2d", "styled_conv2d"]
-
-DEMODULATION_EPSILON = 1e-8
-"""Keeps the demodulation finite (StyleGAN2, equation 3)."""
+__all__ = ["modulated_conv2d", "styled_conv2d"]
 
 
 def modulated_conv2d(
@@ -61,8 +57,7 @@ def modulated_conv2d(
         BackendError: The named backend cannot run here.
     """
     chosen = _check(x, weight, style, up_taps, backend)
-    run = _per_sample_weights if chosen == "reference" else _scaled_activations
-    y, demodulation = run(x, weight, style, demodulate, up_taps is not None, chosen)
+    y, demodulation = _convolve(x, weight, style, demodulate, up_taps is not None, chosen)
     return styled_epilogue(y, demodulation=demodulation, up_taps=up_taps, slope=1.0, gain=1.0, backend=chosen)
 
 
@@ -82,55 +77,24 @@ def styled_conv2d(
     arguments, shapes and errors are those of `modulated_conv2d`.
     """
     chosen = _check(x, weight, style, up_taps, backend)
-    run = _per_sample_weights if chosen == "reference" else _scaled_activations
-    y, demodulation = run(x, weight, style, True, up_taps is not None, chosen)
+    y, demodulation = _convolve(x, weight, style, True, up_taps is not None, chosen)
     return styled_epilogue(y, demodulation=demodulation, noise=noise, bias=bias, up_taps=up_taps, backend=chosen)
 
 
-def _check(x: Tensor, weight: Tensor, style: Tensor, up_taps: Tensor | None, backend: Backend) -> Chosen:
+def _check(x: Tensor, weight: Tensor, style: Tensor, up_taps: Tensor | None, backend: Backend) -> str:
     size = check_shape("x", x.shape, "N I H W")
-    kernel = check_shape("weight", weight.shape, f"O {size['I']} K K")["K"]
+    size_k = check_shape("weight", weight.shape, f"O {size['I']} K K")["K"]
     check_shape("style", style.shape, f"{size['N']} {size['I']}")
-    if kernel % 2 == 0 or (up_taps is not None and kernel != 3):
-        raise ConfigError(f"`weight` must have an odd size (3 with upsampling), got {kernel} x {kernel}.")
+    if size_k % 2 == 0 or (up_taps is not None and size_k != 3):
+        raise ConfigError(f"`weight` must have an odd size (3 with upsampling), got {size_k} x {size_k}.")
     check_operands(x, weight=weight, style=style)
     return resolve_backend("modulated_conv2d", x, backend)
 
 
-def _equalized(weight: Tensor, style: Tensor) -> Tensor:
-    return style * (1 / math.sqrt(weight[0].numel()))
-
-
-def _per_sample_weights(
-    x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up: bool, backend: Chosen
-) -> tuple[Tensor, None]:
-    weights = weight[None] * _equalized(weight, style)[:, None, :, None, None]  # (N, O, I, k, k)
-    if demodulate:
-        energy = weights.square().sum(dim=(2, 3, 4), keepdim=True)
-        weights = weights * torch.rsqrt(energy + DEMODULATION_EPSILON)
-    samples = zip(x, weights.to(x.dtype), strict=True)
-    return torch.cat([_convolve(sample[None], w, up, backend) for sample, w in samples]), None
-
-
-def _scaled_activations(
-    x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up: bool, backend: Chosen
+def _convolve(
+    x: Tensor, weight: Tensor, style: Tensor, demodulate: bool, up: bool, backend: str
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the convolution of scaled channels and, with ``demodulate``, what to scale the result by, ``(N, O)``."""
-    style = _equalized(weight, style)
-    y = _convolve(x * style.to(x.dtype)[:, :, None, None], weight.to(x.dtype), up, backend)
-    if not demodulate:
-        return y, None
-    # Summed in the order of the weight's memory: a result in the other order takes five times as long.
-    squares = weight.transpose(0, 1).square().sum(dim=(2, 3)) if up else weight.square().sum(dim=(2, 3)).T
-    energy = style.square() @ squares.to(style.dtype)  # (N, I) @ (I, O)
-    return y, torch.rsqrt(energy + DEMODULATION_EPSILON)
-
-
-def _convolve(x: Tensor, weight: Tensor, up: bool, backend: Chosen) -> Tensor:
-    functions = convolution_functions(backend)
-    y: Tensor
-    if up:
-        y = functions.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (N, O, 2H + 1, 2W + 1)
-    else:
-        y = functions.conv2d(x, weight, padding=weight.shape[-1] // 2)
-    return y
+    """Return the convolution and what is left to scale it by, ``(N, O)`` or None."""
+    style = style * (1 / math.sqrt(weight[0].numel()))  # the equalized learning rate
+    y, demodulation = kernel(backend, "modulated_conv2d")(x, weight, style, demodulate, up)
+    return y, demodulation

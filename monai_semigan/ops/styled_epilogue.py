@@ -12,26 +12,14 @@ One pass over memory holds all of it, if a kernel does it in one: on a GPU that 
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
-from monai_semigan.ops.backend import Backend, Chosen, kernel, resolve_backend
-from monai_semigan.ops.bias_act import ACTIVATION_GAIN, LEAKY_SLOPE, bias_act
+from monai_semigan.ops.backend import Backend, kernel, resolve_backend
+from monai_semigan.ops.bias_act import ACTIVATION_GAIN, LEAKY_SLOPE
 from monai_semigan.ops.operands import check_activation, check_operands
-from monai_semigan.ops.upfirdn2d import upfirdn2d
 
-__all__ = ["UP_GAIN", "epilogue_padding", "styled_epilogue"]
-
-UP_GAIN = 4.0
-"""The taps sum to 1 and the zeros between samples are three quarters of the upsampled map: this keeps the mean."""
-
-
-def epilogue_padding(num_taps: int) -> tuple[int, int]:
-    """Padding of the filter, ``(before, after)``: a transposed convolution's ``2H + 1`` pixels become ``2H``."""
-    excess = num_taps - 2
-    return (excess + 1) // 2, excess // 2
+__all__ = ["styled_epilogue"]
 
 
 def styled_epilogue(
@@ -84,50 +72,5 @@ def styled_epilogue(
     check_activation(slope, gain)
     check_operands(x, demodulation=demodulation, noise=noise, bias=bias, up_taps=up_taps)
     chosen = resolve_backend("styled_epilogue", x, backend)
-    if chosen == "triton":
-        return kernel(chosen, "styled_epilogue")(x, demodulation, noise, bias, up_taps, slope, gain)
-    if up_taps is not None:
-        x = upfirdn2d(x, up_taps, padding=epilogue_padding(len(up_taps)), gain=UP_GAIN, backend=chosen)
-    if chosen == "torch":
-        return _in_few_passes(x, demodulation, noise, bias, slope, gain)
-    return _pass_by_pass(x, demodulation, noise, bias, slope, gain, chosen)
-
-
-def _pass_by_pass(
-    x: Tensor,
-    demodulation: Tensor | None,
-    noise: Tensor | None,
-    bias: Tensor | None,
-    slope: float,
-    gain: float,
-    backend: Chosen,
-) -> Tensor:
-    if demodulation is not None:
-        x = x * demodulation.to(x.dtype)[:, :, None, None]
-    if noise is not None:
-        x = x + noise.to(x.dtype)
-    if bias is None and slope == gain == 1:
-        return x
-    return bias_act(x, bias, slope=slope, gain=gain, backend=backend)
-
-
-def _in_few_passes(
-    x: Tensor, demodulation: Tensor | None, noise: Tensor | None, bias: Tensor | None, slope: float, gain: float
-) -> Tensor:
-    """Work in place after the first pass: fresh memory for a large map costs a CPU many times what the pass does.
-
-    The gain goes into the operands, which leaky ReLU allows: it is positively homogeneous.
-    """
-    shift = None if bias is None else (bias * gain).to(x.dtype).reshape(1, -1, 1, 1)
-    if demodulation is not None:
-        factor = (demodulation * gain).to(x.dtype)[:, :, None, None]
-        y = x * factor if shift is None else torch.addcmul(shift, x, factor)
-    elif shift is not None:
-        y = torch.add(shift, x, alpha=gain)
-    elif gain == slope == 1 and noise is None:
-        return x
-    else:
-        y = x * gain
-    if noise is not None:
-        y = y.add_((noise * gain).to(y.dtype))
-    return y if slope == 1 else F.leaky_relu_(y, slope)
+    y: Tensor = kernel(chosen, "styled_epilogue")(x, demodulation, noise, bias, up_taps, slope, gain)
+    return y

@@ -9,8 +9,6 @@ to any order. (Multirate filtering: Oppenheim and Schafer, Discrete-Time Signal 
 
 from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
@@ -61,44 +59,5 @@ def upfirdn2d(
     taps = taps.detach().to(device=x.device)
     check_operands(x, taps=taps)
     chosen = resolve_backend("upfirdn2d", x, backend)
-    if chosen in {"triton", "stylegan"}:
-        return kernel(chosen, "upfirdn2d")(x, taps, up, down, padding, gain)
-    taps = taps.to(x.dtype)
-    if chosen == "reference":
-        y = _reference_1d(x.mT, taps, up, down, padding).mT  # along H
-        return _reference_1d(y, taps, up, down, padding) * gain  # along W
-    return _depthwise(x, taps, up, down, padding, gain)
-
-
-def _reference_1d(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, int]) -> Tensor:
-    *lead, length = x.shape
-    upsampled = x.new_zeros(*lead, length, up)
-    upsampled[..., 0] = x
-    padded = F.pad(upsampled.reshape(*lead, length * up), padding)
-    window = padded.unfold(-1, len(taps), 1)  # (..., out, T)
-    return (window * taps.flip(0)).sum(-1)[..., ::down]
-
-
-def _depthwise(x: Tensor, taps: Tensor, up: int, down: int, padding: tuple[int, int], gain: float) -> Tensor:
-    """Depthwise convolutions: on a CPU in channels_last this is the fastest form by a factor of 2."""
-    if x.dtype == torch.bfloat16 and down > 1:
-        # The backward pass of strided depthwise bfloat16 convolutions is 5 to 10 times slower on CPUs than float32.
-        return _depthwise(x.float(), taps.float(), up, down, padding, gain).to(x.dtype)
-    before, after = padding
-    if up > 1:
-        # A transposed convolution never touches the zeros. It returns every overlap; the padding crops it.
-        x = F.conv_transpose2d(x, _kernel(taps, x.shape[1], gain), stride=up, groups=x.shape[1])
-        before, after = before - len(taps) + 1, after + up - len(taps)
-        x = F.pad(x, (before, after, before, after))
-        return x[:, :, ::down, ::down]
-    conv_padding = 0
-    if before == after and before >= 0:
-        conv_padding = before
-    else:
-        x = F.pad(x, (before, after, before, after))
-    kernel = _kernel(taps.flip(0), x.shape[1], gain)
-    return F.conv2d(x, kernel, stride=down, padding=conv_padding, groups=x.shape[1])
-
-
-def _kernel(taps: Tensor, channels: int, gain: float) -> Tensor:
-    return (taps[:, None] * taps[None, :] * gain).expand(channels, 1, -1, -1)  # (C, 1, T, T)
+    y: Tensor = kernel(chosen, "upfirdn2d")(x, taps, up, down, padding, gain)
+    return y

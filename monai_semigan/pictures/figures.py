@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +12,13 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MAX_CLASSES", "distribution_plot", "ranking_plot"]
+__all__ = ["MAX_CLASSES", "bland_altman_plot", "distribution_plot", "ranking_plot"]
 
-SIZE_INCHES = (5.2, 3.2)
+WIDTH, HEIGHT = 5.2, 3.2
+"""Inches."""
+
+ROW, FRAME = 0.55, 0.9
+"""Height of a class and of the axis in plots with a row per class, inches."""
 
 MAX_CLASSES = 12
 """Classes that fit into one plot: the callers choose."""
@@ -23,26 +26,34 @@ MAX_CLASSES = 12
 MAX_NAME = 24
 """Characters of a class name that a plot shows."""
 
-COLORS = ("#b34700", "#005ab5", "#4b7a1e", "#882e72", "#8a6d00", "#00797a")
-"""Colors of the classes, in turn: dark enough for lines on white, apart for color-blind readers."""
+COLORS = ("#d55e00", "#2f80d0", "#5f9a2d", "#b05a9c", "#a88500", "#119a9b")
+"""Colors of the classes, in turn: seen on white and on black, apart for color-blind readers."""
+
+GREY = "#7d8a96"
+INK = "#010203"
+"""Stands for the color of the page's text until the plot is written."""
+
+LIMITS = 1.96
+"""Standard deviations on either side of the mean that hold 95 % of the differences (Bland and Altman 1986)."""
 
 MIN_BOX = 5
 """Fewer values are shown as points alone: their quartiles say nothing."""
+
+MIN_PAIRS = 3
 
 MAX_POINTS = 2000
 """More points per class would not be told apart and make the page heavy: an even choice by rank is drawn."""
 
 
-def distribution_plot(values: Mapping[str, Sequence[float]], *, title: str, axis: str) -> str:
+def distribution_plot(values: Mapping[str, Sequence[float]], *, axis: str) -> str:
     """Draw every value as a point, with a box of the quartiles behind it, per class.
 
     Args:
         values: Values per class.
-        title: Caption below the plot, and its text for screen readers.
         axis: Label of the axis.
 
     Returns:
-        A ``figure`` element; empty where there is no value.
+        SVG in the colors of the page's text; empty where there is no value.
     """
     shown = {name: np.asarray(series, dtype=np.float64) for name, series in values.items() if len(series)}
     if not shown:
@@ -58,32 +69,31 @@ def distribution_plot(values: Mapping[str, Sequence[float]], *, title: str, axis
                     orientation="horizontal",
                     widths=0.5,
                     showfliers=False,
-                    boxprops={"color": "#5b6875"},
-                    whiskerprops={"color": "#5b6875"},
-                    capprops={"color": "#5b6875"},
-                    medianprops={"color": "#1c2530", "linewidth": 1.6},
+                    boxprops={"color": GREY},
+                    whiskerprops={"color": GREY},
+                    capprops={"color": GREY},
+                    medianprops={"color": INK, "linewidth": 1.6},
                 )
             points = _thinned(np.sort(series))
             spread = rng.uniform(-0.16, 0.16, len(points))
-            axes.plot(points, at + spread, "o", markersize=4, alpha=0.5, color=_color(at), markeredgewidth=0)
+            axes.plot(points, at + spread, "o", markersize=4.5, alpha=0.7, color=_color(at), markeredgewidth=0)
         axes.set_ylim(len(shown) - 0.4, -0.6)  # the first class on top
         axes.set_yticks(range(len(shown)), [_short(name) for name in shown], parse_math=False)
         axes.set_xlabel(axis)
-        axes.grid(axis="x", linewidth=0.5, alpha=0.5)
+        axes.grid(axis="x", linewidth=0.5, alpha=0.5, color=GREY)
 
-    return _figure(draw, title)
+    return _figure(draw, min(HEIGHT, FRAME + ROW * len(shown)))
 
 
-def ranking_plot(values: Mapping[str, Sequence[float]], *, title: str, axis: str) -> str:
+def ranking_plot(values: Mapping[str, Sequence[float]], *, axis: str) -> str:
     """Draw the values of each class in ascending order: how many cases are how bad.
 
     Args:
         values: Values per class.
-        title: Caption below the plot, and its text for screen readers.
         axis: Label of the axis.
 
     Returns:
-        A ``figure`` element; empty where there is no value.
+        SVG in the colors of the page's text; empty where there is no value.
     """
     shown = {name: _thinned(np.sort(np.asarray(series, dtype=np.float64))) for name, series in values.items() if series}
     if not shown:
@@ -97,13 +107,54 @@ def ranking_plot(values: Mapping[str, Sequence[float]], *, title: str, axis: str
         axes.set_xlim(0, 100)
         axes.set_xlabel("cases, worst first (%)")
         axes.set_ylabel(axis)
-        axes.grid(linewidth=0.5, alpha=0.5)
+        axes.grid(linewidth=0.5, alpha=0.5, color=GREY)
         if len(shown) > 1:
-            legend = axes.legend(axes.lines, map(_short, shown), frameon=False, fontsize="small")
-            for text in legend.get_texts():
-                text.set_parse_math(False)
+            _legend(axes, list(shown))
 
-    return _figure(draw, title)
+    return _figure(draw)
+
+
+def bland_altman_plot(pairs: Mapping[str, Sequence[tuple[float, float]]], *, axis: str) -> str:
+    """Draw the difference of each pair over its mean, with the mean difference and its 95 % limits of agreement.
+
+    Args:
+        pairs: Predicted and reference value of each case, per class.
+        axis: What is measured, with its unit.
+
+    Returns:
+        SVG in the colors of the page's text; empty with fewer than three pairs: they have no limits.
+    """
+    shown = {name: np.asarray(series, dtype=np.float64) for name, series in pairs.items() if len(series)}
+    if sum(map(len, shown.values())) < MIN_PAIRS:
+        return ""
+    differences = np.concatenate([series[:, 0] - series[:, 1] for series in shown.values()])
+    middle, spread = float(differences.mean()), LIMITS * float(differences.std(ddof=1))
+
+    def draw(axes: Axes) -> None:
+        for at, series in enumerate(shown.values()):
+            mean, difference = series.mean(axis=1), series[:, 0] - series[:, 1]
+            axes.plot(
+                mean[:MAX_POINTS], difference[:MAX_POINTS], "o", markersize=4, alpha=0.6, color=_color(at),
+                markeredgewidth=0,
+            )  # fmt: skip
+        for value, style in ((middle, "-"), (middle - spread, "--"), (middle + spread, "--")):
+            axes.axhline(value, linestyle=style, linewidth=1.2, color=GREY)
+            axes.annotate(
+                f"{value:.1f}", (1, value), xycoords=("axes fraction", "data"), xytext=(-2, 2),
+                textcoords="offset points", ha="right", fontsize="small",
+            )  # fmt: skip
+        axes.set_xlabel(f"mean of both, {axis}")
+        axes.set_ylabel("predicted minus reference")
+        if len(shown) > 1:
+            _legend(axes, list(shown))
+
+    return _figure(draw)
+
+
+def _legend(axes: Axes, names: Sequence[str]) -> None:
+    legend = axes.legend(axes.lines[: len(names)], map(_short, names), frameon=False, fontsize="small")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _color(at: int) -> str:
@@ -126,17 +177,18 @@ def _thinned(ranked: np.ndarray) -> np.ndarray:
     return chosen
 
 
-def _figure(draw: Any, title: str) -> str:
+def _figure(draw: Any, height: float = HEIGHT) -> str:
     import matplotlib as mpl  # noqa: PLC0415  (0.4 s to import)
     from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: no display, no global state)
 
     stream = StringIO()
-    with mpl.rc_context({"svg.hashsalt": title, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        drawing = Figure(figsize=SIZE_INCHES, layout="constrained")
+    ink = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
+    with mpl.rc_context({"svg.hashsalt": "", "svg.fonttype": "none", "font.family": "sans-serif", **ink}):
+        drawing = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = drawing.subplots()
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
-        drawing.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        bare = {"Date": None, "Creator": None, "Format": None, "Type": None}
+        drawing.savefig(stream, format="svg", metadata=bare, transparent=True)
     text = stream.getvalue()
-    svg = text[text.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
-    return f"<figure>{svg}<figcaption>{escape(title)}</figcaption></figure>"
+    return text[text.index("<svg") :].replace(INK, "currentColor")

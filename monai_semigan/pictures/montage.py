@@ -24,13 +24,21 @@ MAX_TILES = 12
 MARGIN_SLICES = 1
 """Slices without label that are shown before and after those with it."""
 
-LINE_PX = 1.5
+LINE_PX = 2.0
 """Thickness of a contour."""
 
 MARKS = {0: ("A", "P", "S"), 1: ("R", "L", "S"), 2: ("R", "L", "A")}
 """Letters at the left, right and top edge of a sagittal, coronal and axial slice."""
 
-TEXT_PX, LEGEND_PX = 15, 22
+EDGE_PX = 1.0
+"""Thickness of the light line inside a contour: without it a dark contour is lost on dark tissue."""
+
+BAR_MM = 50
+"""Length of the scale bar beside the legend."""
+
+TEXT_PX, LEGEND_PX = 28, 40
+"""Four tiles are as wide as a phone at a third of their size."""
+
 TEXT_COLOR, GAP_COLOR = (255, 255, 255), (40, 40, 40)
 
 
@@ -83,7 +91,8 @@ def slice_montage(
         number = count - index if is_flipped else index + 1
         tiles.append(_marked(picture, f"{number}/{count}", MARKS[plane]))
     legend = [(name, colors[at]) for at, name in enumerate(class_names) if at]
-    return _arranged(tiles, legend)
+    across_mm = max(grid_size for axis, grid_size in enumerate(_size_mm(display.target)) if axis != plane)
+    return _arranged(tiles, legend, round(BAR_MM * max(size) / across_mm))
 
 
 def choose_slices(label: np.ndarray, most: int = MAX_TILES) -> list[int]:
@@ -106,9 +115,13 @@ def _upright(volume: np.ndarray, plane: int, index: int) -> np.ndarray:
 def _tile_size(grid: VoxelGrid, plane: int, tile_px: int) -> tuple[int, int]:
     """Width and height of a slice in pixels, in proportion to its millimetres."""
     across, down = (axis for axis in range(3) if axis != plane)
-    width, height = (grid.shape[axis] * grid.spacing_mm[axis] for axis in (across, down))
+    width, height = (_size_mm(grid)[axis] for axis in (across, down))
     scale = tile_px / max(width, height)
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _size_mm(grid: VoxelGrid) -> tuple[float, ...]:
+    return tuple(count * step for count, step in zip(grid.shape, grid.spacing_mm, strict=True))
 
 
 def _tile(
@@ -126,6 +139,7 @@ def _tile(
         inside = np.asarray(mask) > 0.5
         if inside.any():
             depth = ndimage.distance_transform_edt(np.pad(inside, 1, mode="edge"))[1:-1, 1:-1]
+            canvas[inside & (depth <= LINE_PX + EDGE_PX)] = TEXT_COLOR
             canvas[inside & (depth <= LINE_PX)] = colors[index]
     return Image.fromarray(canvas)
 
@@ -141,7 +155,7 @@ def _marked(tile: Image.Image, number: str, marks: tuple[str, str, str]) -> Imag
     return tile
 
 
-def _arranged(tiles: Sequence[Image.Image], legend: Sequence[tuple[str, Sequence[int]]]) -> Image.Image:
+def _arranged(tiles: Sequence[Image.Image], legend: Sequence[tuple[str, Sequence[int]]], bar_px: int) -> Image.Image:
     width, height = tiles[0].size
     columns = min(len(tiles), max(1, round((len(tiles) * 1.4 * height / width) ** 0.5)))  # about 7 to 5
     rows = ceil(len(tiles) / columns)
@@ -149,10 +163,15 @@ def _arranged(tiles: Sequence[Image.Image], legend: Sequence[tuple[str, Sequence
     sheet = Image.new("RGB", (columns * (width + 2) - 2, rows * (height + 2) - 2 + footer), GAP_COLOR)
     for at, tile in enumerate(tiles):
         sheet.paste(tile, ((at % columns) * (width + 2), (at // columns) * (height + 2)))
-    draw, font, left = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX), 6
+    draw, font, left = ImageDraw.Draw(sheet), ImageFont.load_default(TEXT_PX), 8
+    middle = sheet.height - footer // 2
     for name, color in legend:
-        middle = sheet.height - footer // 2
-        draw.rectangle((left, middle - 5, left + 10, middle + 5), fill=tuple(int(part) for part in color))
-        draw.text((left + 15, middle), name, fill=TEXT_COLOR, font=font, anchor="lm")
-        left += 15 + round(draw.textlength(name, font=font)) + 18
+        draw.rectangle((left, middle - 9, left + 18, middle + 9), fill=tuple(int(part) for part in color))
+        draw.text((left + 26, middle), name, fill=TEXT_COLOR, font=font, anchor="lm")
+        left += 26 + round(draw.textlength(name, font=font)) + 30
+    text = f"{BAR_MM} mm"
+    start = sheet.width - 8 - bar_px
+    if legend and start - 10 - draw.textlength(text, font=font) > left:
+        draw.rectangle((start, middle - 2, start + bar_px, middle + 2), fill=TEXT_COLOR)
+        draw.text((start - 10, middle), text, fill=TEXT_COLOR, font=font, anchor="rm")
     return sheet

@@ -18,6 +18,11 @@ MAX_SIDE = 1024
 FILL = 0.25
 """Opacity of the label's area; its contour is opaque."""
 
+LINE_PX = 2
+
+EDGE = (255, 255, 255)
+"""Color of the line inside a contour, one pixel wide: without it a dark contour is lost on dark tissue."""
+
 AGREEMENT_COLORS = {
     "neither": (250, 250, 250),
     "both": (198, 204, 210),
@@ -28,10 +33,19 @@ AGREEMENT_COLORS = {
 }
 """Colors of `disagreement`: blue and orange differ for color-blind readers too."""
 
+ERROR_FILL = 0.6
+"""Opacity of what differs, on an image."""
+
+ERROR_SIDE = 640
+"""Longest side of what differs on an image, pixels: small crops are enlarged to it."""
+
 PANEL_SIDE = 256
-CAPTION_HEIGHT = 30
-CAPTION_SIZE = 20
-"""Pixels: the panel is shown at about half its size."""
+CAPTION_HEIGHT = 44
+CAPTION_SIZE = 34
+"""Pixels: the panel of four is shown at about half its size, on a phone at a third."""
+
+CAPTION_COLORS = ((40, 40, 40), (255, 255, 255))
+"""Ground and text: on a white page and on a dark one."""
 
 Color = Sequence[int]
 
@@ -56,7 +70,9 @@ def overlay(pixels: np.ndarray, label: np.ndarray, colors: Sequence[Color], *, m
         if mask.any():
             color = np.asarray(colors[index], dtype=np.float32)
             canvas[mask] += FILL * (color - canvas[mask])
-            canvas[mask & ~ndimage.binary_erosion(mask, iterations=2)] = color
+            inside = ndimage.binary_erosion(mask, iterations=LINE_PX)
+            canvas[mask & ~inside] = color
+            canvas[inside & ~ndimage.binary_erosion(inside)] = EDGE
     return Image.fromarray(canvas.round().astype(np.uint8))
 
 
@@ -84,16 +100,21 @@ def reconstruction_panel(
         "its label": overlay(np.asarray(enlarged[1]), big_label, colors, max_side=PANEL_SIDE),
         "difference": _enlarge(Image.fromarray((heat * 255).round().astype(np.uint8))),
     }
-    panel = Image.new("RGB", (PANEL_SIDE * len(tiles), PANEL_SIDE + CAPTION_HEIGHT), "white")
+    panel = Image.new("RGB", (PANEL_SIDE * len(tiles), PANEL_SIDE + CAPTION_HEIGHT), CAPTION_COLORS[0])
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(CAPTION_SIZE)
     for at, (caption, tile) in enumerate(tiles.items()):
         panel.paste(tile, (at * PANEL_SIDE, CAPTION_HEIGHT))
-        draw.text((at * PANEL_SIDE + 4, 2), caption, fill=(60, 60, 60), font=font)
+        draw.text((at * PANEL_SIDE + 4, 2), caption, fill=CAPTION_COLORS[1], font=font)
     return panel
 
 
 def disagreement(
-    predicted: np.ndarray, reference: np.ndarray, *, ignore: np.ndarray | None = None, max_side: int = PANEL_SIDE
+    predicted: np.ndarray,
+    reference: np.ndarray,
+    *,
+    ignore: np.ndarray | None = None,
+    image: np.ndarray | None = None,
+    max_side: int = PANEL_SIDE,
 ) -> Image.Image:
     """Draw where two label maps differ, in `AGREEMENT_COLORS`.
 
@@ -101,7 +122,9 @@ def disagreement(
         predicted: Class ids, ``(H, W)``.
         reference: The same.
         ignore: Pixels that were left out, bool.
-        max_side: Longest side of the picture.
+        image: What was labelled, ``(H, W)`` grey or ``(H, W, 3)`` RGB of any range: what differs tints it, around the
+            reference runs a line, and the picture is `ERROR_SIDE` long. None draws areas on white.
+        max_side: Longest side of the picture without an image.
     """
     kinds = np.zeros(reference.shape, dtype=np.uint8)  # indices into AGREEMENT_COLORS
     kinds[(predicted == reference) & (reference > 0)] = 1
@@ -110,12 +133,27 @@ def disagreement(
     kinds[(predicted != reference) & (predicted > 0) & (reference > 0)] = 4
     if ignore is not None:
         kinds[ignore] = 5
+    palette = np.asarray(list(AGREEMENT_COLORS.values()), dtype=np.uint8)
+    if image is not None:
+        return _on_image(image, kinds, reference > 0, palette)
     step = max(1, -(-max(kinds.shape) // (4 * max_side)))
     thin = kinds[::step, ::step]
     scale = min(1.0, max_side / max(thin.shape))
     size = max(1, round(thin.shape[1] * scale)), max(1, round(thin.shape[0] * scale))
-    palette = np.asarray(list(AGREEMENT_COLORS.values()), dtype=np.uint8)
     return Image.fromarray(palette[thin]).resize(size, Image.Resampling.BOX)
+
+
+def _on_image(image: np.ndarray, kinds: np.ndarray, inside: np.ndarray, palette: np.ndarray) -> Image.Image:
+    scale = ERROR_SIDE / max(kinds.shape)
+    size = max(1, round(kinds.shape[1] * scale)), max(1, round(kinds.shape[0] * scale))
+    canvas = np.array(_display(image).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+    large, area = (
+        np.asarray(Image.fromarray(a.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) for a in (kinds, inside)
+    )
+    canvas[(area > 0) & ~ndimage.binary_erosion(area > 0)] = EDGE
+    tinted = large >= 2
+    canvas[tinted] += ERROR_FILL * (palette[large[tinted]] - canvas[tinted])
+    return Image.fromarray(canvas.round().astype(np.uint8))
 
 
 def encode_png(picture: Image.Image) -> bytes:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, plane_name, reorient_to
@@ -31,17 +30,24 @@ class WorstSlice:
         predicted: Class ids, ``(H, W)``.
         reference: The same.
         ignore: Bool, or None.
+        image: Values of what was labelled, or None.
         name: Plane and place, such as ``axial slice 17 of 36``, counted from 1 as the volume's file counts.
     """
 
     predicted: np.ndarray
     reference: np.ndarray
     ignore: np.ndarray | None
+    image: np.ndarray | None
     name: str
 
 
 def worst_slice(
-    predicted: np.ndarray, reference: np.ndarray, grid: VoxelGrid, *, ignore: np.ndarray | None = None
+    predicted: np.ndarray,
+    reference: np.ndarray,
+    grid: VoxelGrid,
+    *,
+    ignore: np.ndarray | None = None,
+    image: np.ndarray | None = None,
 ) -> WorstSlice:
     """Choose the slice with the most voxels that differ, in the plane of the thinnest pixels: that of acquisition.
 
@@ -50,12 +56,13 @@ def worst_slice(
         reference: The same.
         grid: Where their voxels lie.
         ignore: Voxels that were left out, bool.
+        image: What was labelled, ``(I, J, K)``.
     """
     axis = _slice_axis(grid)
     plane = plane_name(grid.affine, axis)
     view = reorient_to(grid, AXCODES[plane])
     maps = [view.apply(label).T for label in (predicted, reference)]  # (slices, rows, columns)
-    unknown = None if ignore is None else view.apply(ignore).T
+    unknown, seen = (None if volume is None else view.apply(volume).T for volume in (ignore, image))
     differing = [
         np.count_nonzero((a != b) if unknown is None else (a != b) & ~unknown[at])
         for at, (a, b) in enumerate(zip(*maps, strict=True))
@@ -64,10 +71,15 @@ def worst_slice(
     rows, columns = _box((maps[0][at] > 0) | (maps[1][at] > 0))
     step_mm = view.target.spacing_mm[1], view.target.spacing_mm[0]
     number = len(differing) - at if view.flips[2] else at + 1
+
+    def cut(volume: np.ndarray) -> np.ndarray:
+        return _square_pixels(volume[at, rows, columns], step_mm)
+
     return WorstSlice(
-        predicted=_square_pixels(maps[0][at, rows, columns], step_mm),
-        reference=_square_pixels(maps[1][at, rows, columns], step_mm),
-        ignore=None if unknown is None else _square_pixels(unknown[at, rows, columns], step_mm),
+        predicted=cut(maps[0]),
+        reference=cut(maps[1]),
+        ignore=None if unknown is None else cut(unknown),
+        image=None if seen is None else cut(seen),
         name=f"{plane} slice {number} of {len(differing)}",
     )
 
@@ -97,5 +109,6 @@ def _square_pixels(values: np.ndarray, step_mm: tuple[float, float]) -> np.ndarr
     )
     if (height, width) == values.shape:
         return values
-    picture = Image.fromarray(values.astype(np.uint8)).resize((width, height), Image.Resampling.NEAREST)
-    return np.asarray(picture).astype(values.dtype)
+    rows, columns = (np.arange(new) * old // new for new, old in zip((height, width), values.shape, strict=True))
+    repeated: np.ndarray = values[np.ix_(rows, columns)]
+    return repeated

@@ -3,46 +3,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from monai_semigan.evaluation.empty import EMPTY_RULE
 from monai_semigan.evaluation.table import (
+    CONFIDENCE,
+    METRIC_NAMES,
     METRICS,
+    NUM_RESAMPLES,
     OVERALL,
     VOLUME_METRICS,
     CaseScore,
     ClassCount,
+    Metrics,
     PatientScore,
     Summary,
 )
-from monai_semigan.pictures.figures import MAX_CLASSES, distribution_plot, ranking_plot
+from monai_semigan.pictures.figures import MAX_CLASSES, bland_altman_plot, distribution_plot, ranking_plot
 from monai_semigan.pictures.overlay import AGREEMENT_COLORS
-from monai_semigan.report.page import MISSING, RESEARCH_NOTICE, failure_list, figure, image_tag, page, table
+from monai_semigan.templates import MISSING, render
 
-__all__ = ["METRIC_NAMES", "Thumbnail", "render_evaluation_report"]
+__all__ = ["Evaluation", "Thumbnail", "render_evaluation_report"]
 
-METRIC_NAMES = {
-    "dice": "Dice",
-    "iou": "IoU",
-    "hd95_px": "HD95 (px)",
-    "assd_px": "ASSD (px)",
-    "hd95_mm": "HD95 (mm)",
-    "assd_mm": "ASSD (mm)",
-    "predicted_ml": "Vol. (mL)",
-    "reference_ml": "Ref. (mL)",
-    "difference_ml": "Diff. (mL)",
-}
-"""How the reports call each of `METRICS`."""
-
-VOLUME_NOTE = "Volumes are the predicted, the reference's, and predicted minus reference. "
-
-COUNT_NAMES = {
-    "cases": "cases",
-    "patients": "patients",
-    "failed_cases": "not scored",
-}
+EVALUATION_SCHEMA = "semigan-evaluation-1"
 
 MAX_HEADLINE_CLASSES = 3
 """With more classes the headline has their mean alone; the table below has all."""
@@ -50,69 +35,149 @@ MAX_HEADLINE_CLASSES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Thumbnail:
-    """A case with a low score: ``picture`` is a PNG of where its two label maps differ, ``note`` says what it shows."""
+    """A case with a low score.
+
+    Attributes:
+        case: Its name.
+        dice: The lowest of its classes.
+        picture: PNG or JPEG of where its two label maps differ.
+        note: What the picture shows.
+        is_on_image: It is drawn on what was labelled.
+    """
 
     case: str
     dice: float
     picture: bytes
     note: str = ""
+    is_on_image: bool = False
 
 
-def render_evaluation_report(
-    summaries: Sequence[Summary],
-    patients: Sequence[PatientScore],
-    cases: Sequence[CaseScore],
-    *,
-    classes: Sequence[ClassCount],
-    counts: Mapping[str, int],
-    failures: Sequence[tuple[str, str]] = (),
-    worst: Sequence[Thumbnail] = (),
-    footer: str = "",
-) -> str:
-    """Return the report as one self-contained HTML page.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Evaluation:
+    """What an evaluation found, and what its page shows; in a notebook it shows itself.
 
-    Args:
+    Attributes:
         summaries: Per class and metric.
         patients: Per patient and class.
         cases: Per case and class.
         classes: Per class, how often it was absent.
-        counts: What was counted, by name.
+        counts: What was counted, by name: ``cases``, ``patients``, ``failed_cases``, ``cases_with_ignore_mask``.
         failures: Case and reason.
         worst: Cases to draw, the worst first.
-        footer: Text for the page's end.
+        has_patients: It is known whose the cases are; otherwise the page speaks of cases alone.
+        bundle: Name and version of what made the predictions; empty if unknown.
+        inputs: What was scored and how, by name.
+        links: Address of each case's segmentation, relative to the page.
+        created: Local time.
+        versions: Of what the scores depend on.
     """
-    present = [item.metric for item in summaries]
-    metrics = [metric for metric in METRICS if metric in present]
-    body = (
-        f'<header><h1>Evaluation report</h1><p class="notice">{RESEARCH_NOTICE}</p></header>'
-        + _headline(summaries, counts)
-        + failure_list("Not scored", failures)
-        + _summary_section(summaries)
-        + _count_section(classes)
-        + _plot_section(cases, _main_distance(summaries))
-        + _worst_section(worst, _shown_kinds(len(classes), counts))
-        + _patient_section(patients, metrics)
-        + _case_section(cases, metrics)
+
+    summaries: tuple[Summary, ...]
+    patients: tuple[PatientScore, ...]
+    cases: tuple[CaseScore, ...]
+    classes: tuple[ClassCount, ...]
+    counts: Mapping[str, int]
+    failures: tuple[tuple[str, str], ...] = ()
+    worst: tuple[Thumbnail, ...] = ()
+    has_patients: bool = False
+    bundle: str = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, str] = field(default_factory=dict, compare=False)
+    created: str = field(default="", compare=False)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """What is averaged."""
+        return "patient" if self.has_patients else "case"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``summary.json`` holds, JSON types."""
+        return {
+            "schema": EVALUATION_SCHEMA,
+            "bundle": self.bundle or None,
+            "inputs": dict(self.inputs),
+            "created": self.created,
+            "versions": dict(self.versions),
+            "summary": [asdict(summary) for summary in self.summaries],
+            "counts": dict(self.counts),
+            "classes": [asdict(count) for count in self.classes],
+            "confidence_interval": {
+                "method": f"percentile bootstrap over {self.unit}s",
+                "level": CONFIDENCE,
+                "resamples": NUM_RESAMPLES,
+            },
+            "empty_rule": EMPTY_RULE,
+            "failures": [{"case": case, "reason": reason} for case, reason in self.failures],
+        }
+
+    def __repr__(self) -> str:
+        means = [f"{item.class_name} {_number(item.mean, 'dice')}" for item in self.summaries if item.metric == "dice"]
+        scored = f"{self.counts['cases']} cases, {len(self.failures)} not scored"
+        return f"Evaluation({scored}; Dice: {', '.join(means) or 'none'})"
+
+    def _repr_html_(self) -> str:
+        return render("notebook.html", title="Evaluation report", page=render_evaluation_report(self))
+
+
+def render_evaluation_report(page: Evaluation) -> str:
+    """Return the report as one self-contained HTML page; its links lead to the segmentations beside it."""
+    metrics = [metric for metric in METRICS if metric in {item.metric for item in page.summaries}]
+    distance = _main_distance(page.summaries)
+    plots, plots_note = _plots(page, distance)
+    cases = sorted(page.cases, key=lambda case: case.dice)
+    return render(
+        "evaluation.html",
+        about=" · ".join(part for part in (page.bundle, page.created) if part),
+        tiles=_tiles(page, distance),
+        counts=_counts(page),
+        inputs=page.inputs.items(),
+        failures=page.failures,
+        unit=page.unit,
+        has_patients=page.has_patients,
+        has_volumes=any(item.metric in VOLUME_METRICS for item in page.summaries),
+        summary_head=("class", "metric", f"{page.unit}s", "mean", "95 % from", "to", "median", "sd"),
+        summary=[_summary_row(item) for item in page.summaries],
+        plots=plots,
+        plots_note=plots_note,
+        worst=page.worst,
+        on_image=any(item.is_on_image for item in page.worst),
+        colors={name: AGREEMENT_COLORS[name] for name in _shown_kinds(page)},
+        links=page.links,
+        empty_rule=EMPTY_RULE,
+        classes=[tuple(vars(item).values()) for item in page.classes],
+        metric_names=tuple(METRIC_NAMES[metric] for metric in metrics),
+        patients=[(item.patient, item.class_name, item.num_cases, *_values(item, metrics)) for item in page.patients],
+        cases=[
+            (
+                case.case,
+                *([case.patient] if page.has_patients else []),
+                case.class_name,
+                *_values(case, metrics),
+                _absence(case),
+            )
+            for case in cases
+        ],
+        addresses=[page.links.get(case.case) for case in cases],
+        footer=", ".join(f"{name} {value}" for name, value in page.versions.items()),
     )
-    return page("Evaluation report", body, footer=escape(footer))
 
 
-def _headline(summaries: Sequence[Summary], counts: Mapping[str, int]) -> str:
-    distance = _main_distance(summaries)
-    num_classes = len({item.class_name for item in summaries} - {OVERALL})
-    tiles = [
-        figure(
-            f"{_headline_name(item.metric)}, {item.class_name}", _number(item.mean, item.metric), note=_interval(item)
-        )
-        for item in summaries
+def _tiles(page: Evaluation, distance: str) -> list[tuple[str, str, str]]:
+    """Value, caption and interval of what the reader wants first."""
+    num_classes = len({item.class_name for item in page.summaries} - {OVERALL})
+    return [
+        (_number(item.mean, item.metric), f"{_headline_name(item.metric)}, {item.class_name}", _interval(item, page))
+        for item in page.summaries
         if item.metric in ("dice", distance, "difference_ml")
         and (num_classes <= MAX_HEADLINE_CLASSES or item.class_name == OVERALL)
     ]
-    tiles += [
-        figure(text, str(counts[name]), is_bad=name == "failed_cases" and counts[name] > 0)
-        for name, text in COUNT_NAMES.items()
-    ]
-    return f'<div class="figures">{"".join(tiles)}</div>'
+
+
+def _counts(page: Evaluation) -> list[tuple[int, str, bool]]:
+    failed = page.counts["failed_cases"]
+    patients = [(page.counts["patients"], "patients", False)] if page.has_patients else []
+    return [(page.counts["cases"], "cases", False), *patients, (failed, "not scored", failed > 0)]
 
 
 def _headline_name(metric: str) -> str:
@@ -126,75 +191,45 @@ def _main_distance(summaries: Sequence[Summary]) -> str:
     return "hd95_mm" if any(mm for mm, _ in pairs) and all(mm >= px for mm, px in pairs) else "hd95_px"
 
 
-def _summary_section(summaries: Sequence[Summary]) -> str:
-    rows = [
-        (
-            item.class_name,
-            METRIC_NAMES[item.metric],
-            item.num_patients,
-            *(
-                _cell(value, item.metric)
-                for value in (item.mean, item.low, item.high, item.median, item.standard_deviation)
-            ),
-        )
-        for item in summaries
-    ]
-    head = ("class", "metric", "patients", "mean", "95 % from", "to", "median", "sd")
-    has_volumes = any(item.metric in VOLUME_METRICS for item in summaries)
-    return (
-        "<section><h2>Summary over patients</h2><p>A patient's cases are averaged first, then the patients. The "
-        "interval of the mean is a percentile bootstrap over patients; it needs at least two, "
-        f"and is rough below about ten. {VOLUME_NOTE if has_volumes else ''}</p>"
-        + table(head, rows, numeric_from=2, caption="Summary over patients")
-        + "</section>"
-    )
+def _summary_row(item: Summary) -> tuple[object, ...]:
+    values = (item.mean, item.low, item.high, item.median, item.standard_deviation)
+    numbers = (_number(value, item.metric) for value in values)
+    return (item.class_name, METRIC_NAMES[item.metric], item.num_patients, *numbers)
 
 
-def _count_section(classes: Sequence[ClassCount]) -> str:
-    rows = [
-        (
-            item.class_name,
-            item.num_cases,
-            item.num_both_empty,
-            item.num_reference_empty,
-            item.num_prediction_empty,
-            item.num_undefined_surface,
-        )
-        for item in classes
-    ]
-    head = ("class", "cases", "absent from both", "only predicted", "only in reference", "distances undefined")
-    return (
-        f"<section><h2>Empty masks</h2><p>{escape(EMPTY_RULE)}</p>"
-        + table(head, rows, numeric_from=1, caption="How often a class is absent")
-        + "</section>"
-    )
+def _plots(page: Evaluation, distance: str) -> tuple[list[tuple[str, str]], str]:
+    """Title and SVG of each plot, and what to say of them; one case is no distribution."""
+    if page.counts["cases"] < 2:
+        return [], ""
+    names, note = _plotted_classes(page.cases)
 
-
-def _plot_section(cases: Sequence[CaseScore], distance: str) -> str:
-    names, note = _plotted_classes(cases)
-
-    def by_class(metric: str) -> dict[str, list[float]]:
+    def by_class(scores: Sequence[Any], value: Callable[[Any], Any]) -> dict[str, list[Any]]:
         return {
-            name: [value for case in cases if case.class_name == name and (value := getattr(case, metric)) is not None]
+            name: [found for score in scores if score.class_name == name and (found := value(score)) is not None]
             for name in names
         }
 
+    def dice(score: Metrics) -> float:
+        return score.dice
+
+    def volumes(score: Metrics) -> tuple[float | None, float | None] | None:
+        return None if score.reference_ml is None else (score.predicted_ml, score.reference_ml)
+
     plots = [
-        distribution_plot(by_class("dice"), title="Dice of every case, with median and quartiles", axis="Dice"),
-        ranking_plot(by_class("dice"), title="Dice of all cases in order", axis="Dice"),
-        distribution_plot(
-            by_class(distance),
-            title=f"{METRIC_NAMES[distance]} of every case that has one",
-            axis=METRIC_NAMES[distance],
+        (f"Dice of every {page.unit}", distribution_plot(by_class(page.patients, dice), axis="Dice")),
+        ("Dice of all cases in order", ranking_plot(by_class(page.cases, dice), axis="Dice")),
+        (
+            f"{METRIC_NAMES[distance]} of every case that has one",
+            distribution_plot(
+                by_class(page.cases, lambda score: getattr(score, distance)), axis=METRIC_NAMES[distance]
+            ),
         ),
-        distribution_plot(
-            by_class("difference_ml"),
-            title="Predicted minus reference volume of every case",
-            axis=_headline_name("difference_ml"),
+        (
+            "Volumes of every case (Bland-Altman): mean difference, and the limits of 95 %",
+            bland_altman_plot(by_class(page.cases, volumes), axis="mL"),
         ),
     ]
-    drawn = "".join(plots)
-    return f'<section><h2>Distribution</h2>{note}<div class="plots">{drawn}</div></section>' if drawn else ""
+    return [(title, svg) for title, svg in plots if svg], note
 
 
 def _plotted_classes(cases: Sequence[CaseScore]) -> tuple[list[str], str]:
@@ -205,54 +240,14 @@ def _plotted_classes(cases: Sequence[CaseScore]) -> tuple[list[str], str]:
     if len(scores) <= MAX_CLASSES:
         return list(scores), ""
     lowest = sorted(scores, key=lambda name: sum(scores[name]) / len(scores[name]))[:MAX_CLASSES]
-    return lowest, f"<p>The {MAX_CLASSES} classes with the lowest mean Dice, of {len(scores)}.</p>"
+    return lowest, f"The {MAX_CLASSES} classes with the lowest mean Dice, of {len(scores)}."
 
 
-def _shown_kinds(num_classes: int, counts: Mapping[str, int]) -> list[str]:
-    kinds = ["both", "reference only", "prediction only"]
-    kinds += ["another class"] if num_classes > 1 else []
-    return kinds + (["ignored"] if counts["cases_with_ignore_mask"] else [])
-
-
-def _worst_section(worst: Sequence[Thumbnail], kinds: Sequence[str]) -> str:
-    if not worst:
-        return ""
-    keys = "".join(
-        f'<span class="key"><i style="background: rgb{AGREEMENT_COLORS[name]}"></i>{escape(name)}</span>'
-        for name in kinds
-    )
-    items = "".join(
-        f"<figure>{image_tag(item.picture, f'where prediction and reference of {item.case} differ')}"
-        f"<figcaption><b>{escape(item.case)}</b> Dice {item.dice:.3f}{_line(item.note)}</figcaption></figure>"
-        for item in worst
-    )
-    return f'<section><h2>Lowest Dice</h2><p>{keys}</p><div class="thumbnails">{items}</div></section>'
-
-
-def _line(note: str) -> str:
-    return f"<br>{escape(note)}" if note else ""
-
-
-def _patient_section(patients: Sequence[PatientScore], metrics: Sequence[str]) -> str:
-    head = ("patient", "class", "cases", *(METRIC_NAMES[metric] for metric in metrics))
-    rows = [
-        (p.patient, p.class_name, p.num_cases, *(_cell(getattr(p, metric), metric) for metric in metrics))
-        for p in patients
-    ]
-    return f"<section><h2>Patients</h2>{table(head, rows, numeric_from=2, sortable=True, caption='Patients')}</section>"
-
-
-def _case_section(cases: Sequence[CaseScore], metrics: Sequence[str]) -> str:
-    head = ("case", "patient", "class", *(METRIC_NAMES[metric] for metric in metrics), "absent from")
-    rows = [
-        (c.case, c.patient, c.class_name, *(_cell(getattr(c, metric), metric) for metric in metrics), _absence(c))
-        for c in sorted(cases, key=lambda c: c.dice)
-    ]
-    return (
-        "<section><h2>Cases</h2><p>Lowest Dice first; a column's head sorts by it.</p>"
-        + table(head, rows, numeric_from=3, sortable=True, caption="Cases")
-        + "</section>"
-    )
+def _shown_kinds(page: Evaluation) -> list[str]:
+    kinds = [] if all(item.is_on_image for item in page.worst) else ["both"]
+    kinds += ["reference only", "prediction only"]
+    kinds += ["another class"] if len(page.classes) > 1 else []
+    return kinds + (["ignored"] if page.counts["cases_with_ignore_mask"] else [])
 
 
 def _absence(case: CaseScore) -> str:
@@ -261,20 +256,18 @@ def _absence(case: CaseScore) -> str:
     return "reference" if case.is_reference_empty else "prediction" if case.is_prediction_empty else ""
 
 
-def _cell(value: float | None, metric: str) -> float | str | None:
-    """Volumes with one decimal: more would pretend."""
-    return _number(value, metric) if value is not None and metric in VOLUME_METRICS else value
+def _values(scores: Metrics, metrics: Sequence[str]) -> list[str]:
+    return [_number(getattr(scores, metric), metric) for metric in metrics]
 
 
 def _number(value: float | None, metric: str) -> str:
+    """Volumes with one decimal, distances with two: more would pretend."""
     if value is None:
         return MISSING
-    return (
-        f"{value:.3f}" if metric in ("dice", "iou") else f"{value:.1f}" if metric in VOLUME_METRICS else f"{value:.2f}"
-    )
+    return f"{value:.{1 if metric in VOLUME_METRICS else 3 if metric in ('dice', 'iou') else 2}f}"
 
 
-def _interval(item: Summary) -> str:
+def _interval(item: Summary, page: Evaluation) -> str:
     if item.low is None:
-        return "no interval from one patient" if item.num_patients == 1 else "undefined"
+        return f"no interval from one {page.unit}" if item.num_patients == 1 else "undefined"
     return f"95 % {_number(item.low, item.metric)} to {_number(item.high, item.metric)}"

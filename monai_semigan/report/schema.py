@@ -21,7 +21,7 @@ RECORDS: dict[SchemaName, tuple[type, str]] = {
 
 
 def load_schema(name: SchemaName) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of ``case.json`` or ``report.json``; `ReportRecord` and `CaseRecord` say the same.
+    """Return the JSON Schema (2020-12) of ``case.json`` or ``report.json``, made from `CaseRecord` or `ReportRecord`.
 
     The version is the only value of its property ``schema``.
     """

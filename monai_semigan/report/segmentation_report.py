@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from monai_semigan.segmentation.record import BundleRecord, CaseRecord, ClassRecord
@@ -23,7 +23,7 @@ __all__ = [
     "render_segmentation_report",
 ]
 
-REPORT_SCHEMA = "semigan-segmentation-2"
+REPORT_SCHEMA: Final = "semigan-segmentation-2"
 
 Time = Annotated[str, Pattern(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}", "a time such as 2020-01-31 23:59:59")]
 

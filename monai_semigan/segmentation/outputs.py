@@ -33,7 +33,7 @@ from monai_semigan.writers.dicom_preview import write_dicom_preview
 from monai_semigan.writers.dicom_result import AlgorithmInfo
 from monai_semigan.writers.dicom_seg import write_dicom_seg, write_dicom_seg_2d
 
-__all__ = ["OUTPUTS", "Output", "is_image", "register_output", "usual_formats", "write_case"]
+__all__ = ["OUTPUTS", "Output", "is_image", "register_output", "require_formats", "usual_formats", "write_case"]
 
 MAX_VERSION_LENGTH = 64
 """A DICOM long string (LO, PS3.5 6.2)."""
@@ -52,8 +52,8 @@ class Output:
         file: Its name in a case's folder.
         write: Writes the file it is given, whole.
         fits: Whether a case can have it.
-        is_extra: The source may not allow it, as a repaired series allows no DICOM SEG: then it is left out with a warning
-            instead of failing the case.
+        is_extra: The source may not allow it, as a repaired series allows no DICOM SEG: then it is left out, with a
+            warning, instead of failing the case.
     """
 
     name: str
@@ -70,6 +70,17 @@ OUTPUTS: dict[str, Output] = {}
 def register_output(output: Output) -> None:
     """Add a format; one of the same name is replaced."""
     OUTPUTS[output.name] = output
+
+
+def require_formats(names: Sequence[str]) -> None:
+    """Refuse formats that nobody has registered.
+
+    Raises:
+        ConfigError: There is one.
+    """
+    unknown = sorted(set(names) - OUTPUTS.keys())
+    if unknown:
+        raise ConfigError(f"`formats` must be of {', '.join(OUTPUTS)}, got {', '.join(unknown)}.")
 
 
 def usual_formats(result: Segmentation) -> tuple[str, ...]:
@@ -95,8 +106,11 @@ def write_case(
 
     Raises:
         ConfigError: A format is unknown, or the source cannot have one that was asked for.
-        OutputError: It cannot be written; nothing of it is left.
+        OutputError: It cannot be written, and nothing of it is left; or there are other things in the folder.
     """
+    folder = Path(folder)
+    if folder.exists() and not (folder / "case.json").exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise OutputError(f"`{folder}` must be new, empty, or hold an earlier case. Choose a folder of its own.")
     outputs = _chosen(result, formats)
     warnings = list(result.record.warnings)
     with replacing_folder(folder) as hidden:
@@ -115,9 +129,7 @@ def write_case(
 
 
 def _chosen(result: Segmentation, formats: Sequence[str] | None) -> list[Output]:
-    unknown = sorted(set(formats or ()) - OUTPUTS.keys())
-    if unknown:
-        raise ConfigError(f"`formats` must be of {', '.join(OUTPUTS)}, got {', '.join(unknown)}.")
+    require_formats(formats or ())
     chosen = [OUTPUTS[name] for name in (usual_formats(result) if formats is None else dict.fromkeys(formats))]
     for output in chosen:
         if formats is not None and not output.fits(result) and not output.is_extra:
@@ -165,15 +177,15 @@ def _write_seg(path: Path, result: Segmentation, options: DicomOptions) -> None:
         "empty": options.empty,
     }
     if isinstance(data, SourceImage):
-        write_dicom_seg_2d(path, label=result.label, source=data.path, **settings)  # type: ignore[arg-type]
+        write_dicom_seg_2d(path, label=result.label, source=data.header, **settings)  # type: ignore[arg-type]
     else:
         write_dicom_seg(path, label=result.label, volume=data, **settings)  # type: ignore[arg-type]
 
 
 def _write_preview(path: Path, result: Segmentation, _: DicomOptions) -> None:
     data = result.source.data
-    origin = data.path if isinstance(data, SourceImage) else data.origin.files[0]  # type: ignore[union-attr]
-    write_dicom_preview(path, picture=np.asarray(result.picture), source=origin, algorithm=_algorithm(result))
+    header = data.header if isinstance(data, SourceImage) else data.origin.headers[0]  # type: ignore[union-attr]
+    write_dicom_preview(path, picture=np.asarray(result.picture), source=header, algorithm=_algorithm(result))
 
 
 def _write_panel(path: Path, result: Segmentation, _: DicomOptions) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from monai_semigan.settings import Pattern, Range, check_settings
 
@@ -23,7 +23,7 @@ __all__ = [
     "SourceRecord",
 ]
 
-CASE_SCHEMA = "semigan-case-2"
+CASE_SCHEMA: Final = "semigan-case-2"
 
 Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits")]
 Share = Annotated[float, Range(0, 1)]

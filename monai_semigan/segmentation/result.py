@@ -62,7 +62,8 @@ class Segmentation:
 
     Attributes:
         source: What was segmented.
-        label: Class ids uint8 on the source's own grid, ``(H, W)`` or ``(I, J, K)``.
+        label: Class ids uint8 on the source's own grid, ``(H, W)`` or ``(I, J, K)``; of an image on the pixels as
+            stored, whatever orientation its file states.
         record: All that is known of the case; the content of ``case.json``.
         model: Names, colors and codes of the classes.
         probability: Of any foreground, float32 in [0, 1] on the same grid; None if it was not asked for.
@@ -81,7 +82,7 @@ class Segmentation:
     def __repr__(self) -> str:
         found = ", ".join(
             f"{part.name} {part.share:.1%}"
-            + (f" (expected Dice {part.expected_dice:.3f})" if part.expected_dice else "")
+            + (f" (expected Dice {part.expected_dice:.3f})" if part.expected_dice is not None else "")
             for part in self.record.classes
         )
         warned = f", {len(self.warnings)} warnings" if self.warnings else ""
@@ -115,7 +116,7 @@ class Segmentation:
         """The label on the image, or a montage of the volume's slices with contours."""
         data = self.source.data
         if isinstance(data, SourceImage):
-            return overlay(data.pixels, self.label, self.model.colors)
+            return overlay(data.pixels, data.as_shown(self.label), self.model.colors)
         assert self.window is not None
         return slice_montage(
             data.voxels,

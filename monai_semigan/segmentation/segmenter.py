@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from monai_semigan.domains.base import IMAGE, Domain
 from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.evaluation.volume_numbers import class_counts
+from monai_semigan.evaluation.class_counts import class_counts
 from monai_semigan.geometry.orientation import axcodes
 from monai_semigan.io.image_file import SourceImage, require_color, require_grey
 from monai_semigan.io.volume import SourceVolume
@@ -24,7 +25,7 @@ from monai_semigan.latent.inversion import Inversion
 from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.ops.precision import ComputeDtype
-from monai_semigan.segmentation.chain import IMAGE_CHAIN, Chain
+from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.components import ComponentRules
 from monai_semigan.segmentation.record import (
     BundleRecord,
@@ -38,8 +39,6 @@ from monai_semigan.segmentation.source import Source
 from monai_semigan.segmentation.stack import SliceNumbers, SliceOutput, SlicewiseSettings, segment_stack
 from monai_semigan.segmentation.trust import expected_by_class, trust_warnings
 from monai_semigan.segmentation.whole_volume import PROBABILITY_LEVELS, peak_memory_gib, segment_volume
-from monai_semigan.transforms.ct_window import check_hu
-from monai_semigan.transforms.modality import guess_modality
 from monai_semigan.transforms.square import SquareGeometry
 from monai_semigan.types import Progress
 from monai_semigan.versions import environment
@@ -91,7 +90,8 @@ class Segmenter:
         network: Trained, on its device.
         bundle: What a result says it was made by.
         model: Names, colors and codes of the classes.
-        chains: By modality, for volumes; one under ``image`` for single images.
+        domain: Kind of sources.
+        chains: By modality, for volumes; one under `domains.base.IMAGE` for single images.
         slicewise: How a volume's slices are worked through.
         components: Which pieces of a class stay.
         options: What the user changed.
@@ -107,6 +107,7 @@ class Segmenter:
         *,
         bundle: BundleRecord,
         model: Model,
+        domain: Domain,
         chains: Mapping[str, Chain],
         slicewise: SlicewiseSettings,
         components: ComponentRules,
@@ -117,7 +118,7 @@ class Segmenter:
         if options.modality not in ("auto", *chains):
             raise ConfigError(f"`modality` must be auto or one of {', '.join(chains)}, got {options.modality!r}.")
         self.network, self.bundle, self.model, self.components = network, bundle, model, components
-        self.takes_volumes = IMAGE_CHAIN not in chains
+        self.domain, self.takes_volumes = domain, domain.takes_volumes
         self.chains = {name: options.changed(chain) for name, chain in chains.items()}
         usual = slicewise.batch_size if self.takes_volumes else IMAGES_AT_ONCE
         self.slicewise = replace(slicewise, batch_size=1 if options.deterministic else options.batch_size or usual)
@@ -133,7 +134,7 @@ class Segmenter:
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self.network.generator.mapping.latent_avg.device
+        return self.network.device
 
     @property
     def sources_at_once(self) -> int:
@@ -163,8 +164,15 @@ class Segmenter:
         """
         return self.segment_all([source], progress=progress)[0]
 
-    def segment_all(self, sources: Sequence[Source], *, progress: Progress | None = None) -> list[Segmentation]:
+    def segment_all(
+        self, sources: Sequence[Source], *, batch_size: int | None = None, progress: Progress | None = None
+    ) -> list[Segmentation]:
         """Segment several; images together. One label does not depend on the others.
+
+        Args:
+            sources: As `semigan.read` returns them.
+            batch_size: Images at once, where memory is short; None for that of the options.
+            progress: As of `segment`.
 
         Raises:
             InputError: As `segment` does; nothing is returned then, of no source.
@@ -176,7 +184,7 @@ class Segmenter:
         with _one_thread() if self.options.deterministic else _as_it_is():
             if self.takes_volumes:
                 return [self._segment_volume(source, progress) for source in sources]
-            return self._segment_images(sources, progress)
+            return self._segment_images(sources, batch_size, progress)
 
     # Images
 
@@ -190,22 +198,24 @@ class Segmenter:
         is_grey = self.network.encoder.image_channels == 1
         data = (require_grey if is_grey else require_color)(source.data)
         try:
-            image, geometry = self.chains[IMAGE_CHAIN].preset.prepare(
+            image, geometry = self.chains[IMAGE].preset.prepare(
                 data.pixels, photometric=data.photometric, voi_window=data.voi_window
             )
         except InputError as error:
             raise InputError(f"`{source.record.name}`: {error}") from error
         return image, geometry
 
-    def _segment_images(self, sources: Sequence[Source], progress: Progress | None) -> list[Segmentation]:
+    def _segment_images(
+        self, sources: Sequence[Source], batch_size: int | None, progress: Progress | None
+    ) -> list[Segmentation]:
         started = time.perf_counter()
         prepared = [self.prepare_image(source) for source in sources]
         was_prepared = time.perf_counter()
         outputs: dict[int, SliceOutput] = {}
         numbers = segment_stack(
-            self._inversions[IMAGE_CHAIN],
+            self._inversions[IMAGE],
             _Images([image for image, _ in prepared]),
-            self.slicewise,
+            replace(self.slicewise, batch_size=batch_size or self.slicewise.batch_size),
             receive=outputs.__setitem__,
             are_neighbors=False,
             progress=progress,
@@ -236,10 +246,10 @@ class Segmenter:
         assert isinstance(data, SourceImage)
         if self.options.with_probability:
             foreground = 1 - torch.from_numpy(output.label_logits).softmax(dim=0)[:1].numpy()
-            probability = geometry.scores_to_source(foreground)[0].astype(np.float32).clip(0, 1)
+            probability = data.as_stored(geometry.scores_to_source(foreground)[0].astype(np.float32).clip(0, 1))
         area = data.spacing_mm[0] * data.spacing_mm[1] if data.spacing_mm else None
         classes = self._classes(label, drawn, torch.from_numpy(numbers.overlap[at]), area_mm2=area)
-        chain = self.chains[IMAGE_CHAIN]
+        chain, label = self.chains[IMAGE], data.as_stored(label)
         record = CaseRecord(
             kind="image",
             **self._common(source, chain, classes, numbers.encoder_image_error[[at]], numbers.image_error[[at]]),
@@ -272,7 +282,7 @@ class Segmenter:
                 self.network,
                 self.slicewise,
                 with_probability=self.options.with_probability,
-                corrects_bias=chain.preset.corrects_bias,
+                corrects_bias=chain.stack_preset.corrects_bias,
                 has_rules=bool(self.components.by_class),
             )
             for chain in chains
@@ -303,7 +313,7 @@ class Segmenter:
         if volume.modality is not None:
             modality, reason = volume.modality, "DICOM tag (0008,0060)"
         else:
-            guess = guess_modality(volume.voxels)
+            guess = self.domain.modality_of(volume.voxels)
             modality, reason = guess.modality, guess.reason
         if modality not in self.chains:
             raise InputError(
@@ -316,15 +326,15 @@ class Segmenter:
         started, volume = time.perf_counter(), source.data
         assert isinstance(volume, SourceVolume)
         modality, reason = self.choose_modality(volume)
-        if modality == "CT":
-            check_hu(volume.voxels)
-        self.require_memory(self.expected_peak_gib(volume.grid.shape, volume.voxels.itemsize, modality))
         chain = self.chains[modality]
+        remarks = chain.stack_preset.check_values(volume.voxels)
+        source = replace(source, data=replace(volume, warnings=(*volume.warnings, *remarks)))
+        self.require_memory(self.expected_peak_gib(volume.grid.shape, volume.voxels.itemsize, modality))
         result = segment_volume(
             volume.voxels,
             volume.grid,
             self._inversions[modality],
-            chain.preset,
+            chain.stack_preset,
             self.slicewise,
             with_probability=self.options.with_probability,
             progress=progress,
@@ -341,7 +351,7 @@ class Segmenter:
             **self._common(source, chain, classes, *errors),
             size=volume.grid.shape,
             spacing_mm=tuple(round(float(spacing), 6) for spacing in volume.grid.spacing_mm),
-            axcodes=tuple(axcodes(volume.grid.affine)),
+            axcodes=axcodes(volume.grid.affine),  # type: ignore[arg-type]  (letters of these six)
             modality=modality,
             modality_reason=reason,
             window=(float(result.window[0]), float(result.window[1])),

@@ -6,8 +6,8 @@ over the slices that have the organ, first the even ones from the encoder, then 
 their neighbours found. So slices are still refined in batches, and every second one profits from its neighbours.
 
 Every batch has one size: a smaller one is filled with copies, and finished slices stay in it. Convolutions choose their
-kernels by the size of the batch, so a slice's result would otherwise depend on its mates. What is kept for all slices is
-small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
+kernels by the size of the batch, so a slice's result would otherwise depend on its mates. What is kept for all slices
+is small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
 """
 
 from __future__ import annotations
@@ -109,10 +109,16 @@ class SliceNumbers:
     @classmethod
     def blank(cls, count: int, num_classes: int) -> SliceNumbers:
         """Return the numbers of slices that were not looked at yet."""
-        flags = [np.zeros(count, dtype=bool) for _ in range(3)]
-        errors = [np.full(count, np.nan, dtype=np.float32) for _ in range(2)]
-        overlap = np.zeros((count, num_classes - 1, 2), dtype=np.float32)
-        return cls(*flags, *errors, overlap, np.zeros(count, dtype=np.int64), [()] * count)
+        return cls(
+            is_empty=np.zeros(count, dtype=bool),
+            is_refined=np.zeros(count, dtype=bool),
+            has_label=np.zeros(count, dtype=bool),
+            image_error=np.full(count, np.nan, dtype=np.float32),
+            encoder_image_error=np.full(count, np.nan, dtype=np.float32),
+            overlap=np.zeros((count, num_classes - 1, 2), dtype=np.float32),
+            steps_taken=np.zeros(count, dtype=np.int64),
+            traces=[()] * count,
+        )
 
 
 def segment_stack(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import softmax
 
-from monai_semigan.domains.abdomen import AxialSlicePreset
+from monai_semigan.domains.base import StackPreset
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
 from monai_semigan.latent.inversion import Inversion
@@ -49,7 +49,7 @@ activations, and with inversion their gradients. An allowance, not fitted."""
 class _PreparedSlices:
     """The slices of a volume whose axes grow to left, posterior and superior, prepared when they are asked for."""
 
-    def __init__(self, voxels: np.ndarray, spacing_mm: tuple[float, float, float], preset: AxialSlicePreset) -> None:
+    def __init__(self, voxels: np.ndarray, spacing_mm: tuple[float, float, float], preset: StackPreset) -> None:
         self.preset, self.spacing_mm = preset, (spacing_mm[1], spacing_mm[0])  # rows grow along J, columns along I
         self.slices = preset.corrected(voxels.transpose(2, 1, 0))
         self.window = preset.window_of(self.slices)
@@ -99,7 +99,7 @@ def segment_volume(
     voxels: np.ndarray,
     grid: VoxelGrid,
     inversion: Inversion,
-    preset: AxialSlicePreset,
+    preset: StackPreset,
     slicewise: SlicewiseSettings,
     *,
     with_probability: bool = False,

@@ -69,7 +69,8 @@ def read_settings(kind: type[T], values: Any, name: str, *, error: type[SemiGanE
     try:
         return _built(kind, values)
     except _MisfitError as misfit:
-        where = f"`{misfit.place}` in `{_printable(name)}`" if misfit.place else f"`{_printable(name)}`"
+        shown = _escaped(name)
+        where = f"`{misfit.place}` in `{shown}`" if misfit.place else f"`{shown}`"
         raise error(f"{where} must {misfit.wrong}") from None
 
 
@@ -120,7 +121,7 @@ def _placed(place: str, hint: Any, value: Any) -> Any:
     try:
         return _fitted(hint, value)
     except _MisfitError as misfit:
-        raise misfit.inside(_printable(place)) from misfit.__cause__
+        raise misfit.inside(_shortened(_escaped(place))) from misfit.__cause__
 
 
 def _fitted(hint: Any, value: Any) -> Any:
@@ -225,10 +226,12 @@ def _shown(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, int) and abs(value) > LARGEST:  # Python refuses to write very long ones
         return "a very large number" if value > 0 else "a very small number"
-    text = repr(value)
+    return _shortened(repr(value))
+
+
+def _shortened(text: str) -> str:
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."
 
 
-def _printable(text: str) -> str:
-    shown = text if text.isprintable() else repr(text)[1:-1]
-    return shown if len(shown) <= SHOWN else shown[:SHOWN] + "..."
+def _escaped(text: str) -> str:
+    return text if text.isprintable() else repr(text)[1:-1]

@@ -8,19 +8,24 @@ side. Everything is twice differentiable with respect to the image, so that R1 c
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.ops.affine_warp import affine_warp
+from monai_semigan.settings import Range, check_settings
 
 __all__ = ["AdaptiveProbability", "AugmentSettings", "Augmentation", "draw_augmentation"]
+
+Share = Annotated[float, Range(0, 1)]
+Strength = Annotated[float, Range(0, 10)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentSettings:
-    """How strongly the discriminators' inputs are changed; each part is applied to a sample with the current probability.
+    """How strongly the discriminators' inputs are changed; each part comes to a sample with the current probability.
 
     Attributes:
         rotation: Standard deviation, radians.
@@ -31,28 +36,26 @@ class AugmentSettings:
         contrast: Standard deviation of log2 of the contrast.
         probability: Probability at the start, in [0, 1].
         max_probability: Upper limit of the adaptation; below 0.8 the generator cannot learn the augmentation itself.
-        target_sign: Mean sign of the discriminator on real images that the adaptation aims at; None keeps the probability.
+        target_sign: Mean sign of the discriminator on real images that the adaptation aims at; None keeps it.
         ramp_kimg: Thousands of images for the probability to move by 1.
     """
 
-    rotation: float = 0.1
-    scale: float = 0.2
-    stretch: float = 0.1
-    translation: float = 0.06
-    brightness: float = 0.2
-    contrast: float = 0.4
-    probability: float = 0.2
-    max_probability: float = 0.8
-    target_sign: float | None = 0.6
-    ramp_kimg: float = 100.0
+    rotation: Strength = 0.1
+    scale: Strength = 0.2
+    stretch: Strength = 0.1
+    translation: Strength = 0.06
+    brightness: Strength = 0.2
+    contrast: Strength = 0.4
+    probability: Share = 0.2
+    max_probability: Share = 0.8
+    target_sign: Annotated[float, Range(-1, 1)] | None = 0.6
+    ramp_kimg: Annotated[float, Range(0, 1e6, exclusive="low")] = 100.0
 
     def __post_init__(self) -> None:
-        if self.ramp_kimg <= 0:
-            raise ConfigError(f"`ramp_kimg` must be > 0, got {self.ramp_kimg}.")
-        if not 0 <= self.probability <= self.max_probability <= 1:
+        check_settings(self)
+        if self.probability > self.max_probability:
             raise ConfigError(
-                "`probability` must lie in [0, max_probability] and `max_probability` in [0, 1], "
-                f"got {self.probability} and {self.max_probability}."
+                f"`probability` must lie in [0, max_probability], got {self.probability} and {self.max_probability}."
             )
 
 
@@ -101,8 +104,8 @@ def draw_augmentation(
 class AdaptiveProbability:
     """Raise the probability while the discriminator is too sure about real images, lower it while it is not.
 
-    The measure is ADA's ``r_t``: the mean sign of the discriminator's logits on real images (section 3.1). It lies on the
-    training's device, as does the probability: a step then waits for neither.
+    The measure is ADA's ``r_t``: the mean sign of the discriminator's logits on real images (section 3.1). It lies on
+    the training's device, as does the probability: a step then waits for neither.
 
     Args:
         settings: Start, limits, target and speed.

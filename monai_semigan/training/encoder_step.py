@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from monai_semigan.losses.segmentation import dice_cross_entropy
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import Augmentation, AugmentSettings, draw_augmentation
 from monai_semigan.training.ema import update_ema
 from monai_semigan.training.perturb import PerturbSettings, perturb
@@ -30,6 +31,9 @@ from monai_semigan.training.teacher import LabelTeacher
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 
 __all__ = ["EncoderSettings", "EncoderStep"]
+
+Share = Annotated[float, Range(0, 1)]
+Weight = Annotated[float, Range(0, 1e6)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,20 +61,20 @@ class EncoderSettings:
         other_modality: Changes of the inputs to looks of another modality, applied before ``perturb``; None for none.
     """
 
-    learning_rate: float = 1e-3
-    warm_up: float = 0.02
-    cool_down: float = 0.6
-    image_weight: float = 2.0
-    perceptual_weight: float = 1.0
-    label_weight: float = 2.0
-    generated_label_weight: float = 0.5
-    teacher_weight: float = 1.0
-    latent_weight: float = 1.0
-    average_weight: float = 0.02
-    mixing_probability: float = 0.5
-    truncation_psi: float = 0.9
-    max_gradient: float = 5.0
-    ema_half_life_kimg: float = 2.0
+    learning_rate: Annotated[float, Range(0, 1, exclusive="low")] = 1e-3
+    warm_up: Share = 0.02
+    cool_down: Share = 0.6
+    image_weight: Weight = 2.0
+    perceptual_weight: Weight = 1.0
+    label_weight: Weight = 2.0
+    generated_label_weight: Weight = 0.5
+    teacher_weight: Weight = 1.0
+    latent_weight: Weight = 1.0
+    average_weight: Weight = 0.02
+    mixing_probability: Share = 0.5
+    truncation_psi: Share = 0.9
+    max_gradient: Annotated[float, Range(0, 1e6, exclusive="low")] = 5.0
+    ema_half_life_kimg: Annotated[float, Range(0, 1e6)] = 2.0
     warp: AugmentSettings = field(
         default_factory=lambda: AugmentSettings(
             probability=0.8, max_probability=1.0, target_sign=None, brightness=0.0, contrast=0.0
@@ -78,6 +82,9 @@ class EncoderSettings:
     )
     perturb: PerturbSettings = field(default_factory=PerturbSettings)
     other_modality: CrossModalitySettings | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 class EncoderStep:

@@ -16,12 +16,11 @@ Where gradients go (SemanticGAN, Li et al. 2021, section 3.2):
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from monai_semigan.errors import ConfigError
 from monai_semigan.latent.sampling import sample_w_plus
 from monai_semigan.losses.adversarial import (
     hinge_discriminator_loss,
@@ -37,6 +36,7 @@ from monai_semigan.networks.discriminator import ImageDiscriminator
 from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import AdaptiveProbability, AugmentSettings, draw_augmentation
 from monai_semigan.training.ema import update_ema
 from monai_semigan.training.perturb import PerturbSettings, perturb
@@ -47,6 +47,11 @@ __all__ = ["GanNetworks", "GanSettings", "GanStep", "label_to_discriminator"]
 
 DISCRIMINATOR_LOSSES = {"logistic": logistic_discriminator_loss, "hinge": hinge_discriminator_loss}
 GENERATOR_LOSSES = {"logistic": logistic_generator_loss, "hinge": hinge_generator_loss}
+
+Loss = Literal["logistic", "hinge"]
+Rate = Annotated[float, Range(0, 1, exclusive="low")]
+Share = Annotated[float, Range(0, 1)]
+Weight = Annotated[float, Range(0, 1e6)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,29 +75,22 @@ class GanSettings:
         ema_half_life_kimg: Half-life of the averaged generator, thousands of images.
     """
 
-    learning_rate: float = 2e-3
-    image_loss: str = "logistic"
-    pair_loss: str = "hinge"
-    pair_weight: float = 1.0
-    teacher_weight: float = 1.0
-    r1_gamma: float = 1.0
-    r1_gamma_pair: float = 1.0
-    r1_interval: int = 16
-    path_length_weight: float = 2.0
-    path_length_interval: int = 8
-    path_length_decay: float = 0.01
-    mixing_probability: float = 0.9
-    ema_half_life_kimg: float = 10.0
+    learning_rate: Rate = 2e-3
+    image_loss: Loss = "logistic"
+    pair_loss: Loss = "hinge"
+    pair_weight: Weight = 1.0
+    teacher_weight: Weight = 1.0
+    r1_gamma: Weight = 1.0
+    r1_gamma_pair: Weight = 1.0
+    r1_interval: Annotated[int, Range(1, 100_000)] = 16
+    path_length_weight: Weight = 2.0
+    path_length_interval: Annotated[int, Range(1, 100_000)] = 8
+    path_length_decay: Share = 0.01
+    mixing_probability: Share = 0.9
+    ema_half_life_kimg: Annotated[float, Range(0, 1e6)] = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("image_loss", "pair_loss"):
-            if getattr(self, name) not in DISCRIMINATOR_LOSSES:
-                raise ConfigError(
-                    f"`{name}` must be one of {', '.join(DISCRIMINATOR_LOSSES)}, got {getattr(self, name)!r}."
-                )
-        for name in ("r1_interval", "path_length_interval"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"`{name}` must be >= 1 iteration, got {getattr(self, name)}.")
+        check_settings(self)
 
 
 @dataclass(frozen=True)
@@ -167,19 +165,17 @@ class GanStep:
             Scalars by name, on the device, without graph, of this process's images.
         """
         networks, settings, batch_size = self.networks, self.settings, len(unlabelled) * self.ranks.size
-        stats: dict[str, Tensor] = {}
         w_plus = sample_w_plus(
             networks.generator.mapping, len(unlabelled), mixing_probability=settings.mixing_probability
         )
         image, label_logits = networks.generator.synthesis(w_plus, noise="random")
 
-        self._step_d_image(unlabelled, image.detach(), stats)
-        self._step_d_pair(
-            labelled, target * 2 - 1, image.detach(), label_to_discriminator(label_logits.detach()), stats
-        )
-        self._step_generator(image, label_logits, stats)
+        fake_label = label_to_discriminator(label_logits.detach())
+        stats = self._step_d_image(unlabelled, image.detach())
+        stats |= self._step_d_pair(labelled, target * 2 - 1, image.detach(), fake_label)
+        stats |= self._step_generator(image, label_logits)
         if settings.path_length_weight > 0 and self.iteration % settings.path_length_interval == 0:
-            self._step_path_length(max(len(unlabelled) // 2, 1), stats)
+            stats |= self._step_path_length(max(len(unlabelled) // 2, 1))
         self.ranks.average_([networks.generator.mapping.latent_avg])  # each tracked the mean of its own samples
         update_ema(
             networks.generator_ema,
@@ -191,22 +187,25 @@ class GanStep:
         self.iteration += 1
         return {name: value.detach() for name, value in stats.items()}
 
-    def _step_d_image(self, real: Tensor, fake: Tensor, stats: dict[str, Tensor]) -> None:
+    def follow(self, teacher: LabelTeacher) -> None:
+        """Take a teacher that labels generated images from now on."""
+        self.teacher = teacher
+
+    def _step_d_image(self, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         settings, discriminator = self.settings, self.networks.d_image
         with_r1 = self.iteration % settings.r1_interval == 0
         real = real.detach().requires_grad_(with_r1)
         real_logits = discriminator(self._augment_image(real))
         fake_logits = discriminator(self._augment_image(fake))
         loss = DISCRIMINATOR_LOSSES[settings.image_loss](real_logits, fake_logits).mean()
-        stats |= {"loss_d_image": loss, "real_sign": real_logits.sign().mean(), "fake_sign": fake_logits.sign().mean()}
+        stats = {"loss_d_image": loss, "real_sign": real_logits.sign().mean(), "fake_sign": fake_logits.sign().mean()}
         if with_r1:
             stats["r1_image"] = r1_penalty(real_logits, real).mean()
             loss = loss + stats["r1_image"] * (settings.r1_gamma / 2 * settings.r1_interval)
         self._update("d_image", loss)
+        return stats
 
-    def _step_d_pair(
-        self, real: Tensor, real_label: Tensor, fake: Tensor, fake_label: Tensor, stats: dict[str, Tensor]
-    ) -> None:
+    def _step_d_pair(self, real: Tensor, real_label: Tensor, fake: Tensor, fake_label: Tensor) -> dict[str, Tensor]:
         settings, discriminator = self.settings, self.networks.d_pair
         with_r1 = self.iteration % settings.r1_interval == 0
         real = self._perturb_pair(real).requires_grad_(with_r1)
@@ -214,7 +213,7 @@ class GanStep:
         real_logits = discriminator(*self._augment_pair(real, real_label))
         fake_logits = discriminator(*self._augment_pair(self._perturb_pair(fake), fake_label))
         loss = DISCRIMINATOR_LOSSES[settings.pair_loss](real_logits, fake_logits).mean()
-        stats |= {
+        stats = {
             "loss_d_pair": loss,
             "real_sign_pair": mean_logit(real_logits).sign().mean(),
             "fake_sign_pair": mean_logit(fake_logits).sign().mean(),
@@ -223,22 +222,26 @@ class GanStep:
             stats["r1_pair"] = r1_penalty(mean_logit(real_logits), real, real_label).mean()
             loss = loss + stats["r1_pair"] * (settings.r1_gamma_pair / 2 * settings.r1_interval)
         self._update("d_pair", loss)
+        return stats
 
-    def _step_generator(self, image: Tensor, label_logits: Tensor, stats: dict[str, Tensor]) -> None:
+    def _step_generator(self, image: Tensor, label_logits: Tensor) -> dict[str, Tensor]:
         settings, networks = self.settings, self.networks
         label = label_to_discriminator(label_logits)
         with frozen(networks.d_image, networks.d_pair):
             image_logits = networks.d_image(self._augment_image(image))
             pair_logits = networks.d_pair(*self._augment_pair(self._perturb_pair(image), label))
-            stats["loss_g_image"] = GENERATOR_LOSSES[settings.image_loss](image_logits).mean()
-            stats["loss_g_pair"] = GENERATOR_LOSSES[settings.pair_loss](pair_logits).mean()
+            stats = {
+                "loss_g_image": GENERATOR_LOSSES[settings.image_loss](image_logits).mean(),
+                "loss_g_pair": GENERATOR_LOSSES[settings.pair_loss](pair_logits).mean(),
+            }
             loss = stats["loss_g_image"] + settings.pair_weight * stats["loss_g_pair"]
             if self.teacher is not None and settings.teacher_weight:
                 stats["loss_teacher"] = dice_cross_entropy(label_logits, self.teacher(image)).mean()
                 loss = loss + settings.teacher_weight * stats["loss_teacher"]
             self._update("generator", loss)
+        return stats
 
-    def _step_path_length(self, num_samples: int, stats: dict[str, Tensor]) -> None:
+    def _step_path_length(self, num_samples: int) -> dict[str, Tensor]:
         settings, generator = self.settings, self.networks.generator
         w_plus = sample_w_plus(generator.mapping, num_samples, mixing_probability=settings.mixing_probability)
         lengths = path_lengths(generator.synthesis.image(w_plus, noise="random"), w_plus)
@@ -246,8 +249,8 @@ class GanStep:
         self.ranks.average_([mean])
         self.path_length_mean.lerp_(mean, settings.path_length_decay)
         penalty = (lengths - self.path_length_mean).square().mean()
-        stats |= {"path_length": lengths.mean(), "path_length_penalty": penalty}
         self._update("generator", penalty * (settings.path_length_weight * settings.path_length_interval))
+        return {"path_length": lengths.mean(), "path_length_penalty": penalty}
 
     def _augment_image(self, image: Tensor) -> Tensor:
         adaptive = self.adaptive_image

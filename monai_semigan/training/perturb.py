@@ -4,12 +4,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from monai_semigan.settings import Range, check_settings
+
 __all__ = ["PerturbSettings", "perturb"]
+
+Share = Annotated[float, Range(0, 1)]
+Strength = Annotated[float, Range(0, 10)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +33,17 @@ class PerturbSettings:
         patch: Largest side of a patch of one grey value, as a share of the image's side.
     """
 
-    probability: float = 0.5
-    log2_gamma: float = 0.5
-    contrast: float = 0.3
-    brightness: float = 0.15
-    bias_field: float = 0.3
-    noise: float = 0.12
-    blur: float = 1.0
-    patch: float = 0.3
+    probability: Share = 0.5
+    log2_gamma: Strength = 0.5
+    contrast: Strength = 0.3
+    brightness: Strength = 0.15
+    bias_field: Strength = 0.3
+    noise: Strength = 0.12
+    blur: Share = 1.0
+    patch: Annotated[float, Range(0, 2)] = 0.3
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,11 @@ from monai_semigan.errors import ConfigError, OutputError
 from monai_semigan.types import PathLike
 from monai_semigan.versions import environment
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "RunLock"]
 
 CONFIG_NAME = "resolved_config.json"
 STATS_NAME = "stats.jsonl"
+LOCK_NAME = "run.lock"
 
 
 class RunFolder:
@@ -28,12 +31,22 @@ class RunFolder:
         resume: Continue a run that lies there; without it the folder must hold none.
 
     Raises:
-        ConfigError: A run lies there and ``resume`` is off, or it was made with another configuration.
+        ConfigError: A run lies there and ``resume`` is off, or it was made with another configuration, or still
+            goes on.
         OutputError: The folder cannot be written.
     """
 
     def __init__(self, path: PathLike, config: dict[str, Any], *, resume: bool) -> None:
         self.path = Path(path)
+        self._writer: Any = None
+        self._lock = RunLock(self.path)
+        try:
+            self._open(config, resume)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _open(self, config: dict[str, Any], resume: bool) -> None:
         config_file = self.path / CONFIG_NAME
         if config_file.exists():
             if not resume:
@@ -42,7 +55,6 @@ class RunFolder:
                 )
             _check_same(_read_config(config_file), config, self.path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
             record = {"config": config, "versions": environment(), "started": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
             if not config_file.exists():
                 _replace(config_file, json.dumps(record, indent=2) + "\n")
@@ -50,7 +62,6 @@ class RunFolder:
                 leftover.unlink()
         except OSError as error:
             raise OutputError(f"`{self.path}` must be a folder that can be written: {error}.") from error
-        self._writer: Any = None
 
     def drop_stats_after(self, images_seen: int) -> None:
         """Forget statistics that are newer than the snapshot that a run resumes from."""
@@ -60,7 +71,7 @@ class RunFolder:
             _replace(stats_file, "".join(line for line in lines if _images_of(line) <= images_seen))
 
     def log(self, images_seen: int, stats: dict[str, float]) -> None:
-        """Append one line to ``stats.jsonl`` and the same scalars to TensorBoard (x axis: thousands of images)."""
+        """Append one line to ``stats.jsonl`` and the same scalars to TensorBoard (x axis: images)."""
         line = {"kimg": images_seen / 1000, **stats}
         with (self.path / STATS_NAME).open("a") as stream:
             stream.write(json.dumps(line) + "\n")
@@ -69,14 +80,53 @@ class RunFolder:
 
             self._writer = SummaryWriter(str(self.path / "tensorboard"))
         for name, value in stats.items():
-            self._writer.add_scalar(name, value, global_step=round(images_seen / 1000))
+            self._writer.add_scalar(name, value, global_step=images_seen)
         self._writer.flush()
 
     def close(self) -> None:
-        """Close the TensorBoard file."""
+        """Close the TensorBoard file and leave the folder to others."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+        self._lock.release()
+
+
+class RunLock:
+    """That one process works in a folder; gone when the process is, however it ended.
+
+    Args:
+        folder: Created with its parents if it is not there.
+
+    Raises:
+        ConfigError: Another process works there; its number is named.
+        OutputError: The folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._descriptor: int | None = None
+        path = folder / LOCK_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise OutputError(f"`{folder}` must be a folder that can be written: {error}.") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
+            os.close(descriptor)
+            raise ConfigError(
+                f"`{folder}` must not be in use, but a run goes on there (process {owner}). Wait for it, or stop it."
+            ) from error
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Let others work there; nothing to do the second time."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)  # which also unlocks
+            self._descriptor = None
 
 
 def _replace(path: Path, text: str) -> None:

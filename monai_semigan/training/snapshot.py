@@ -16,12 +16,15 @@ import torch
 
 from monai_semigan.atomic import replacing
 from monai_semigan.errors import CheckpointError, OutputError
+from monai_semigan.networks.checkpoint import read_checkpoint
 from monai_semigan.types import PathLike
 
 __all__ = ["latest_snapshot", "load_snapshot", "random_state", "restore_random_state", "save_snapshot", "write_tensors"]
 
 NAME = re.compile(r"snapshot-(\d{8})\.pt")
 FORMAT = "semigan-snapshot-1"
+MAX_IMAGES = 10**8
+"""The file's name has eight digits."""
 
 
 def write_tensors(path: PathLike, content: dict[str, Any]) -> None:
@@ -71,15 +74,12 @@ def load_snapshot(path: PathLike) -> dict[str, Any]:
     Raises:
         CheckpointError: The file is missing, damaged, or not a snapshot of this format.
     """
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises many kinds: zip, pickle, runtime, OS
-        raise CheckpointError(
-            f"`{path}` must be a training snapshot, but could not be read ({type(error).__name__}). "
-            "Delete it to resume from the one before."
-        ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    state = read_checkpoint(path, remedy="Delete it to resume from the one before.")
+    if state.get("format") != FORMAT:
         raise CheckpointError(f"`{path}` must have the format {FORMAT!r}. Start the run anew in another folder.")
+    images = state.get("images_seen")
+    if type(images) is not int or not 0 <= images < MAX_IMAGES:
+        raise CheckpointError(f"`{path}` must say how many images were seen. Delete it to resume from the one before.")
     return state
 
 
@@ -92,7 +92,14 @@ def random_state(device: torch.device) -> dict[str, torch.Tensor]:
 
 
 def restore_random_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
-    """Restore what `random_state` returned."""
-    torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"], device)
+    """Restore what `random_state` returned.
+
+    Raises:
+        CheckpointError: It is no such state.
+    """
+    try:
+        torch.set_rng_state(state["cpu"])
+        if device.type == "cuda" and "cuda" in state:
+            torch.cuda.set_rng_state(state["cuda"], device)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError("The snapshot must hold the state of the random numbers, but does not.") from error

@@ -1,18 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """CT and MR transforms for MONAI pipelines: array classes, and dictionary classes with the suffix ``d``.
 
-They wrap the functions of `ct_window`, `mri`, `body` and the presets. Slices are ``(1, H, W)``, anterior at the top.
+They wrap the functions of `ct_window`, `mri` and `body`. Slices are ``(1, H, W)``, anterior at the top.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from monai.data.meta_tensor import MetaTensor
 
-from monai_semigan.domains.chest_xray import AxialSlicePreset, CtSlicePreset, MrSlicePreset
 from monai_semigan.errors import ConfigError, check_shape
 from monai_semigan.transforms.body import Modality, body_box
 from monai_semigan.transforms.ct_window import HuWindow, check_hu, find_window, window_hu
@@ -32,14 +31,6 @@ __all__ = [
     "MatchQuantilesD",
     "MatchQuantilesDict",
     "MatchQuantilesd",
-    "PrepareCtSlice",
-    "PrepareCtSliceD",
-    "PrepareCtSliceDict",
-    "PrepareCtSliced",
-    "PrepareMrSlice",
-    "PrepareMrSliceD",
-    "PrepareMrSliceDict",
-    "PrepareMrSliced",
     "WindowBodySignal",
     "WindowBodySignalD",
     "WindowBodySignalDict",
@@ -84,7 +75,7 @@ class WindowHu(ArrayTransform):
         """
         hu = self._values(img)
         if self.check:
-            check_hu(hu, assume_windowed=self.assume_windowed)
+            check_hu(hu, window=(self.window.low, self.window.high), assume_windowed=self.assume_windowed)
         return self._result(img, window_hu(hu, low=self.window.low, high=self.window.high))
 
 
@@ -162,35 +153,8 @@ class MatchQuantiles(ArrayTransform):
         return self._result(img, match_quantiles(self._values(img), self.reference))
 
 
-class _PrepareSlice(ArrayTransform):
-    preset_type: ClassVar[type[AxialSlicePreset]]
-
-    def __init__(self, **settings: Any) -> None:
-        self.preset = self.preset_type(**settings)
-
-    def __call__(self, img: Image) -> MetaTensor:
-        """Apply to ``(1, H, W)``; returns float32 ``(1, S, S)`` in [-1, 1], with the way back in the metadata."""
-        spacing = self._known(img, "spacing_mm")
-        prepared, geometry = self.preset.prepare(self._plain(img)[0], spacing_mm=spacing)
-        return self._prepared(img, prepared, geometry)
-
-
-class PrepareCtSlice(_PrepareSlice):
-    """The whole chain of `CtSlicePreset`, whose fields are the arguments."""
-
-    preset_type = CtSlicePreset
-
-
-class PrepareMrSlice(_PrepareSlice):
-    """The whole chain of `MrSlicePreset`, whose fields are the arguments."""
-
-    preset_type = MrSlicePreset
-
-
 WindowHuD = WindowHuDict = WindowHud = dictionary_version(WindowHu)
 CropBodyD = CropBodyDict = CropBodyd = dictionary_version(CropBody)
 WindowBodySignalD = WindowBodySignalDict = WindowBodySignald = dictionary_version(WindowBodySignal)
 CorrectBiasFieldD = CorrectBiasFieldDict = CorrectBiasFieldd = dictionary_version(CorrectBiasField)
 MatchQuantilesD = MatchQuantilesDict = MatchQuantilesd = dictionary_version(MatchQuantiles)
-PrepareCtSliceD = PrepareCtSliceDict = PrepareCtSliced = dictionary_version(PrepareCtSlice)
-PrepareMrSliceD = PrepareMrSliceDict = PrepareMrSliced = dictionary_version(PrepareMrSlice)

@@ -29,6 +29,9 @@ STORED_OFFSET = 1024
 STORED_BONE = 1400
 """Any trunk has bone that is brighter, as stored."""
 
+MAX_CLIPPED_SHARE = 1e-3
+"""Of the voxels at the highest value: bone and contrast reach high values in few voxels, clipping piles them up."""
+
 SAMPLES = 2_000_000
 """So many voxels, evenly spread, decide."""
 
@@ -94,16 +97,23 @@ def window_hu(hu: np.ndarray, *, low: float, high: float) -> np.ndarray:
     return scaled.clip(-1, 1)
 
 
-def check_hu(voxels: np.ndarray, *, assume_windowed: bool = False) -> None:
+def check_hu(
+    voxels: np.ndarray, *, window: tuple[float, float] | None = None, assume_windowed: bool = False
+) -> tuple[str, ...]:
     """Refuse values that cannot be HU.
 
     Args:
         voxels: A slice or volume with air around or in the body, any shape.
+        window: Lowest and highest HU that will be looked at. Values that were clipped outside it, or a volume that was
+            cropped inside the body, then pass with a warning; without it every CT must have air.
         assume_windowed: The values are HU that were clipped to 0..255; then only this range is checked.
+
+    Returns:
+        What a reader of the result should know.
 
     Raises:
         InputError: NaN or a constant; the rescale slope and intercept were lost; a window was burnt in; the body's
-            values lie elsewhere than tissue does.
+            values lie elsewhere than tissue does; values were clipped inside the window.
     """
     sample = voxels.reshape(-1)[:: max(1, voxels.size // SAMPLES)].astype(np.float32)
     if sample.size == 0 or not np.isfinite(sample).all():
@@ -114,15 +124,28 @@ def check_hu(voxels: np.ndarray, *, assume_windowed: bool = False) -> None:
     if assume_windowed:
         if low < 0 or high > 255:
             raise InputError(f"A CT windowed to 0..255 HU must stay in this range, got {low:g}..{high:g}.")
-        return
-    air = float((sample < AIR_HU).mean())
-    if air < MIN_AIR_SHARE:
-        raise InputError(f"The CT must have air near -1000 HU, got {low:g}..{high:g}. {_cause(sample)}")
-    tissue = float(np.median(sample[sample > LUNG_HU])) if bool((sample > LUNG_HU).any()) else float("nan")
+        return ()
+    warnings: tuple[str, ...] = ()
+    if float((sample < AIR_HU).mean()) < MIN_AIR_SHARE:
+        if window is None or not _covers(sample, window):
+            raise InputError(f"The CT must have air near -1000 HU, got {low:g}..{high:g}. {_cause(sample)}")
+        warnings = (f"The CT has no air ({low:g}..{high:g} HU): it was clipped, or cropped inside the body.",)
+    dense = sample[sample > LUNG_HU]
+    if dense.size == 0:
+        raise InputError(f"The CT must show tissue near 0..100 HU, got {low:g}..{high:g}. Check RescaleSlope.")
+    tissue = float(np.median(dense))
     if not TISSUE_RANGE_HU[0] <= tissue <= TISSUE_RANGE_HU[1]:
         lost = abs(tissue - STORED_OFFSET) < 200
         cause = f"The rescale was lost: subtract {STORED_OFFSET}." if lost else "Check RescaleSlope and the modality."
         raise InputError(f"Tissue in the CT must lie near 0..100 HU, got a median of {tissue:g}. {cause}")
+    return warnings
+
+
+def _covers(sample: np.ndarray, window: tuple[float, float]) -> bool:
+    """Whether nothing inside the window was clipped away, and values below 0 show that these are HU."""
+    low, high = sample.min(), sample.max()
+    is_clipped_above = high < window[1] and float((sample == high).mean()) > MAX_CLIPPED_SHARE
+    return bool(low < 0 and low <= window[0] and not is_clipped_above and not is_stored_ct(sample))
 
 
 def is_stored_ct(sample: np.ndarray) -> bool:

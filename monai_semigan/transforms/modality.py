@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from monai_semigan.errors import InputError
-from monai_semigan.transforms.body import Modality
 from monai_semigan.transforms.ct_window import is_stored_ct
 
 __all__ = ["ModalityGuess", "guess_modality"]
@@ -28,11 +27,11 @@ class ModalityGuess:
     """What a volume seems to be.
 
     Attributes:
-        modality: ``CT`` or ``MR``.
+        modality: As DICOM writes it.
         reason: Why, for the report.
     """
 
-    modality: Modality
+    modality: str
     reason: str
 
 

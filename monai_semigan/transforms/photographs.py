@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Dermoscopy and portrait transforms for MONAI pipelines: array classes, and dictionary classes with the suffix ``d``.
 
-They wrap the functions of `dermoscopy` and `face` and the presets. Images are RGB, ``(3, H, W)``, rows before columns.
+They wrap the functions of `dermoscopy` and `face`. Images are RGB, ``(3, H, W)``, rows before columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
 from monai.data.meta_tensor import MetaTensor
 from torch import Tensor
 
-from monai_semigan.domains.chest_xray import DermoscopyPreset, FacePreset
 from monai_semigan.errors import ConfigError
 from monai_semigan.transforms.dermoscopy import fill_in, remove_hair, shades_of_grey, sticker_mask, vignette_mask
 from monai_semigan.transforms.face import merge_parts
@@ -38,14 +37,6 @@ __all__ = [
     "MergeFacePartsD",
     "MergeFacePartsDict",
     "MergeFacePartsd",
-    "PrepareDermoscopy",
-    "PrepareDermoscopyD",
-    "PrepareDermoscopyDict",
-    "PrepareDermoscopyd",
-    "PrepareFace",
-    "PrepareFaceD",
-    "PrepareFaceDict",
-    "PrepareFaced",
     "RemoveHair",
     "RemoveHairD",
     "RemoveHairDict",
@@ -116,35 +107,8 @@ class MergeFaceParts(ArrayTransform):
         return torch.from_numpy(merge_parts(self._plain(img).astype(np.int64)))
 
 
-class _PreparePhotograph(ArrayTransform):
-    axes: ClassVar[str] = "3 H W"
-    preset_type: ClassVar[type[DermoscopyPreset | FacePreset]]
-
-    def __init__(self, **settings: Any) -> None:
-        self.preset = self.preset_type(**settings)
-
-    def __call__(self, img: Image) -> MetaTensor:
-        """Apply to ``(3, H, W)``; returns float32 ``(3, S, S)`` in [-1, 1], with the way back in the metadata."""
-        prepared, geometry = self.preset.prepare(np.moveaxis(self._plain(img), 0, -1))
-        return self._prepared(img, prepared, geometry)
-
-
-class PrepareDermoscopy(_PreparePhotograph):
-    """The whole chain of `DermoscopyPreset`, whose fields are the arguments."""
-
-    preset_type = DermoscopyPreset
-
-
-class PrepareFace(_PreparePhotograph):
-    """The whole chain of `FacePreset`, whose fields are the arguments."""
-
-    preset_type = FacePreset
-
-
 BalanceColorD = BalanceColorDict = BalanceColord = dictionary_version(BalanceColor)
 RemoveHairD = RemoveHairDict = RemoveHaird = dictionary_version(RemoveHair)
 FillVignetteD = FillVignetteDict = FillVignetted = dictionary_version(FillVignette)
 FillStickersD = FillStickersDict = FillStickersd = dictionary_version(FillStickers)
 MergeFacePartsD = MergeFacePartsDict = MergeFacePartsd = dictionary_version(MergeFaceParts)
-PrepareDermoscopyD = PrepareDermoscopyDict = PrepareDermoscopyd = dictionary_version(PrepareDermoscopy)
-PrepareFaceD = PrepareFaceDict = PrepareFaced = dictionary_version(PrepareFace)

@@ -25,7 +25,7 @@ from monai_semigan.segmentation.source import Source
 from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
 
-__all__ = ["CaseInput", "CaseQueue", "case_faults", "location_digest", "require_apart"]
+__all__ = ["CaseInput", "CaseQueue", "MemoryShortageError", "case_faults", "location_digest", "require_apart"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,10 @@ MAX_NAMES = 10_000
 
 OUT_OF_MEMORY = re.compile(r"out of memory|allocate|not enough memory|bad_alloc", re.IGNORECASE)
 """What torch writes in a RuntimeError where it has no class of its own for it."""
+
+
+class MemoryShortageError(InputError):
+    """There was too little memory for a case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +93,7 @@ class CaseQueue:
         self.skipped: list[str] = []
         self.redone: list[RedoneReport] = []
         self.failures: list[FailureReport] = []
+        self._claimed: set[str] = set()
         self._done = 0
 
     def sources(self, inputs: Iterable[CaseInput]) -> Iterator[Source]:
@@ -120,9 +125,8 @@ class CaseQueue:
 
     def close(self) -> None:
         """Give back the names of cases that were not finished."""
-        for case, record in self.records.items():
-            if record is None:
-                self._release(case)
+        for case in sorted(self._claimed):
+            self._release(case)
 
     @contextmanager
     def _failing(self, name: str) -> Iterator[None]:
@@ -165,6 +169,7 @@ class CaseQueue:
             case = stem if number == 1 else f"{stem}-{number}"
             if case in self.records or not _take(self._claim_file(case)):
                 continue
+            self._claimed.add(case)
             target = self.folder / case
             record = read_record(target) if target.exists() else None
             if not target.exists() or (record is not None and _is_of(record, item, digest)):
@@ -194,6 +199,7 @@ class CaseQueue:
 
     def _release(self, case: str) -> None:
         self._claim_file(case).unlink(missing_ok=True)
+        self._claimed.discard(case)
 
     def _advance(self) -> None:
         self._done += 1
@@ -222,7 +228,7 @@ def case_faults() -> Iterator[None]:
     """Say what too little memory means for the case in work.
 
     Raises:
-        InputError: There was too little memory, with what to do.
+        MemoryShortageError: There was too little memory, with what to do.
     """
     try:
         yield
@@ -230,7 +236,7 @@ def case_faults() -> Iterator[None]:
         is_shortage = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or OUT_OF_MEMORY.search(str(error))
         if not is_shortage or isinstance(error, SemiGanError):
             raise
-        raise InputError(
+        raise MemoryShortageError(
             "There was too little memory for this case. Lower --batch-size, use --device cpu, end other programs, "
             "or downsample the input."
         ) from error

@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Put trained weights into a bundle."""
+"""Put trained weights into a bundle that says of itself only what is known of these weights."""
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from monai_semigan.bundle.bundle import load_network, open_bundle
-from monai_semigan.errors import BundleError
-from monai_semigan.files import make_folder, write_json, write_text
+from monai_semigan.atomic import remove_stale, replacing_folder
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
+from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.errors import BundleError, OutputError
+from monai_semigan.files import make_folder, read_json, write_json, write_text
 from monai_semigan.networks.checkpoint import (
+    build_with_weights,
     file_digest,
-    load_weights,
+    named_weights,
     read_checkpoint,
-    read_state_dict,
     to_half,
 )
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -26,50 +28,160 @@ from monai_semigan.types import PathLike
 
 __all__ = ["pack"]
 
+FIRST_VERSION = "0.1.0"
+WEIGHTS = Path("models") / "model.pt"
 
-def pack(output: PathLike, *, bundle: PathLike, weights: PathLike, overwrite: bool = False) -> Path:
-    """Copy a bundle's configs and texts to ``output`` and add weights in float16, with their digest.
+NO_LIMIT = 1e6
+"""A `max_image_error` that no image reaches: `tune` finds one for new weights."""
 
-    A limit of expected Dice is left out with new weights: `tune` finds theirs.
+PUBLISHER_KEYS = ("authors", "copyright", "data_source", "eval_metrics", "references")
+"""Metadata that tells of the old weights' makers, data and results."""
+
+MAX_RUN_CONFIG_BYTES = 1 << 22
+
+
+def pack(
+    output: PathLike,
+    *,
+    bundle: PathLike,
+    weights: PathLike,
+    name: str | None = None,
+    version: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Make a bundle of a bundle's configs and new weights in float16, whole or not at all.
+
+    What was measured with other weights is left out, limits and numbers of the card among it: `tune` finds the limits,
+    and a new card says what is known. Weights that the bundle has already change nothing but name and version.
 
     Args:
         output: The new bundle's folder; may be the bundle itself with ``overwrite``.
         bundle: Shipped name or folder: the network's description and the chain.
         weights: ``best.pt`` of an encoder's run, or what ``semigan convert`` made of the files of GAN and encoder.
-        overwrite: Replace weights that lie there.
+        name: Of the bundle; None for the folder's.
+        version: Of the bundle; None for 0.1.0.
+        overwrite: Replace a bundle that lies at ``output``.
 
     Raises:
-        BundleError: ``output`` holds a bundle already.
+        BundleError: ``output`` holds a bundle already, or name or version cannot be one.
         CheckpointError: The weights do not fit the bundle's network, or are not trained.
+        OutputError: ``output`` is a folder with something else, or cannot be written; nothing of it is left.
     """
-    source, target = open_bundle(bundle), Path(output)
-    if (target / "configs" / "metadata.json").exists() and not overwrite:
-        raise BundleError(f"`{target}` already holds a bundle. Pass --overwrite, or choose another folder.")
-    network = SemiGanSegmenter(**source.network)
-    load_weights(network, _trained_state(weights), source=weights)
+    source, target = open_bundle(bundle), Path(output).resolve()
+    _check_target(target, overwrite=overwrite)
+    state = _trained_state(weights)
+    network = build_with_weights(lambda: SemiGanSegmenter(**source.network.arguments()), state, source=weights)
     network.require_trained()
-    make_folder(target / "models")
-    if target.resolve() != source.root.resolve():
-        for part in ("configs", "docs"):
-            if (source.root / part).is_dir():
-                shutil.copytree(source.root / part, target / part, dirs_exist_ok=True)
-        if (source.root / "LICENSE").is_file():
-            shutil.copy(source.root / "LICENSE", target / "LICENSE")
-    file = target / "models" / "model.pt"
-    write_tensors(file, to_half(network))
-    digest = file_digest(file)
-    write_text(target / "models" / "model.pt.sha256", f"{digest}  model.pt\n")
-    path = target / "configs" / "metadata.json"
-    metadata = json.loads(path.read_text(encoding="utf-8"))
-    if digest != source.weights_sha256:  # the limit was found for other weights
-        metadata["semigan"].pop("min_expected_dice", None)
-    metadata["semigan"]["weights"] = {"file": "models/model.pt", "sha256": digest}
-    write_json(path, metadata)
-    load_network(open_bundle(target), device=torch.device("cpu"))
-    return target
+    make_folder(target.parent)
+    remove_stale(target.parent)
+    with replacing_folder(target) as folder:
+        _copy(source.root, folder, everything=target == source.root.resolve())
+        (folder / WEIGHTS).parent.mkdir()
+        write_tensors(folder / WEIGHTS, to_half(network))
+        digest = file_digest(folder / WEIGHTS)
+        write_text(folder / f"{WEIGHTS}.sha256", f"{digest}  {WEIGHTS.name}\n")
+        path = folder / "configs" / "metadata.json"
+        metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
+        is_new = digest != source.weights_sha256
+        if is_new:
+            _forget(metadata, source)
+        if is_new or name is not None:
+            metadata["name"] = name if name is not None else _name_of(target)
+        if is_new or version is not None:
+            metadata["version"] = version if version is not None else FIRST_VERSION
+            metadata["changelog"] = {metadata["version"]: "these weights"}
+        metadata["semigan"]["weights"] = {"file": WEIGHTS.as_posix(), "sha256": digest}
+        write_json(path, metadata)
+        packed = open_bundle(folder)
+        if is_new:
+            _write_texts(folder, packed, source, _run_config(weights))
+        load_network(packed, device=torch.device("cpu"))
+    return Path(output)
+
+
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    if not target.exists():
+        return
+    is_bundle = (target / "configs" / "metadata.json").exists()
+    if is_bundle and not overwrite:
+        raise BundleError(f"`{target}` already holds a bundle. Pass --overwrite, or choose another folder.")
+    if not is_bundle and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"`{target}` must be a new folder or a bundle, as it is replaced. Choose another folder.")
 
 
 def _trained_state(weights: PathLike) -> dict[str, torch.Tensor]:
-    if is_start(read_checkpoint(weights)):
-        return read_start(weights).segmenter_state()
-    return read_state_dict(weights)
+    content = read_checkpoint(weights)
+    return read_start(weights).segmenter_state() if is_start(content) else named_weights(content, source=weights)
+
+
+def _copy(source: Path, folder: Path, *, everything: bool) -> None:
+    """Copy configs, licence and texts; ``everything`` but the weights for a bundle that is replaced by itself."""
+    names = sorted(path.name for path in source.iterdir()) if everything else ["LICENSE", "configs", "docs"]
+    for name in names:
+        path = source / name
+        if path.is_dir() and name != "models":
+            shutil.copytree(path, folder / name)
+        elif path.is_file():
+            shutil.copy(path, folder / name)
+
+
+def _forget(metadata: dict[str, Any], source: Bundle) -> None:
+    """Drop from the metadata, in place, what is only true of the old weights."""
+    for key in PUBLISHER_KEYS:
+        metadata.pop(key, None)
+    metadata["data_source"] = "see docs/data_license.txt"
+    block = metadata["semigan"]
+    block.pop("min_expected_dice", None)
+    block["max_image_error"] = dict.fromkeys(source.chains, NO_LIMIT) if source.takes_volumes else NO_LIMIT
+
+
+def _name_of(target: Path) -> str:
+    letters = (
+        letter if letter.isascii() and letter.isprintable() and letter != "\\" else "_" for letter in target.name
+    )
+    return "".join(letters).strip()[:64] or "bundle"
+
+
+def _run_config(weights: PathLike) -> dict[str, Any]:
+    """Return what the run of these weights was asked for; empty if they do not lie in a run's folder."""
+    path = Path(weights).parent / "resolved_config.json"
+    if not path.is_file():
+        return {}
+    content = read_json(path, MAX_RUN_CONFIG_BYTES, error=BundleError)
+    config = content.get("config") if isinstance(content, dict) else None
+    return config if isinstance(config, dict) else {}
+
+
+def _write_texts(folder: Path, packed: Bundle, source: Bundle, run: dict[str, Any]) -> None:
+    """Write a card and a note on the data's licence that claim nothing; the old ones are about other weights."""
+    digest = run.get("data_digest")
+    data = digest if isinstance(digest, str) and digest.isalnum() else "unknown"
+    classes = ", ".join(f"{index} {name}" for index, name in enumerate(packed.class_names))
+    (folder / "docs").mkdir(exist_ok=True)
+    write_text(
+        folder / "docs" / "README.md",
+        f"# {packed.name}\n\n"
+        "**Research use only: not a medical device, not for diagnosis or treatment.** Nothing was measured with these "
+        "weights yet.\n\n"
+        "| | |\n|---|---|\n"
+        f"| Version | {packed.version} |\n"
+        f"| Domain | {packed.domain.name} |\n"
+        f"| Classes | {classes} |\n"
+        f"| Network's input | {packed.network.image_size} x {packed.network.image_size} px |\n"
+        f"| Made from | settings of {source.name} {source.version}, with other weights |\n"
+        f"| Weights | `{WEIGHTS.as_posix()}`, SHA-256 `{packed.weights_sha256}` |\n"
+        f"| Training data | SHA-256 over the data list's files: `{data}` |\n\n"
+        "## What is left to do\n\n"
+        "1. `semigan tune -b THIS_FOLDER --data DATA.json --write`: steps of inversion and the limits above which a "
+        "result is doubted. Until then no image is called unlike the training images.\n"
+        "2. Segment images that were never trained on, and score them: `semigan segment`, `semigan evaluate`.\n"
+        "3. Write down here for whom the weights are, what they were trained on, and how well they do; the terms of "
+        "the data go into `data_license.txt`.\n",
+    )
+    write_text(
+        folder / "docs" / "data_license.txt",
+        "Data behind the weights in models/\n==================================\n\n"
+        "Not described yet. Name each source of images and masks with its terms here before these weights are passed "
+        "on.\n"
+        f"Data list of the training, SHA-256 over its files' names and sizes: {data}\n",
+    )

@@ -6,21 +6,23 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+import weakref
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from monai_semigan.errors import ConfigError, InputError
+from monai_semigan.files import safe_name
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.image_file import SourceImage, read_image
+from monai_semigan.io.image_file import ImageFile, SourceImage
 from monai_semigan.io.volume import SourceVolume
-from monai_semigan.io.volume_input import VOLUME_SUFFIXES, find_volumes, safe_name
-from monai_semigan.networks.checkpoint import file_digest
+from monai_semigan.io.volume_input import VOLUME_SUFFIXES, find_volumes
 from monai_semigan.segmentation.record import SourceRecord
 from monai_semigan.segmentation.source import Source, array_digest
 from monai_semigan.types import PathLike
@@ -73,15 +75,18 @@ def read(
 
 def _image_file(path: Path) -> Source:
     started = time.perf_counter()
-    data = read_image(path)
+    file = ImageFile(path)
+    sha256 = file.digest()
+    data = file.read()
     image_format = "dicom" if data.is_dicom else IMAGE_FORMATS.get(path.suffix.lower(), "png")
-    record = SourceRecord(name=path.name, format=image_format, sha256=file_digest(path))  # type: ignore[arg-type]
+    record = SourceRecord(name=path.name, format=image_format, sha256=sha256)  # type: ignore[arg-type]
     return Source(data=data, record=record, case=safe_name(path.stem), seconds={"read": time.perf_counter() - started})
 
 
 def _volume_file(path: Path, rules: SeriesRules | None, repairs: RepairOptions) -> Source:
     started = time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix=".semigan-") as unpacked:
+    with ExitStack() as stack:
+        unpacked = stack.enter_context(tempfile.TemporaryDirectory(prefix=".semigan-"))
         found = find_volumes([path], rules=rules, repairs=repairs, unpack_to=unpacked)
         if len(found) != 1:
             raise InputError(
@@ -95,6 +100,8 @@ def _volume_file(path: Path, rules: SeriesRules | None, repairs: RepairOptions) 
             num_files=len(candidate.files),
         )
         data = candidate.load()
+        # What was unpacked lasts as long as the volume: DICOM results are written with the headers of its files.
+        weakref.finalize(data, stack.pop_all().close)
     return Source(data=data, record=record, case=candidate.name, seconds={"read": time.perf_counter() - started})
 
 
@@ -129,6 +136,8 @@ def _in_memory(
 def _from_meta_tensor(source: Any, kind: Kind, modality: str | None) -> SourceImage | SourceVolume:
     values = source.detach().cpu().numpy()
     affine = np.asarray(source.affine.cpu(), dtype=np.float64)
+    if str(source.meta.get("space", "RAS")) == "LPS":  # as some of MONAI's readers leave it when they are asked to
+        affine = lps_from_ras(affine)  # its own inverse
     if values.ndim == 4 and len(values) == 1 and kind != "image":
         return _volume(values[0], affine, modality or source.meta.get("modality") or None)
     if values.ndim == 3 and len(values) in (1, 3) and kind != "volume":

@@ -50,7 +50,7 @@ def sample(
     if not 0 <= truncation_psi <= 1:
         raise ConfigError(f"`truncation_psi` must lie in [0, 1], got {truncation_psi}.")
     network = load_network(open_bundle(bundle), device=choose_device(device))
-    rngs = [torch.Generator(network.is_trained.device).manual_seed(seed + at) for at in range(num_samples)]
+    rngs = [torch.Generator(network.device).manual_seed(seed + at) for at in range(num_samples)]
     mapping = network.generator.mapping
     w_plus = torch.cat([sample_w_plus(mapping, 1, truncation_psi=truncation_psi, rng=rng) for rng in rngs])
     image, label_logits = network.generator.synthesis(w_plus)

@@ -19,23 +19,28 @@ from PIL import Image
 from monai_semigan.atomic import remove_stale, scratch_folder
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
-from monai_semigan.files import make_folder, write_json, write_text
-from monai_semigan.io.dicom.identity import read_identity
+from monai_semigan.files import make_folder, safe_name, write_json, write_text
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.image_file import find_images, read_image
-from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes, safe_name
-from monai_semigan.networks.checkpoint import file_digest
+from monai_semigan.io.image_file import ImageFile, find_images
+from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
 from monai_semigan.pictures.overlay import encode_jpeg
 from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
-from monai_semigan.segmentation.outputs import OUTPUTS, is_image, usual_formats, write_case
-from monai_semigan.segmentation.record import SourceRecord
+from monai_semigan.segmentation.outputs import OUTPUTS, is_image, require_formats, usual_formats, write_case
+from monai_semigan.segmentation.record import CaseRecord, SourceRecord
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.segmentation.source import Source
 from monai_semigan.types import PathLike, Paths, Progress, as_paths
 from monai_semigan.versions import environment
-from monai_semigan.workflows.cases import CaseInput, CaseQueue, case_faults, location_digest, require_apart
+from monai_semigan.workflows.cases import (
+    CaseInput,
+    CaseQueue,
+    MemoryShortageError,
+    case_faults,
+    location_digest,
+    require_apart,
+)
 from monai_semigan.writers.dicom_options import DicomOptions
 
 __all__ = ["SegmentOptions", "segment_files"]
@@ -85,9 +90,9 @@ def segment_files(
     """Segment files: a folder per case with label, pictures and ``case.json``, and a report over all.
 
     A case is named after its file or folder; a second one of the same name gets ``-2``. A case that an earlier call
-    finished for the same source with the same bundle and options is skipped, and shown in the report all the same; where
-    one of these, or a file of the case, differs it is made again. An input that cannot be segmented is listed with its
-    reason and does not stop the others. What killed runs left unfinished in the output folder is removed.
+    finished for the same source with the same bundle and options is skipped, and shown in the report all the same;
+    where one of these, or a file of the case, differs it is made again. An input that cannot be segmented is listed
+    with its reason and does not stop the others. What killed runs left unfinished in the output folder is removed.
 
     Args:
         inputs: For a bundle for images: image files (PNG, JPEG, TIFF, DICOM), or folders of them. For volumes: NIfTI,
@@ -109,6 +114,7 @@ def segment_files(
         OutputError: The report cannot be written.
     """
     options, paths = options or SegmentOptions(), as_paths(inputs)
+    require_formats((*(options.formats or ()), *options.extra_formats, *options.left_out))
     require_apart(paths, output)
     opened = open_bundle(bundle)
     images = None if opened.takes_volumes else find_images(paths, skip=output)
@@ -171,23 +177,44 @@ class _Run:
         while batch := list(islice(sources, self.segmenter.sources_at_once)):
             self._finish(batch)
 
-    def _finish(self, batch: list[Source]) -> None:
-        """Segment and write a batch; where it fails as a whole, one after the other."""
+    def _finish(self, batch: list[Source], *, is_short: bool = False) -> None:
+        """Segment and write a batch; where it fails, without what cannot be prepared, or one image after the other.
+
+        Args:
+            batch: Of these.
+            is_short: Memory was too short for a whole batch, also for one of copies.
+        """
         results: list[Segmentation] = []
-        fault: Exception | None = None
+        has_failed = was_short = False
         try:
             with case_faults():
-                results = self.segmenter.segment_all(batch, progress=self.progress)
+                results = self.segmenter.segment_all(batch, batch_size=1 if is_short else None, progress=self.progress)
         except Exception as error:
-            fault = error.with_traceback(None)  # which would keep what filled the memory
+            # The error is gone after this block, and with it what filled the memory.
+            has_failed = True
+            was_short = isinstance(error, MemoryShortageError)
+            was_short = was_short and not is_short and self.segmenter.slicewise.batch_size > 1
+            was_short = was_short and not self.segmenter.takes_volumes
+            if len(batch) == 1 and not was_short:
+                self.queue.drop(batch[0].case, error)
+                return
         for result in results:
             with self._dropping(result.record.case):
-                self._write(result)
-        if fault is not None and len(batch) == 1:
-            self.queue.drop(batch[0].case, fault)
-        elif fault is not None:
-            for source in batch:
-                self._finish([source])
+                self._write(replace(result, record=_done_alone(result.record)) if is_short else result)
+        if has_failed:
+            fit = batch if was_short else [source for source in batch if self._is_fit(source)]
+            if 0 < len(fit) < len(batch):
+                self._finish(fit)
+            elif fit:
+                for source in fit:
+                    self._finish([source], is_short=was_short)
+
+    def _is_fit(self, source: Source) -> bool:
+        """Whether an image can be prepared; it is dropped if not."""
+        with self._dropping(source.case):
+            self.segmenter.prepare_image(source)
+            return True
+        return False
 
     def _write(self, result: Segmentation) -> None:
         case, options = result.record.case, self.options
@@ -231,13 +258,19 @@ class _Run:
         return report
 
 
+def _done_alone(record: CaseRecord) -> CaseRecord:
+    said = "There was too little memory for a batch: done alone, single pixels may differ from those of a batch."
+    return replace(record, warnings=(*record.warnings, said))
+
+
 def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
-    identity = read_identity(path) if options.identify else None
+    file = ImageFile(path)
+    identity = file.identity() if options.identify else None
     location = location_digest(path)
 
     def read(case: str, sha256: str) -> Source:
         started = time.perf_counter()
-        data = read_image(path)
+        data = file.read()
         kind = "dicom" if data.is_dicom else IMAGE_FORMATS.get(path.suffix.lower(), "png")
         record = SourceRecord(name=path.name, format=kind, sha256=sha256, location_sha256=location)  # type: ignore[arg-type]
         return Source(
@@ -253,7 +286,7 @@ def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
         source=path.name,
         stem=safe_name(named or path.stem),
         location=location,
-        digest=lambda: file_digest(path),
+        digest=file.digest,
         read=read,
     )
 
@@ -311,7 +344,7 @@ def _announce(segmenter: Segmenter, say: Callable[[str], None] | None, case: str
 
 
 def _fitting(names: Sequence[str], result: Segmentation) -> list[str]:
-    return [name for name in names if name not in OUTPUTS or OUTPUTS[name].fits(result)]
+    return [name for name in names if OUTPUTS[name].fits(result)]
 
 
 def _pictures(case_folder: Path) -> dict[str, bytes]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from monai_semigan.errors import InputError
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesInfo, SeriesRules
-from monai_semigan.io.dicom.series import files_in, find_series
+from monai_semigan.io.dicom.series import find_series
+from monai_semigan.io.folder import files_in
 from monai_semigan.io.zip_input import unpack_zip
 from monai_semigan.types import PathLike, Progress
 
@@ -35,11 +36,10 @@ def list_series(
         InputError: The path does not exist, the zip cannot be used, or there is no DICOM image.
     """
     path = Path(path)
-    if path.suffix.lower() == ".zip" and path.is_file():
-        with tempfile.TemporaryDirectory() as folder:
-            found = find_series(files_in(unpack_zip(path, folder)), rules, repairs=repairs, progress=progress)
-    else:
-        found = find_series(files_in(path), rules, repairs=repairs, progress=progress)
+    with tempfile.TemporaryDirectory() as folder:
+        is_zip = path.suffix.lower() == ".zip" and path.is_file()
+        files = files_in(unpack_zip(path, folder) if is_zip else path)
+        found = find_series(files, rules, repairs=repairs, progress=progress)
     if not found:
         raise InputError(f"`{path.name}` must hold DICOM images, but holds none.")
     return [series.info for series in found]

@@ -3,57 +3,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
-from monai_semigan.bundle.description import IMAGE_DOMAINS, VOLUME_DOMAINS
+from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.io.datalist import Datalist, Entry
-from monai_semigan.io.image_file import read_image, require_color, require_grey
+from monai_semigan.io.image_file import SourceImage, read_image, require_color, require_grey
 from monai_semigan.io.label_file import read_label
 from monai_semigan.training.pool import ImagePool, LabelledPool, with_symmetries
-from monai_semigan.workflows.settings import from_mapping
 
 __all__ = ["image_pool", "labelled_pool", "training_preset"]
 
 
-def training_preset(domain: str, preprocessing: Mapping[str, Any], network: Mapping[str, Any]) -> Any:
-    """Build the preset that training images are prepared with.
+def training_preset(bundle: Bundle, modality: str | None = None) -> Any:
+    """Return the bundle's preset that training images are prepared with.
 
-    A domain of volumes is trained on pictures of slices, all of one modality: CT slices show 0..255 HU as 0..255.
+    A bundle for volumes is trained on pictures of slices, all of one modality: CT slices show 0..255 HU as 0..255.
 
     Args:
-        domain: As in a bundle's metadata.
-        preprocessing: Fields of the domain's preset; of a domain of volumes by modality, one: ``{"CT": {...}}``.
-        network: Arguments of `SemiGanSegmenter`, which must take what the preset makes.
+        bundle: The bundle.
+        modality: Of a bundle for volumes, one of its modalities; None for the first. Of one for images, None.
 
     Raises:
-        ConfigError: The domain, the modality or a field is unknown, or the network takes other images.
+        ConfigError: The bundle has no such modality.
     """
-    kinds: dict[str, Any] = IMAGE_DOMAINS | VOLUME_DOMAINS
-    if domain not in kinds:
-        raise ConfigError(f"`domain` must be one of {', '.join(kinds)}, got {domain!r}.")
-    kind = kinds[domain]
-    if domain in VOLUME_DOMAINS:
-        modalities = [key for key in preprocessing if not key.startswith("_")]
-        if len(modalities) != 1 or modalities[0] not in kind:
-            raise ConfigError(
-                f"`preprocessing` of {domain} must have one modality of {', '.join(kind)}, "
-                f"got {', '.join(modalities) or 'none'}."
-            )
-        kind, preprocessing = kind[modalities[0]], preprocessing[modalities[0]]
-    preset: Any = from_mapping(kind, preprocessing)
-    made = preset.channels, preset.image_size
-    taken = network.get("image_channels", 1), network.get("image_size")
-    if made != taken:
-        raise ConfigError(
-            f"`preprocessing` must make what the network takes, {taken[0]} channels of {taken[1]} px, "
-            f"got {made[0]} of {made[1]} px."
-        )
-    return preset
+    names = [] if not bundle.takes_volumes else list(bundle.chains)
+    if modality is not None and modality not in names:
+        raise ConfigError(f"`modality` must be {' or '.join(names) or 'null for images'}, got {modality!r}.")
+    return bundle.chains[modality or next(iter(bundle.chains))].preset
 
 
 def image_pool(entries: tuple[Entry, ...], preset: Any, symmetries: bool = False) -> ImagePool:
@@ -82,10 +62,10 @@ def labelled_pool(
         raise ConfigError("The data list must have labelled images, got none.")
     images, targets = [], []
     for entry in entries:
-        image, geometry = _prepare(entry, preset)
+        image, geometry, source = _prepare(entry, preset)
         if entry.label is None:
             raise ConfigError(f"`{entry.image.name}` must have a label.")
-        label = read_label(entry.label, num_classes=num_classes, binary=data.is_binary)
+        label = source.as_shown(read_label(entry.label, num_classes=num_classes, binary=data.is_binary))
         if label.shape != geometry.source_shape:
             raise InputError(
                 f"`{entry.label.name}` must have its image's size {geometry.source_shape}, got {label.shape}."
@@ -96,10 +76,10 @@ def labelled_pool(
     return LabelledPool(*(with_symmetries(part) if symmetries else part for part in pair))
 
 
-def _prepare(entry: Entry, preset: Any) -> tuple[np.ndarray, Any]:
+def _prepare(entry: Entry, preset: Any) -> tuple[np.ndarray, Any, SourceImage]:
     source = (require_grey if preset.channels == 1 else require_color)(read_image(entry.image))
     try:
         image, geometry = preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)
     except InputError as error:
         raise InputError(f"`{entry.image.name}`: {error}") from error
-    return image, geometry
+    return image, geometry, source

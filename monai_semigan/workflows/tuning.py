@@ -1,34 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find a bundle's steps of inversion and its limit of expected Dice on validation images, and store both in it."""
+"""Find a bundle's steps of inversion and its limits on validation cases, and store them in it."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
 
 import numpy as np
-import torch
 
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.devices import choose_device
-from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.evaluation.case import score_case
-from monai_semigan.files import write_json
-from monai_semigan.io.datalist import Entry, load_datalist
-from monai_semigan.io.image_file import read_image, require_color, require_grey
+from monai_semigan.domains.base import IMAGE
+from monai_semigan.errors import BundleError, ConfigError, InputError
+from monai_semigan.evaluation.case import score_label
+from monai_semigan.files import read_json, write_json
+from monai_semigan.io.datalist import MAX_BYTES, Datalist, DatalistFile, Entry, load_datalist
 from monai_semigan.io.label_file import read_label
-from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.segmentation.batch import segment_batch
-from monai_semigan.segmentation.expected_dice import expected_dice
+from monai_semigan.io.label_volume import read_label_volume
+from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
+from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
+from monai_semigan.workflows.reading import read
 
-__all__ = ["StepCount", "TuneResult", "tune"]
+__all__ = ["Limits", "StepCount", "TuneResult", "tune"]
 
 STEP_COUNTS = (0, 5, 10, 15, 20, 30, 50)
 """Tried by default."""
@@ -37,7 +36,32 @@ TOLERANCE = 0.001
 """Dice that fewer steps may cost; a tenth of what two trainings of one network differ by."""
 
 UNCERTAIN_SHARE = 0.05
-"""Share of validation images that the limit of expected Dice calls uncertain: rare at home, so that it is looked at."""
+"""Share of validation cases that the limit of expected Dice calls uncertain: rare at home, so that it is looked at."""
+
+ERROR_MARGIN = 1.25
+"""Of the largest reconstruction error at home, up to which other images are alike: scanners and hospitals differ."""
+
+ENOUGH_CASES = 20
+"""Below, no case lies below a share of `UNCERTAIN_SHARE`, and the limits say little."""
+
+LEAST_LIMIT = 1e-6
+"""An expected Dice that no label is below, where a modality was not tried."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one chain.
+
+    Attributes:
+        max_image_error: The largest error of the encoder's reconstruction, and `ERROR_MARGIN`.
+        min_expected_dice: Expected Dice of its most uncertain class that all but 5 % of the cases have; None if no
+            class was found in any.
+        num_cases: Cases it was found on.
+    """
+
+    max_image_error: float
+    min_expected_dice: float | None
+    num_cases: int
 
 
 @dataclass(frozen=True)
@@ -46,14 +70,14 @@ class StepCount:
 
     Attributes:
         steps: The number.
-        dice: Mean over classes and images.
-        min_expected_dice: Expected Dice of its most uncertain class that all but 5 % of the images have.
-        seconds: Wall time per image.
+        dice: Mean over classes and cases.
+        limits: By modality; of single images one, under ``image``.
+        seconds: Wall time per case.
     """
 
     steps: int
     dice: float
-    min_expected_dice: float
+    limits: Mapping[str, Limits]
     seconds: float
 
 
@@ -64,20 +88,32 @@ class TuneResult:
     Attributes:
         rows: By number of steps.
         steps: The fewest whose Dice is within `TOLERANCE` of the best.
-        min_expected_dice: That of these steps.
-        stored_steps: What the bundle said before.
-        num_images: Validation images.
+        limits: Those of these steps.
+        stored_steps: What the bundle said before, by modality.
+        num_cases: Validation images or volumes.
+        warnings: Why the limits may say little.
     """
 
     rows: tuple[StepCount, ...]
     steps: int
-    min_expected_dice: float
-    stored_steps: int
-    num_images: int
+    limits: Mapping[str, Limits]
+    stored_steps: Mapping[str, int]
+    num_cases: int
+    warnings: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain types."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """How one case was segmented."""
+
+    chain: str
+    dice: float
+    expected_dice: float | None
+    image_error: float | None
 
 
 def tune(
@@ -90,21 +126,21 @@ def tune(
     batch_size: int = 8,
     progress: Progress | None = None,
 ) -> TuneResult:
-    """Run the inversion with several numbers of steps on a data list's validation images.
+    """Run the inversion with several numbers of steps on a data list's validation cases.
 
     Args:
-        bundle: A shipped bundle's name, or a bundle folder, for single images.
-        datalist: Data list with validation images.
+        bundle: A shipped bundle's name, or a bundle folder.
+        datalist: Data list with validation images, or for a bundle for volumes with ``volumes.validation``.
         steps: Numbers of steps to try.
-        write: Store the chosen number in the bundle, in ``configs/metadata.json``, and in ``configs/inference.json``
-            for MONAI's runner; and the expected Dice below which a label is uncertain.
+        write: Store steps and limits in the bundle, in ``configs/metadata.json``, and the steps in
+            ``configs/inference.json`` too if MONAI's runner is given them there.
         device: ``auto``, ``cpu`` or ``cuda``.
-        batch_size: Images optimized at once.
-        progress: Called with the images done and their number, over all numbers of steps.
+        batch_size: Images or slices at once.
+        progress: Called with the cases done and their number, over all numbers of steps.
 
     Raises:
-        BundleError: The bundle is for volumes, incomplete, altered, or not to be trusted.
-        InputError: There are no validation images, or one cannot be read.
+        BundleError: The bundle is incomplete, altered, or not to be trusted.
+        InputError: There are no validation cases, or one cannot be read.
         ConfigError: ``steps`` is empty or holds a negative number.
         OutputError: The bundle cannot be written.
     """
@@ -112,70 +148,117 @@ def tune(
     if not counts or counts[0] < 0:
         raise ConfigError(f"`steps` must be one or more numbers >= 0, got {list(steps)}.")
     opened, data = open_bundle(bundle), load_datalist(datalist)
-    settings = opened.inversion
-    if not data.validation:
-        raise InputError(f"`{datalist}` must have validation images, got none.")
+    entries = _volumes(data) if opened.takes_volumes else data.validation
+    if not entries:
+        kind = "volumes (`volumes.validation`)" if opened.takes_volumes else "images"
+        raise InputError(f"`{datalist}` must have validation {kind}, got none.")
     network = load_network(opened, device=choose_device(device))
-    rows, done, total = [], 0, len(counts) * len(data.validation)
+    rows, done, total = [], 0, len(counts) * len(entries)
     for count in counts:
-        started = time.perf_counter()
-        scores: list[tuple[float, float]] = []
-        for start in range(0, len(data.validation), batch_size):
-            entries = data.validation[start : start + batch_size]
-            scores += _scores(entries, opened, network, replace(settings, steps=count), is_binary=data.is_binary)
-            done += len(entries)
+        options = SegmenterOptions(steps=count, batch_size=batch_size)
+        segmenter = bundle_segmenter(opened, network=network, options=options)
+        started, cases = time.perf_counter(), []
+        for start in range(0, len(entries), segmenter.sources_at_once):
+            batch = entries[start : start + segmenter.sources_at_once]
+            cases += _segmented(segmenter, batch, is_binary=data.is_binary)
+            done += len(batch)
             if progress is not None:
                 progress(done, total)
-        dice, expected = np.array(scores).T
-        seconds = (time.perf_counter() - started) / len(scores)
-        rows.append(StepCount(count, float(dice.mean()), float(np.quantile(expected, UNCERTAIN_SHARE)), seconds))
+        seconds = (time.perf_counter() - started) / len(cases)
+        rows.append(StepCount(count, fmean(case.dice for case in cases), _limits(cases), seconds))
     best = max(row.dice for row in rows)
     chosen = next(row for row in rows if row.dice >= best - TOLERANCE)
     if write:
-        _store(opened.root, chosen)
-    return TuneResult(tuple(rows), chosen.steps, chosen.min_expected_dice, settings.steps, len(data.validation))
+        _store(opened, chosen)
+    return TuneResult(
+        tuple(rows),
+        chosen.steps,
+        chosen.limits,
+        {name: chain.inversion.steps for name, chain in opened.chains.items()},
+        len(entries),
+        _warnings(opened, chosen.limits),
+    )
 
 
-def _scores(
-    entries: Sequence[Entry],
-    bundle: Bundle,
-    network: SemiGanSegmenter,
-    settings: InversionSettings,
-    *,
-    is_binary: bool,
-) -> Iterator[tuple[float, float]]:
-    """Segment a batch and yield, per image, the mean Dice over classes and the lowest expected one."""
-    require = require_grey if bundle.network.get("image_channels", 1) == 1 else require_color
-    sources = [require(read_image(entry.image)) for entry in entries]
-    prepared = [
-        bundle.preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)
-        for source in sources
-    ]
-    images = torch.from_numpy(np.stack([image for image, _ in prepared])).to(network.is_trained.device)
-    result = segment_batch(network, images, settings)
-    logits = result.label_logits.cpu().numpy()
-    expected = expected_dice(result.overlap).nan_to_num(1).amin(dim=1).tolist()  # of the classes that were found
-    for entry, (_, geometry), scores, lowest in zip(entries, prepared, logits, expected, strict=True):
+def _volumes(data: Datalist) -> tuple[Entry, ...]:
+    """Return the validation volumes of a data list, with labels."""
+    content = read_settings(DatalistFile, read_json(data.path, MAX_BYTES), str(data.path), error=InputError)
+    entries = content.volumes.validation if content.volumes is not None else ()
+    if not all(entry.label for entry in entries):
+        raise InputError(f'Every entry of `volumes.validation` in `{data.path}` must have a "label".')
+    root = data.path.parent / content.root
+    return tuple(Entry(image=root / entry.image, label=root / entry.label) for entry in entries if entry.label)
+
+
+def _segmented(segmenter: Segmenter, entries: Sequence[Entry], *, is_binary: bool) -> list[_Case]:
+    """Segment cases as ``semigan segment`` does, and score them as ``semigan evaluate`` does."""
+    kind = "volume" if segmenter.takes_volumes else "image"
+    results = segmenter.segment_all([read(entry.image, kind=kind) for entry in entries])  # type: ignore[arg-type]
+    cases = []
+    for entry, result in zip(entries, results, strict=True):
         assert entry.label is not None  # the data list's own check
-        cases = score_case(
-            bundle.components.apply(geometry.scores_to_label(scores)),
-            read_label(entry.label, binary=is_binary),
-            case=entry.image.stem,
-            patient=entry.patient_id or entry.image.stem,
+        if segmenter.takes_volumes:
+            reference = read_label_volume(entry.label).voxels
+            reference = (reference > 0).astype(np.uint8) if is_binary else reference
+        else:
+            reference = read_label(entry.label, binary=is_binary)
+        score = score_label(
+            result.label,
+            reference,
             ignore=read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None,
-            num_classes=len(bundle.class_names),
+            num_classes=len(segmenter.model.class_names),
         )
-        yield fmean(case.dice for case in cases), lowest
+        record = result.record
+        cases.append(
+            _Case(record.modality or IMAGE, score.mean_dice, record.lowest_expected_dice, record.reconstruction.encoder)
+        )
+    return cases
 
 
-def _store(root: Path, chosen: StepCount) -> None:
-    metadata_path, inference_path = (root / "configs" / name for name in ("metadata.json", "inference.json"))
-    metadata = json.loads(metadata_path.read_text(encoding="utf-8"))
-    metadata["semigan"]["inversion"]["steps"] = chosen.steps
-    if 0 < chosen.min_expected_dice <= 1:
-        metadata["semigan"]["min_expected_dice"] = round(chosen.min_expected_dice, 3)
-    if inference_path.is_file():
-        inference = json.loads(inference_path.read_text(encoding="utf-8"))
-        if "steps" in inference:
-            write_json(inference_path, inference | {"steps": chosen.steps})
+def _limits(cases: Sequence[_Case]) -> dict[str, Limits]:
+    limits = {}
+    for name in sorted({case.chain for case in cases}):
+        mine = [case for case in cases if case.chain == name]
+        expected = [case.expected_dice for case in mine if case.expected_dice is not None]
+        errors = [case.image_error for case in mine if case.image_error is not None]
+        limits[name] = Limits(
+            max(errors, default=1.0) * ERROR_MARGIN,
+            float(np.quantile(expected, UNCERTAIN_SHARE)) if expected else None,
+            len(mine),
+        )
+    return limits
+
+
+def _warnings(bundle: Bundle, limits: Mapping[str, Limits]) -> tuple[str, ...]:
+    few = [
+        f"{part.num_cases} {'cases' if name == IMAGE else f'{name} cases'} give no percentile: the limits say little "
+        f"below {ENOUGH_CASES}."
+        for name, part in limits.items()
+        if part.num_cases < ENOUGH_CASES
+    ]
+    missing = [f"No {name} case was tried: its limits are as before." for name in bundle.chains if name not in limits]
+    return (*few, *missing)
+
+
+def _store(bundle: Bundle, chosen: StepCount) -> None:
+    """Write steps and limits; those of a modality that was not tried stay."""
+    metadata_path, inference_path = (bundle.root / "configs" / name for name in ("metadata.json", "inference.json"))
+    metadata = read_json(metadata_path, MAX_CONFIG_BYTES, error=BundleError)
+    block = metadata["semigan"]
+    errors, expected = {}, {}
+    for name, chain in bundle.chains.items():
+        found = chosen.limits.get(name)
+        errors[name] = chain.max_image_error if found is None else float(f"{found.max_image_error:.3g}")
+        expected[name] = chain.min_expected_dice
+        if found is not None:
+            (block["inversion"][name] if bundle.takes_volumes else block["inversion"])["steps"] = chosen.steps
+            if found.min_expected_dice is not None and found.min_expected_dice > 0:
+                expected[name] = round(found.min_expected_dice, 3) or LEAST_LIMIT
+    block["max_image_error"] = errors if bundle.takes_volumes else errors[IMAGE]
+    if any(value is not None for value in expected.values()):
+        known = {name: LEAST_LIMIT if value is None else value for name, value in expected.items()}
+        block["min_expected_dice"] = known if bundle.takes_volumes else known[IMAGE]
+    inference = read_json(inference_path, MAX_CONFIG_BYTES, error=BundleError) if inference_path.is_file() else {}
+    if "steps" in inference and chosen.limits.keys() == bundle.chains.keys():
+        write_json(inference_path, inference | {"steps": chosen.steps})
     write_json(metadata_path, metadata)

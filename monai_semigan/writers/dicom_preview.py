@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from monai_semigan.writers.dicom_result import (
     save,
     series_number,
 )
-from monai_semigan.writers.dicom_source import lean_header, read_header
+from monai_semigan.writers.dicom_source import lean_header, source_header
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
 
 __all__ = ["write_dicom_preview"]
 
@@ -27,7 +31,7 @@ SERIES_OFFSET = 2000
 
 
 def write_dicom_preview(
-    path: PathLike, picture: np.ndarray, source: PathLike, *, algorithm: AlgorithmInfo, number: int = 1
+    path: PathLike, picture: np.ndarray, source: PathLike | Dataset, *, algorithm: AlgorithmInfo, number: int = 1
 ) -> Path:
     """Write a picture into the study of a DICOM file, in a series of its own.
 
@@ -37,7 +41,7 @@ def write_dicom_preview(
     Args:
         path: The file to write; an existing one is replaced.
         picture: RGB, ``(H, W, 3)`` uint8; it must not show who the patient is.
-        source: A file of the series that the picture shows.
+        source: The header of an image of the series that the picture shows, or its file.
         algorithm: What made the result.
         number: InstanceNumber, from 1.
 
@@ -45,12 +49,12 @@ def write_dicom_preview(
         OutputError: The picture is no RGB picture, or the file cannot be written.
         InputError: The source is damaged or gone.
     """
-    path, source = Path(path), Path(source)
+    path = Path(path)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
         raise OutputError(f"`picture` must be (H, W, 3) uint8, got {picture.shape} {picture.dtype}.")
     if number < 1:
         raise OutputError(f"`number` must be at least 1, got {number}.")
-    full = read_header(source)
+    full = source_header(source)
     seed = ["preview", str(full.SeriesInstanceUID), algorithm.digest, algorithm.settings]
     with making(path.name):
         import highdicom as hd  # noqa: PLC0415  (0.6 s to import)

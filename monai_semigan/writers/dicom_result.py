@@ -12,9 +12,7 @@ import contextlib
 import datetime
 import hashlib
 import json
-import logging
 import uuid
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 from monai_semigan import __version__
 from monai_semigan.atomic import replacing
 from monai_semigan.errors import ConfigError, OutputError, SemiGanError
+from monai_semigan.io.dicom.file import PATIENT_TAGS
+from monai_semigan.io.dicom.values import MALFORMED, ElementValues, quiet_dicom
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -34,7 +34,6 @@ __all__ = [
     "derived_uid",
     "instance_number",
     "making",
-    "quiet",
     "save",
     "series_number",
 ]
@@ -47,39 +46,8 @@ MODEL_NAME = "monai_semigan"
 LARGEST_SERIES_NUMBER = 2**31 - 1
 """Largest integer string (IS), PS3.5 6.2."""
 
-TYPE_2 = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "StudyID",
-)
+TYPE_2 = PATIENT_TAGS[:9]
 """Must be there and may be empty (Patient and General Study modules, PS3.3 C.7.1.1 and C.7.2.1)."""
-
-COPIED = (
-    *TYPE_2,
-    "SpecificCharacterSet",
-    "IssuerOfPatientID",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "DeidentificationMethodCodeSequence",
-    "StudyDescription",
-    "ClinicalTrialSponsorName",
-    "ClinicalTrialProtocolID",
-    "ClinicalTrialProtocolName",
-    "ClinicalTrialSiteID",
-    "ClinicalTrialSiteName",
-    "ClinicalTrialSubjectID",
-    "ClinicalTrialSubjectReadingID",
-)
-"""Of the patient and the study, as far as the source has them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,35 +98,13 @@ def derived_uid(*parts: Any) -> str:
 
 def series_number(source: Dataset, offset: int) -> int:
     """Return the source's SeriesNumber plus an offset; the offset alone where it has no usable one."""
-    try:
-        number = max(0, int(source.get("SeriesNumber") or 0))
-    except (TypeError, ValueError):
-        number = 0
+    number = max(0, ElementValues(source).integer("SeriesNumber") or 0)
     return number + offset if number + offset <= LARGEST_SERIES_NUMBER else offset
 
 
 def instance_number(source: Dataset) -> int:
     """Return the source's InstanceNumber; 1 where it has no usable one."""
-    try:
-        return max(1, int(source.get("InstanceNumber") or 1))
-    except (TypeError, ValueError):
-        return 1
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what pydicom and highdicom warn and log to themselves: it quotes values, the patient's among them."""
-    loggers = [logging.getLogger(name) for name in ("pydicom", "highdicom.base", "highdicom.valuerep")]
-    before = [logger.disabled for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.disabled = True
-            yield
-        finally:
-            for logger, was_disabled in zip(loggers, before, strict=True):
-                logger.disabled = was_disabled
+    return max(1, ElementValues(source).integer("InstanceNumber") or 1)
 
 
 @contextlib.contextmanager
@@ -169,15 +115,15 @@ def making(name: str) -> Iterator[None]:
         OutputError: Something in the source's header does not fit the standard.
     """
     try:
-        with quiet():
+        with quiet_dicom():
             yield
     except SemiGanError:
         raise
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except MALFORMED as error:
         raise OutputError(
             f"`{name}` could not be made: the source's header does not allow it ({type(error).__name__}). "
             "Use the NIfTI or PNG result, or correct the header."
-        ) from error
+        ) from None  # its text may quote the header
 
 
 def complete(result: Dataset, source: Dataset, algorithm: AlgorithmInfo, *, seed: Sequence[Any]) -> None:
@@ -189,8 +135,8 @@ def complete(result: Dataset, source: Dataset, algorithm: AlgorithmInfo, *, seed
         algorithm: Its ``created`` is the time of the content.
         seed: What the result's identifiers are derived from.
     """
-    for keyword in COPIED:
-        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):  # a damaged element is left out
+    for keyword in PATIENT_TAGS:
+        with contextlib.suppress(*MALFORMED):  # a damaged element is left out
             result.add(source[keyword])
     for keyword in TYPE_2:
         if keyword not in result:

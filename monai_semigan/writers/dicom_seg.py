@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from monai_semigan.errors import ConfigError, OutputError, check_shape
+from monai_semigan.io.dicom.values import ElementValues
 from monai_semigan.io.volume import DicomOrigin, SourceVolume
 from monai_semigan.types import PathLike
 from monai_semigan.writers.dicom_result import (
@@ -28,7 +29,7 @@ from monai_semigan.writers.dicom_result import (
     save,
     series_number,
 )
-from monai_semigan.writers.dicom_source import SourceFrames, lean_header, place_frames, read_header
+from monai_semigan.writers.dicom_source import SourceFrames, lean_header, place_frames, source_header
 from monai_semigan.writers.terminology import PRIVATE_SCHEME, Code, SegmentInfo, Terminology, in_terminology
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def write_dicom_seg(
     Args:
         path: The file to write; an existing one is replaced.
         label: Class ids on the volume's grid, ``(I, J, K)`` uint8; 0 is background.
-        volume: What was segmented; its origin names the source's files.
+        volume: What was segmented; its origin has the source's headers.
         segments: Classes 1, 2, ... in order.
         algorithm: What made the label.
         kind: How it is stored.
@@ -78,7 +79,7 @@ def write_dicom_seg(
     Raises:
         OutputError: The volume is not from DICOM, its slices are not the series' frames, the label has classes without
             a segment, or the file cannot be written.
-        InputError: A source file is damaged or gone.
+        InputError: A header lacks what names an image.
         ConfigError: An option is unknown.
         ShapeError: The label does not have the volume's shape.
     """
@@ -91,8 +92,7 @@ def write_dicom_seg(
         raise OutputError("A DICOM SEG needs a DICOM series that it refers to, but the input is none. Write NIfTI.")
     if empty == "skip" and not label.any():
         return None
-    origin = volume.origin
-    source = place_frames(origin.files, volume.grid, is_repaired=origin.is_repaired)
+    source = place_frames(volume.origin, volume.grid)
     frames = _frames(label, source)
     if empty == "skip" and not frames.any():
         logger.info("the label lies in slices alone that were filled in: no DICOM SEG was written")
@@ -106,7 +106,7 @@ def write_dicom_seg(
 def write_dicom_seg_2d(
     path: PathLike,
     label: np.ndarray,
-    source: PathLike,
+    source: PathLike | Dataset,
     *,
     segments: Sequence[SegmentInfo],
     algorithm: AlgorithmInfo,
@@ -122,7 +122,7 @@ def write_dicom_seg_2d(
     Args:
         path: The file to write; an existing one is replaced.
         label: Class ids, ``(H, W)`` uint8; 0 is background.
-        source: The image's file.
+        source: The image's header as it was read, or its file.
         segments: As for `write_dicom_seg`, with the options that follow.
         algorithm: What made the label.
         kind: How it is stored.
@@ -139,16 +139,18 @@ def write_dicom_seg_2d(
         ConfigError: An option is unknown.
         ShapeError: The label is not two-dimensional.
     """
-    path, source = Path(path), Path(source)
+    path = Path(path)
     _check(label, segments, kind, empty)
     check_shape("label", label.shape, "H W")
     if empty == "skip" and not label.any():
         return None
-    full = read_header(source)
-    if int(full.get("NumberOfFrames") or 1) != 1 or "PerFrameFunctionalGroupsSequence" in full:
-        raise OutputError(f"`{source.name}` must hold a single image for a two-dimensional SEG. Read it as a volume.")
-    if label.shape != (full.Rows, full.Columns):
-        raise OutputError(f"`label` must have the image's shape {(full.Rows, full.Columns)}, got {label.shape}.")
+    full = source_header(source)
+    values = ElementValues(full)
+    if (values.integer("NumberOfFrames") or 1) != 1 or values.has("PerFrameFunctionalGroupsSequence"):
+        raise OutputError("The source must hold a single image for a two-dimensional SEG. Read it as a volume.")
+    shape = values.integer("Rows"), values.integer("Columns")
+    if label.shape != shape:
+        raise OutputError(f"`label` must have the image's shape {shape}, got {label.shape}.")
     header = lean_header(full)
     recipe = _Recipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
     with making(path.name):
@@ -181,7 +183,7 @@ def _frames(label: np.ndarray, source: SourceFrames) -> np.ndarray:
     """Bring the slices into the order of the frames, ``(N, rows, columns)``; frames outside the volume are empty."""
     frames = np.zeros((len(source.slices), label.shape[1], label.shape[0]), dtype=np.uint8)
     for at, index in enumerate(source.slices):
-        if index >= 0:
+        if index is not None:
             frames[at] = label[:, :, index].T
     return frames
 
@@ -268,8 +270,9 @@ def _private_scheme() -> Any:
 
 
 def _has_plane(full: Dataset) -> bool:
-    needed = ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-    return all(full.get(keyword) for keyword in needed)
+    values = ElementValues(full)
+    counts = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+    return bool(values.text("FrameOfReferenceUID")) and None not in [values.numbers(*item) for item in counts.items()]
 
 
 def _set_plane(header: Dataset, full: Dataset) -> None:
@@ -277,14 +280,14 @@ def _set_plane(header: Dataset, full: Dataset) -> None:
     if _has_plane(full):
         for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
             setattr(header, keyword, full[keyword].value)
-        header.SliceThickness = full.get("SliceThickness") or 1
+        header.SliceThickness = ElementValues(full).number("SliceThickness") or 1
     elif "FrameOfReferenceUID" in header:
         del header.FrameOfReferenceUID
 
 
 def _refer_without_plane(result: Dataset, full: Dataset) -> None:
     """Add what an image without a plane still says about itself (General Image, PS3.3 C.7.6.1: type 2C then)."""
-    orientation = full.get("PatientOrientation")
-    result.PatientOrientation = orientation if orientation and len(orientation) == 2 else None
+    orientation = ElementValues(full).words("PatientOrientation")
+    result.PatientOrientation = list(orientation) if len(orientation) == 2 else None
     if full.get("FrameOfReferenceUID"):
         result.FrameOfReferenceUID, result.PositionReferenceIndicator = full.FrameOfReferenceUID, None

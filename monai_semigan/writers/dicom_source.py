@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The images that a result refers to: their headers, without the patient, and where each frame lies in a volume."""
+"""The images that a result refers to: their headers, without the patient, and which slice each frame is.
+
+What lies where was judged when the series was read; here it is only put into words.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,48 +17,19 @@ import numpy as np
 
 from monai_semigan.errors import InputError, OutputError
 from monai_semigan.geometry.grid import VoxelGrid
-from monai_semigan.geometry.orientation import lps_from_ras
-from monai_semigan.writers.dicom_result import TYPE_2, derived_uid, quiet
+from monai_semigan.io.dicom.file import REFERENCE_TAGS, open_dicom
+from monai_semigan.io.dicom.values import MALFORMED, ElementValues, quiet_dicom
+from monai_semigan.io.volume import DicomOrigin
+from monai_semigan.types import PathLike
+from monai_semigan.writers.dicom_result import TYPE_2, derived_uid
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["SourceFrames", "lean_header", "place_frames", "read_header"]
+__all__ = ["SourceFrames", "lean_header", "place_frames", "source_header"]
 
-REQUIRED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows", "Columns")
+REQUIRED = REFERENCE_TAGS[:6]
 """Without one of these nothing can refer to an image."""
-
-KEPT = (
-    *REQUIRED,
-    "Modality",
-    "FrameOfReferenceUID",
-    "PositionReferenceIndicator",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-    "Manufacturer",
-    "ManufacturerModelName",
-)
-"""What `lean_header` takes over: nothing that identifies a person."""
-
-PLANES = (
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "SliceThickness",
-    "NumberOfFrames",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-)
-
-MAX_OFFSET_PX = 0.3
-"""A frame belongs to a slice up to this distance in its plane, in pixels: positions in headers are rounded ..."""
-
-MAX_OFFSET_SLICES = 0.3
-"""... and this one along the stack, in slices."""
-
-MAX_COSINE_DEVIATION = 5e-3
-"""Direction cosines may differ by this: three digits in a header, and a stack's mean orientation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,155 +39,120 @@ class SourceFrames:
     Attributes:
         full: The first file's whole header, for `complete`.
         headers: One per file; a single one if it is multi-frame.
-        slices: For each frame its slice along the volume's last axis, ``(N,)``; -1: in none.
+        slices: For each frame its slice along the volume's last axis; None: in none.
     """
 
     full: Dataset
     headers: tuple[Dataset, ...]
-    slices: np.ndarray
-
-    @property
-    def instance_uids(self) -> list[str]:
-        """SOPInstanceUIDs, in order of the files."""
-        return [str(header.SOPInstanceUID) for header in self.headers]
+    slices: tuple[int | None, ...]
 
 
-def read_header(path: Path, *, keywords: Sequence[str] | None = None) -> Dataset:
-    """Read a DICOM file without its pixels.
+def source_header(source: PathLike | Dataset, name: str = "") -> Dataset:
+    """Return the header of an image that a result shall refer to.
 
     Args:
-        path: The file.
-        keywords: What to read; None for everything.
+        source: The header as it was read, or a file.
+        name: Of the file, for errors about a header.
 
     Raises:
-        InputError: It is gone, damaged, or lacks what names an image.
+        InputError: The file is gone, damaged or no DICOM; or the header lacks what names an image.
     """
-    import pydicom  # noqa: PLC0415  (as all DICOM libraries here: only who writes DICOM pays for the import)
-
-    try:
-        with quiet():
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(keywords) if keywords else None)
-            missing = [keyword for keyword in REQUIRED if header.get(keyword) in (None, "")]
-    except (pydicom.errors.InvalidDicomError, OSError, EOFError, AttributeError, KeyError, TypeError, ValueError) as e:
-        raise InputError(
-            f"`{path.name}` must stay readable until its results are written, but is not ({type(e).__name__})."
-        ) from e
+    if isinstance(source, (str, os.PathLike)):
+        name = Path(source).name
+        file = open_dicom(Path(source))
+        if file is None:
+            raise InputError(f"`{name}` must be a DICOM file for a DICOM result to refer to it.")
+        source = file.header
+    values = ElementValues(source)
+    missing = [keyword for keyword in REQUIRED if not values.text(keyword)]
     if missing:
-        raise InputError(f"`{path.name}` must have {', '.join(missing)}: without, no DICOM result can refer to it.")
-    return header
+        raise InputError(
+            f"`{name or 'the source'}` must have {', '.join(missing)}: without, no DICOM result can refer to it."
+        )
+    return source
 
 
 def lean_header(header: Dataset) -> Dataset:
-    """Copy what a result needs to refer to an image, the patient's and the study's tags empty."""
-    from pydicom import Dataset  # noqa: PLC0415  (see read_header)
+    """Copy what a result needs to refer to an image, the patient's and the study's tags empty.
 
-    lean = Dataset()
-    for keyword in KEPT:
-        if keyword in header:
-            setattr(lean, keyword, header[keyword].value)
-    for keyword in TYPE_2:
-        setattr(lean, keyword, None)
-    lean.Modality = header.get("Modality") or "OT"
+    Raises:
+        InputError: What must be there is malformed.
+    """
+    from pydicom import Dataset  # noqa: PLC0415  (as all DICOM libraries here: only who writes DICOM pays for the import)
+
+    lean, values = Dataset(), ElementValues(header)
+    with quiet_dicom():
+        for keyword in REFERENCE_TAGS:
+            with contextlib.suppress(*MALFORMED):  # absent or damaged: left out
+                setattr(lean, keyword, header[keyword].value)
+        for keyword in TYPE_2:
+            setattr(lean, keyword, None)
+        lean.Modality = values.text("Modality") or "OT"
+    malformed = [keyword for keyword in REQUIRED if keyword not in lean]
+    if malformed:
+        raise InputError(f"{', '.join(malformed)} must be well-formed for a DICOM result to refer to it.")
     return lean
 
 
-def place_frames(files: Sequence[Path], grid: VoxelGrid, *, is_repaired: bool = False) -> SourceFrames:
-    """Find the slice of the grid that each frame of a series is, by position, orientation and size.
+def place_frames(origin: DicomOrigin, grid: VoxelGrid) -> SourceFrames:
+    """Describe the frames of a series as they lie in the volume that was read from it.
+
+    All get the volume's own axes, as cosines in headers are rounded; each keeps its own position.
 
     Args:
-        files: The series; a single file if it is multi-frame.
-        grid: Of the volume that was made from it: columns, rows, slices.
-        is_repaired: The volume has slices that are no frames; words the error.
+        origin: Of the volume.
+        grid: Of the volume: columns, rows, slices.
 
     Raises:
-        InputError: A file is damaged or gone.
-        OutputError: The volume's slices are not the frames: it was resampled, or belongs to another series.
+        InputError: A header lacks what names an image.
+        OutputError: The volume's slices are not the frames, as it was resampled.
     """
-    first = read_header(files[0])
-    headers, planes = [], []
-    for at, path in enumerate(files):
-        header = first if at == 0 else read_header(path, keywords=(*KEPT, *PLANES))
-        headers.append(lean_header(header))
-        planes += _planes(header, path.name)
-    if len(files) > 1 and len(planes) != len(files):
-        raise OutputError(f"A multi-frame series must be a single file, got {len(files)} files. Write it as NIfTI.")
-    slices = np.array([_slice_of(plane, grid) for plane in planes])
-    _check_slices(slices, grid, is_single_file=len(files) == 1, is_repaired=is_repaired)
-    usual = planes[int(np.flatnonzero(slices >= 0)[0])]
-    usual["thickness"] = usual["thickness"] if usual["thickness"] > 0 else grid.spacing_mm[2]
-    _set_reference(headers)
-    if "PerFrameFunctionalGroupsSequence" in first:
-        _set_frames(headers[0], planes, usual)
-    else:
-        for header, plane in zip(headers, planes, strict=True):
-            _set_plane(header, plane, usual)
-    return SourceFrames(full=first, headers=tuple(headers), slices=slices)
-
-
-def _planes(header: Dataset, name: str) -> list[dict[str, Any]]:
-    """Position, orientation, size and thickness of each frame (PS3.3 C.7.6.2, for multi-frame C.7.6.16.2)."""
-    try:
-        with quiet():
-            if "PerFrameFunctionalGroupsSequence" not in header:
-                return [_plane(header, header, header, header)]
-            shared = (header.get("SharedFunctionalGroupsSequence") or [{}])[0]
-            planes = []
-            for frame in header.PerFrameFunctionalGroupsSequence:
-                groups = [
-                    (frame.get(keyword) or shared.get(keyword))[0]
-                    for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
-                ]
-                planes.append(_plane(header, *groups))
-            return planes
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    if origin.is_resampled:
         raise OutputError(
-            f"`{name}` must say where its frames lie, but does not ({type(error).__name__}). Write the result as NIfTI."
-        ) from error
-
-
-def _plane(header: Dataset, position: Dataset, orientation: Dataset, measures: Dataset) -> dict[str, Any]:
-    return {
-        "position": [float(value) for value in position.ImagePositionPatient],
-        "position_text": position["ImagePositionPatient"].value,
-        "orientation_text": orientation["ImageOrientationPatient"].value,
-        "orientation": np.array([float(value) for value in orientation.ImageOrientationPatient]),
-        "shape": (int(header.Columns), int(header.Rows)),
-        "pixel_spacing_text": measures["PixelSpacing"].value,
-        "thickness": float(measures.get("SliceThickness") or 0),
-    }
-
-
-def _slice_of(plane: dict[str, Any], grid: VoxelGrid) -> int:
-    """Index of the slice, -1 if the frame is none of the grid's."""
-    affine = lps_from_ras(grid.affine)
-    directions = affine[:3, :2] / np.linalg.norm(affine[:3, :2], axis=0)
-    deviation = np.abs(directions.T.ravel() - plane["orientation"]).max()
-    if plane["shape"] != grid.shape[:2] or deviation > MAX_COSINE_DEVIATION:
-        return -1
-    column, row, index = np.linalg.solve(affine[:3, :3], plane["position"] - affine[:3, 3])
-    nearest = round(float(index))
-    is_there = max(abs(column), abs(row)) <= MAX_OFFSET_PX and abs(index - nearest) <= MAX_OFFSET_SLICES
-    return nearest if is_there and 0 <= nearest < grid.shape[2] else -1
-
-
-def _check_slices(slices: np.ndarray, grid: VoxelGrid, *, is_single_file: bool, is_repaired: bool) -> None:
-    placed = slices[slices >= 0]
-    is_complete = len(placed) == len(slices) or (is_single_file and len(np.unique(placed)) == grid.shape[2])
-    if not is_complete:
-        cause = (
-            "it was resampled, for example to remove a gantry tilt"
-            if is_repaired
-            else "the files are those of another volume"
-        )
-        raise OutputError(
-            f"The label's slices must be the series' frames, but {len(slices) - len(placed)} of {len(slices)} frames "
-            f"lie elsewhere: {cause}. Write the result as NIfTI."
-        )
-    if len(np.unique(placed)) != len(placed):
-        raise OutputError(
-            "Each slice must be one frame, but several frames lie in one place (phases or echoes). "
+            "The label's slices must be the series' frames, but the volume was resampled to remove a gantry tilt. "
             "Write the result as NIfTI."
         )
+    full = [source_header(header, path.name) for header, path in zip(origin.headers, origin.files, strict=True)]
+    headers = [lean_header(header) for header in full]
+    with quiet_dicom():
+        _set_reference(headers)
+        try:
+            shared = _shared_plane(full[0], grid)
+            if len(full) == 1 and "PerFrameFunctionalGroupsSequence" in full[0]:
+                _set_frames(headers[0], full[0].PerFrameFunctionalGroupsSequence, shared)
+            else:
+                for header, source in zip(headers, full, strict=True):
+                    header.update(shared)
+                    header.ImagePositionPatient = source["ImagePositionPatient"].value
+        except MALFORMED as error:
+            raise OutputError(
+                f"`{origin.files[0].name}` must say where its frames lie, but does not ({type(error).__name__}). "
+                "Write the result as NIfTI."
+            ) from None
+    return SourceFrames(full=full[0], headers=tuple(headers), slices=origin.slices)
+
+
+def _shared_plane(full: Dataset, grid: VoxelGrid) -> Dataset:
+    """What is the same for all frames: axes, spacing and thickness."""
+    from pydicom import Dataset  # noqa: PLC0415  (see lean_header)
+    from pydicom.valuerep import format_number_as_ds  # noqa: PLC0415  (see lean_header)
+
+    plane = Dataset()
+    axes = np.diag([-1.0, -1.0, 1.0]) @ grid.directions[:, :2] + 0.0  # LPS+, no negative zeros
+    column_mm, row_mm, slice_mm = grid.spacing_mm
+    plane.ImageOrientationPatient = [format_number_as_ds(float(cosine)) for cosine in axes.T.ravel()]
+    plane.PixelSpacing = [format_number_as_ds(row_mm), format_number_as_ds(column_mm)]
+    measures = [group[0] for name in ("Shared", "PerFrame") for group in _measures(full, name)]
+    thickness = ElementValues(full, *measures).number("SliceThickness")
+    plane.SliceThickness = format_number_as_ds(thickness if thickness is not None and thickness > 0 else slice_mm)
+    return plane
+
+
+def _measures(full: Dataset, name: str) -> list[Any]:
+    """Pixel measures of a multi-frame header, which its scanner may write once or per frame."""
+    items = ElementValues(full).sequence(f"{name}FunctionalGroupsSequence")[:1]
+    found = [ElementValues(item).sequence("PixelMeasuresSequence") for item in items]
+    return [measures for measures in found if measures]
 
 
 def _set_reference(headers: Sequence[Dataset]) -> None:
@@ -225,25 +166,18 @@ def _set_reference(headers: Sequence[Dataset]) -> None:
         header.StudyInstanceUID, header.SeriesInstanceUID = headers[0].StudyInstanceUID, headers[0].SeriesInstanceUID
 
 
-def _set_plane(target: Dataset, plane: dict[str, Any], usual: dict[str, Any]) -> None:
-    """Set what highdicom reads: the frame's own position; orientation and spacing of all, which rounding may differ."""
-    target.ImagePositionPatient = plane["position_text"]
-    target.ImageOrientationPatient = usual["orientation_text"]
-    target.PixelSpacing, target.SliceThickness = usual["pixel_spacing_text"], usual["thickness"]
-
-
-def _set_frames(header: Dataset, planes: Sequence[dict[str, Any]], usual: dict[str, Any]) -> None:
-    """Do the same for a multi-frame header, whose scanner may write everything per frame or not."""
-    from pydicom import Dataset  # noqa: PLC0415  (see read_header)
+def _set_frames(header: Dataset, sources: Sequence[Dataset], plane: Dataset) -> None:
+    """Set the planes of a multi-frame header."""
+    from pydicom import Dataset  # noqa: PLC0415  (see lean_header)
 
     shared, orientation, measures, frames = Dataset(), Dataset(), Dataset(), []
-    orientation.ImageOrientationPatient = usual["orientation_text"]
-    measures.PixelSpacing, measures.SliceThickness = usual["pixel_spacing_text"], usual["thickness"]
+    orientation.ImageOrientationPatient = plane.ImageOrientationPatient
+    measures.PixelSpacing, measures.SliceThickness = plane.PixelSpacing, plane.SliceThickness
     shared.PlaneOrientationSequence, shared.PixelMeasuresSequence = [orientation], [measures]
-    for plane in planes:
+    for source in sources:
         frame, place = Dataset(), Dataset()
-        place.ImagePositionPatient = plane["position_text"]
+        place.ImagePositionPatient = source.PlanePositionSequence[0]["ImagePositionPatient"].value
         frame.PlanePositionSequence = [place]
         frames.append(frame)
-    header.NumberOfFrames = len(planes)
+    header.NumberOfFrames = len(frames)
     header.SharedFunctionalGroupsSequence, header.PerFrameFunctionalGroupsSequence = [shared], frames

@@ -15,14 +15,16 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, NamedTuple
 
 from monai_semigan.errors import ConfigError
+from monai_semigan.settings import check_settings
 
 __all__ = [
     "PRIVATE_SCHEME",
+    "ClassCodes",
     "Code",
     "SegmentInfo",
     "Terminology",
@@ -102,6 +104,26 @@ class SegmentInfo:
         }
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClassCodes:
+    """Codes of a class as a bundle states them, each ``[value, scheme, meaning]``.
+
+    Attributes:
+        category: See `SegmentInfo`, as of the others.
+        type: What it is.
+        modifier: Which of several.
+        region: Where it lies.
+    """
+
+    category: tuple[str, str, str]
+    type: tuple[str, str, str]
+    modifier: tuple[str, str, str] | None = None
+    region: tuple[str, str, str] | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
 KNOWN: dict[str, dict[str, Code]] = {
     "lung": {"category": ANATOMY, "type": LUNG, "modifier": BOTH},
     "right lung": {"category": ANATOMY, "type": LUNG, "modifier": RIGHT},
@@ -143,25 +165,25 @@ def known_segment(name: str, color: Sequence[int]) -> SegmentInfo:
 
 
 def segments_of_classes(
-    class_names: Sequence[str], colors: Sequence[Sequence[int]], codes: Any = None
+    class_names: Sequence[str], colors: Sequence[Sequence[int]], codes: Sequence[ClassCodes | None] | None = None
 ) -> tuple[SegmentInfo, ...]:
     """Describe the classes of a bundle, background left out.
 
     Args:
         class_names: Background first.
         colors: RGB of each class, 0 to 255.
-        codes: The bundle's ``codes``, as read from JSON; None if it has none.
+        codes: The bundle's ``codes``; None if it has none.
 
     Raises:
-        ConfigError: ``codes`` is not as the module's docstring says.
+        ConfigError: There is another number of codes, or one cannot be written to DICOM.
     """
     names = class_names[1:]
     if codes is None:
         codes = [None] * len(names)
-    if not isinstance(codes, list) or len(codes) != len(names):
-        raise ConfigError(f"`codes` must be a list with one entry for each of {', '.join(names)}, got {codes!r:.80}.")
+    if len(codes) != len(names):
+        raise ConfigError(f"`codes` must have one entry for each of {', '.join(names)}, got {len(codes)}.")
     return tuple(
-        known_segment(name, color) if entry is None else _from_json(name, color, entry)
+        known_segment(name, color) if entry is None else _stated(name, color, entry)
         for name, color, entry in zip(names, colors[1:], codes, strict=True)
     )
 
@@ -179,25 +201,10 @@ def in_terminology(code: Code, terminology: Terminology) -> Code:
     return anatomy if is_anatomy else code
 
 
-def _from_json(name: str, color: Sequence[int], entry: Any) -> SegmentInfo:
-    label = known_segment(name, color).name
-    known = {"category", "type", "modifier", "region"}
-    if not isinstance(entry, Mapping) or not {"category", "type"} <= entry.keys() <= known:
-        raise ConfigError(
-            f"`codes` of the class `{name}` must have category and type, may have modifier and region, and nothing "
-            f"else, got {entry!r:.80}."
-        )
-    codes = {}
-    for key, value in entry.items():
-        if value is None and key in ("modifier", "region"):
-            continue
-        if not isinstance(value, list) or len(value) != 3 or not all(isinstance(part, str) for part in value):
-            raise ConfigError(
-                f"`{key}` of the class `{name}` must be [value, scheme, meaning], three texts, got {value!r:.80}."
-            )
-        codes[key] = Code(*value)
-    red, green, blue = color
-    return SegmentInfo(name=label, color=(red, green, blue), **codes)
+def _stated(name: str, color: Sequence[int], stated: ClassCodes) -> SegmentInfo:
+    given = {item.name: getattr(stated, item.name) for item in fields(stated)}
+    codes: dict[str, Any] = {key: code and Code(*code) for key, code in given.items()}
+    return replace(known_segment(name, color), **codes)
 
 
 def _check_code(name: str, code: Code) -> None:

@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 import phantoms
 import pytest
-import torch
 from click.testing import CliRunner
+from segment_run import names, reasons, segment
 
 from monai_semigan import atomic
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import ConfigError, OutputError
 from monai_semigan.io import volume_input
+from monai_semigan.latent.inversion import Inversion
 from monai_semigan.report.schema import check_json
-from monai_semigan.workflows import dicom_results, segment, segmenting, segmenting_volumes
-from monai_semigan.workflows.segmenting_volumes import VolumeOptions, segment_volumes
+from monai_semigan.segmentation import outputs, segmenter
 
 pytestmark = pytest.mark.e2e
 
@@ -46,7 +46,7 @@ def test_another_bundle_or_setting_makes_a_case_again(xray_files, tiny_bundle, t
     def again(**options: object) -> tuple[tuple[str, ...], list[str]]:
         report = segment(source, bundle=tiny_bundle, output=out, say=said.append, **options)
         check_json("report", report.to_json())
-        assert [case.name for case in report.cases] == ["case0"]
+        assert names(report) == ["case0"]
         return report.skipped, [item.reason for item in report.redone]
 
     assert again() == ((), [])
@@ -65,16 +65,19 @@ def test_another_bundle_or_setting_makes_a_case_again(xray_files, tiny_bundle, t
     assert [path.name for path in out.iterdir() if path.is_dir()] == ["case0"]
 
 
-@pytest.mark.parametrize("damage", ["overlay.png", "label.png", "case.json", "schema"])
+@pytest.mark.parametrize("damage", ["overlay.png", "label.png", "content", "case.json", "schema"])
 def test_a_case_that_lost_a_file_is_made_again(xray_files, tiny_bundle, tmp_path, damage) -> None:
     source, case = [xray_files / "images" / "case0.png"], tmp_path / "out" / "case0"
     segment(source, bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+    wanted = case.joinpath("label.png").read_bytes()
     if damage == "case.json":
         case.joinpath("case.json").write_text("{")
     elif damage == "schema":
         numbers = json.loads(case.joinpath("case.json").read_text())
-        del numbers["warnings"]
+        del numbers["classes"]
         case.joinpath("case.json").write_text(json.dumps(numbers))
+    elif damage == "content":
+        case.joinpath("label.png").write_bytes(case.joinpath("overlay.png").read_bytes())
     else:
         case.joinpath(damage).unlink()
 
@@ -82,46 +85,56 @@ def test_a_case_that_lost_a_file_is_made_again(xray_files, tiny_bundle, tmp_path
 
     assert report.skipped == () and report.failures == ()
     # Whose result a folder without a readable case.json holds is not known: it stays, the case gets a free name.
-    assert [item.name for item in report.cases] == ["case0-2" if damage == "case.json" else "case0"]
+    is_unknown = damage in ("case.json", "schema")
+    assert names(report) == ["case0-2" if is_unknown else "case0"]
+    name = "label.png" if damage == "content" else damage
+    assert [item.reason for item in report.redone] == ([] if is_unknown else [f"{name} missing or changed"])
+    assert (tmp_path / "out" / names(report)[0] / "label.png").read_bytes() == wanted
+    again = segment(source, bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+    assert list(again.skipped) == names(report)
 
 
-def test_a_damaged_picture_does_not_stop_the_report(xray_files, tiny_bundle, tmp_path) -> None:
-    source = [xray_files / "images" / "case0.png"]
-    segment(source, bundle=tiny_bundle, output=tmp_path / "out", steps=0)
-    (tmp_path / "out" / "case0" / "overlay.png").write_bytes(b"half")
+def short_of_memory(monkeypatch, fits) -> list[int]:
+    """Let the inversion of more images at once than fit fail as torch does; return the sizes of the batches."""
+    forward, sizes = Inversion.__call__, []
 
-    report = segment(source, bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+    def limited(self, image, **options):
+        sizes.append(len(image))
+        if len(image) > fits:
+            raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+        return forward(self, image, **options)
 
-    assert report.skipped == ("case0",) and report.cases[0].overlay is None
-    assert "no picture" in (tmp_path / "out" / "report.html").read_text()
+    monkeypatch.setattr(Inversion, "__call__", limited)
+    return sizes
 
 
 def test_a_batch_too_large_for_the_memory_goes_image_by_image(xray_files, tiny_bundle, tmp_path, monkeypatch) -> None:
-    segmented = segmenting.segment_batch
+    """Truly: not as batches of one image and its copies, which need as much."""
+    sizes = short_of_memory(monkeypatch, fits=1)
+    first = segment([xray_files / "images"], bundle=tiny_bundle, output=tmp_path / "all")
 
-    def short(network: object, images: torch.Tensor, settings: object):
-        if len(images) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
-        return segmented(network, images, settings)
+    assert names(first) == [f"case{at}" for at in range(4)] and not first.failures
+    assert sizes == [4, 1, 1, 1, 1]
+    assert all("done alone" in case.record.warnings[-1] for case in first.cases)
+    assert segment([xray_files / "images"], bundle=tiny_bundle, output=tmp_path / "all").skipped == tuple(names(first))
 
-    monkeypatch.setattr(segmenting, "segment_batch", short)
-    first = segment([xray_files / "images"], bundle=tiny_bundle, output=tmp_path / "all", steps=0)
-    assert len(first.cases) == 4 and not first.failures
-
-    monkeypatch.setattr(
-        segmenting, "segment_batch", lambda *_: (_ for _ in ()).throw(RuntimeError("can't allocate memory: 9 bytes"))
-    )
-    none = segment([xray_files / "images"], bundle=tiny_bundle, output=tmp_path / "none", steps=0)
+    short_of_memory(monkeypatch, fits=0)
+    none = segment([xray_files / "images"], bundle=tiny_bundle, output=tmp_path / "none")
     assert not none.cases and len(none.failures) == 4
     assert all("--batch-size" in failure.reason for failure in none.failures)
 
-    monkeypatch.setattr(segmenting, "segment_batch", lambda *_: (_ for _ in ()).throw(RuntimeError("a bug")))
-    with pytest.raises(RuntimeError, match="a bug"):
-        segment([xray_files / "images"], bundle=tiny_bundle, output=tmp_path / "bug", steps=0)
+
+def test_one_image_too_large_for_a_batch_of_its_copies_goes_alone(
+    xray_files, tiny_bundle, tmp_path, monkeypatch
+) -> None:
+    sizes = short_of_memory(monkeypatch, fits=3)
+    report = segment(xray_files / "images" / "case0.png", bundle=tiny_bundle, output=tmp_path / "out")
+
+    assert names(report) == ["case0"] and sizes == [4, 1]
 
 
 def test_a_volume_too_large_for_the_memory_fails_alone(volume_bundle, tmp_path, monkeypatch) -> None:
-    segmented = segmenting_volumes.segment_volume
+    segmented = segmenter.segment_volume
     calls: list[int] = []
 
     def short(*arguments: object, **options: object):
@@ -130,16 +143,16 @@ def test_a_volume_too_large_for_the_memory_fails_alone(volume_bundle, tmp_path, 
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
         return segmented(*arguments, **options)
 
-    monkeypatch.setattr(segmenting_volumes, "segment_volume", short)
+    monkeypatch.setattr(segmenter, "segment_volume", short)
     for name in ("a", "b"):
         volume(tmp_path / "in" / f"{name}.nii.gz")
 
-    report = segment_volumes([tmp_path / "in"], bundle=volume_bundle, output=tmp_path / "out", steps=0)
+    report = segment([tmp_path / "in"], bundle=volume_bundle, output=tmp_path / "out", steps=0)
 
-    assert [case.name for case in report.cases] == ["b"]
-    assert [failure.source for failure in report.failures] == ["a"]
-    assert "too little memory" in report.failures[0].reason
-    assert not (tmp_path / "out" / "a").exists()
+    assert names(report) == ["b"] and len(calls) == 2
+    assert reasons(report).keys() == {"a"} and "too little memory" in reasons(report)["a"]
+    assert "--batch-size" in reasons(report)["a"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b", "report.html", "report.json"]
 
 
 @pytest.mark.parametrize("name", ["write_dicom_seg", "write_dicom_preview"])
@@ -151,30 +164,31 @@ def test_a_dicom_object_that_cannot_be_made_is_a_warning(volume_bundle, tmp_path
         path.unlink()
         raise OutputError("`x` could not be made: the source's header does not allow it.")
 
-    monkeypatch.setattr(dicom_results, name, refuse)
+    monkeypatch.setattr(outputs, name, refuse)
     result = run(
         "segment", tmp_path / "ct", "-b", volume_bundle, "-o", tmp_path / "out", "--steps", 0, "--preview", "--json"
     )
 
     assert result.exception is None and result.return_value == 0, result.output
     (case,) = json.loads(result.stdout)["cases"]
-    kind = "SEG" if name == "write_dicom_seg" else "preview"
-    assert any(f"No DICOM {kind} was written" in warning for warning in case["warnings"])
+    file = "seg.dcm" if name == "write_dicom_seg" else "preview.dcm"
+    assert any(f"No {file} was written" in warning for warning in case["warnings"])
     assert (tmp_path / "out" / case["case"] / "label.nii.gz").exists()
 
 
-def test_a_disk_that_fills_up_at_the_dicom_object_stops_the_run(volume_bundle, tmp_path, monkeypatch) -> None:
+def test_a_disk_that_fills_up_at_the_dicom_object_fails_the_case(volume_bundle, tmp_path, monkeypatch) -> None:
     phantoms.write_series(tmp_path / "ct", phantoms.phantom(), "CT")
 
     def full(path: Path, **_: object) -> None:
         with atomic.replacing(path):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(dicom_results, "write_dicom_seg", full)
-    result = run("segment", tmp_path / "ct", "-b", volume_bundle, "-o", tmp_path / "out", "--steps", 0)
+    monkeypatch.setattr(outputs, "write_dicom_seg", full)
+    result = run("segment", tmp_path / "ct", "-b", volume_bundle, "-o", tmp_path / "out", "--steps", 0, "--json")
 
-    assert isinstance(result.exception, OutputError) and "No space left" in str(result.exception)
-    assert not list((tmp_path / "out").iterdir())
+    assert result.return_value == 3
+    assert "No space left" in failures(json.loads(result.stdout))["ct"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
 
 
 def test_memory_is_checked_before_voxels_are_read(volume_bundle, tmp_path, monkeypatch) -> None:
@@ -187,12 +201,7 @@ def test_memory_is_checked_before_voxels_are_read(volume_bundle, tmp_path, monke
         raise AssertionError("no voxel may be read")
 
     monkeypatch.setattr(volume_input.VolumeCandidate, "load", never)
-    report = segment_volumes(
-        [tmp_path / "in"],
-        bundle=volume_bundle,
-        output=tmp_path / "out",
-        options=VolumeOptions(max_memory_gib=0.1),
-    )
+    report = segment([tmp_path / "in"], bundle=volume_bundle, output=tmp_path / "out", max_memory_gib=0.1)
 
     assert len(report.failures) == 3
     assert all("must fit into 0.1 GiB" in failure.reason for failure in report.failures)
@@ -210,7 +219,7 @@ def test_one_volume_is_in_memory_at_a_time(volume_bundle, tmp_path, monkeypatch)
         return loaded
 
     monkeypatch.setattr(volume_input.VolumeCandidate, "load", watched)
-    report = segment_volumes([tmp_path / "in"], bundle=volume_bundle, output=tmp_path / "out", steps=0)
+    report = segment([tmp_path / "in"], bundle=volume_bundle, output=tmp_path / "out", steps=0)
 
     assert len(report.cases) == 3
     assert alive == [0, 0, 0]
@@ -276,17 +285,17 @@ def test_results_inside_the_input_are_not_read(volume_bundle, tmp_path) -> None:
     volume(tmp_path / "in" / "v.nii.gz")
 
     for _ in range(2):
-        report = segment_volumes([tmp_path / "in"], bundle=volume_bundle, output=tmp_path / "in" / "out", steps=0)
-        assert [case.name for case in report.cases] == ["v"]
+        report = segment([tmp_path / "in"], bundle=volume_bundle, output=tmp_path / "in" / "out", steps=0)
+        assert names(report) == ["v"]
         assert not report.failures
     with pytest.raises(ConfigError, match="must not be a folder of inputs"):
-        segment_volumes([tmp_path / "in"], bundle=volume_bundle, output=tmp_path / "in")
+        segment([tmp_path / "in"], bundle=volume_bundle, output=tmp_path / "in")
 
 
 def test_result_pictures_inside_the_input_are_not_read(xray_files, tiny_bundle, tmp_path) -> None:
     for _ in range(2):
         report = segment([xray_files / "images"], bundle=tiny_bundle, output=xray_files / "images" / "out", steps=0)
-        assert [case.name for case in report.cases] == [f"case{at}" for at in range(4)]
+        assert names(report) == [f"case{at}" for at in range(4)]
     with pytest.raises(ConfigError, match="must not be a folder of inputs"):
         segment([xray_files / "images"], bundle=tiny_bundle, output=xray_files / "images")
 
@@ -299,7 +308,7 @@ def test_what_a_killed_run_left_is_swept_up(xray_files, tiny_bundle, volume_bund
         (out / name / "inner").mkdir(parents=True)
     volume(tmp_path / "v.nii.gz")
 
-    segment_volumes([tmp_path / "v.nii.gz"], bundle=volume_bundle, output=out, steps=0)
+    segment([tmp_path / "v.nii.gz"], bundle=volume_bundle, output=out, steps=0)
 
     left = sorted(path.name for path in out.iterdir() if path.name.startswith("."))
     assert left == [".mine", f".other.{os.getpid()}-{atomic._host()}.tmp"]
@@ -309,16 +318,11 @@ def test_the_bundle_s_batch_size_is_used_unless_another_is_given(volume_bundle, 
     edit_bundle(volume_bundle, slicewise={"batch_size": 3})
     volume(tmp_path / "v.nii.gz")
 
-    for options, expected in ((VolumeOptions(), 3), (VolumeOptions(batch_size=5), 5)):
-        report = segment_volumes(
-            [tmp_path / "v.nii.gz"],
-            bundle=volume_bundle,
-            output=tmp_path / "out",
-            steps=0,
-            options=options,
-            overwrite=True,
+    for options, expected in (({}, 3), ({"batch_size": 5}, 5)):
+        report = segment(
+            tmp_path / "v.nii.gz", bundle=volume_bundle, output=tmp_path / "out", steps=0, overwrite=True, **options
         )
-        assert report.cases[0].numbers["settings"]["batch_size"] == expected
+        assert report.cases[0].record.request["batch_size"] == expected
 
 
 @pytest.mark.parametrize("shown", [(3, 4), (7,)])

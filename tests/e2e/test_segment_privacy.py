@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from monai_semigan.cli.main import cli
-from monai_semigan.io.dicom.identity import read_identity
+from monai_semigan.io.image_file import ImageFile
 from monai_semigan.report.schema import check_json
 
 pytestmark = pytest.mark.e2e
@@ -125,13 +125,13 @@ def test_two_series_of_a_patient_get_two_folders(series, volume_bundle, tmp_path
 
 def test_files_without_an_identity(tmp_path, radiograph) -> None:
     (tmp_path / "x.png").write_bytes(b"no dicom")
-    assert read_identity(tmp_path / "x.png") is None
+    assert ImageFile(tmp_path / "x.png").identity() is None
     dataset = pydicom.dcmread(radiograph)
     for keyword in TAGS:
         delattr(dataset, keyword)
     dataset.PatientName = "A\nB"
     dataset.save_as(radiograph)
 
-    identity = read_identity(radiograph)
+    identity = ImageFile(radiograph).identity()
 
     assert identity is not None and identity.patient_id == "" and "\n" not in identity.patient_name

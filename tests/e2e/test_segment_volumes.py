@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import zipfile
 from pathlib import Path
 
@@ -16,13 +15,14 @@ import SimpleITK
 from click.testing import CliRunner
 from copy_model import CopyNetwork
 
+from monai_semigan.bundle import serving
 from monai_semigan.cli.main import cli
 from monai_semigan.domains.abdomen import CtSlicePreset
 from monai_semigan.extras.phantoms.series import write_phantom_series
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.report.schema import check_json
-from monai_semigan.workflows import segmenting_volumes
+from monai_semigan.segmentation import outputs
 
 pytestmark = pytest.mark.e2e
 
@@ -37,7 +37,7 @@ def run(*arguments: object):
 @pytest.fixture
 def copying(monkeypatch, volume_bundle: Path) -> Path:
     """A bundle whose network copies whole slices: what is above the middle of the window is liver."""
-    monkeypatch.setattr(segmenting_volumes, "load_network", lambda *_, **__: CopyNetwork(SIZE))
+    monkeypatch.setattr(serving, "load_network", lambda *_, **__: CopyNetwork(SIZE))
     monkeypatch.setattr(
         CtSlicePreset, "frames", lambda self, slices, **_: [(0, SIZE, 0, SIZE)] * len(slices), raising=True
     )
@@ -89,8 +89,9 @@ def test_the_mask_lies_on_the_source(orientation: str, source_format: str, copyi
     points = [itk.TransformIndexToPhysicalPoint([int(i) for i in index]) for index in np.argwhere(label)[:20]]
     ras = np.array(points) * (-1, -1, 1)
     assert _rounded(ras) <= wanted
-    assert case["class_volumes_ml"]["liver"] == pytest.approx(mask.sum() * grid.voxel_volume_ml)
-    assert 0 < case["expected_dice"]["liver"] <= 1
+    (liver,) = case["classes"]
+    assert liver["volume_ml"] == pytest.approx(mask.sum() * grid.voxel_volume_ml)
+    assert 0 < liver["expected_dice"] <= 1
     if source_format == "dicom":
         _check_seg(folder / "seg.dcm", wanted)
     else:
@@ -183,15 +184,15 @@ def test_a_full_disk_leaves_no_half_case(volume_bundle: Path, tmp_path: Path, mo
     drawn = phantoms.phantom()
     phantoms.write_nifti(tmp_path / "v.nii.gz", phantoms.voxels(drawn, "CT"), drawn.grid)
 
-    def full(path: Path, label: np.ndarray, volume: object) -> None:
-        Path(path).write_bytes(b"half")
+    def full(path: Path, *_: object) -> None:
+        path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(segmenting_volumes, "write_nifti_label", full)
-    result = run("segment", tmp_path / "v.nii.gz", "-b", volume_bundle, "-o", tmp_path / "out", "--steps", 0)
-    assert "No space left" in str(result.exception)
-    assert not list((tmp_path / "out").iterdir())
-    shutil.rmtree(tmp_path / "out")
+    monkeypatch.setitem(outputs.OUTPUTS, "full", outputs.Output("full", "full.bin", full))
+    arguments = ("segment", tmp_path / "v.nii.gz", "-b", volume_bundle, "-o", tmp_path / "out", "--steps", 0)
+    result = run(*arguments, "--format", "nifti", "--format", "full")
+    assert result.return_value == 3 and "No space left" in result.output
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["report.html", "report.json"]
 
 
 @pytest.mark.parametrize(("fault", "option"), [("gap", "--fill-missing"), ("tilt", "--tilt=resample")])
@@ -218,4 +219,4 @@ def test_a_repaired_series_is_segmented_and_says_so(
     folder = tmp_path / "out" / case["case"]
     assert (folder / "label.nii.gz").exists()
     assert (folder / "seg.dcm").exists() == (fault == "gap")
-    assert any("No DICOM SEG" in warning for warning in case["warnings"]) == (fault == "tilt")
+    assert any("No seg.dcm" in warning for warning in case["warnings"]) == (fault == "tilt")

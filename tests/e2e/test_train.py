@@ -29,7 +29,7 @@ def test_the_whole_path(xray_files, datalist, tiny_bundle, tmp_path):
     assert run("pack", mine, "-b", tiny_bundle, "--weights", encoder / "best.pt").exception is None
     assert open_bundle(tiny_bundle).image_chain.min_expected_dice == 0.947
     assert open_bundle(mine).image_chain.min_expected_dice is None, "the limit was found for other weights"
-    assert run("tune", mine, datalist, "--steps", "1", "--write").exception is None
+    assert run("tune", "-b", mine, "--data", datalist, "--steps", "1", "--write").exception is None
     limit = open_bundle(mine).image_chain.min_expected_dice
     assert 0 < limit < 1
     assert run("pack", mine, "-b", mine, "--weights", encoder / "best.pt", "--overwrite").exception is None

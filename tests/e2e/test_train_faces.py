@@ -50,15 +50,11 @@ def small_faces(tmp_path: Path, tiny_settings: dict[str, Any]) -> Path:
         content = json.loads(path.read_text())
         if path.name == "metadata.json":
             content["semigan"] |= {"network": network, "preprocessing": {"image_size": 32}}
-        elif path.name == "inference.json":
-            content["network_def"] |= network
-            content["preprocessing"]["transforms"][2]["image_size"] = 32
         elif "trainer" in content:
-            content["network"], trainer = network, content["trainer"]
-            trainer["preprocessing"] = {"image_size": 32}
+            trainer = content["trainer"]
             trainer["run"] = {"total_kimg": 0.008, "batch_size": 4, "tick_kimg": 0.008, "num_samples": 2}
-            if "pair_critic" in trainer:
-                trainer |= {"bfloat16": False, "pair_critic": {"num_scales": 1, "base_channels": 4}}
+            if "d_pair" in trainer:
+                trainer |= {"bfloat16": False, "d_pair": {"num_scales": 1, "base_channels": 4}}
                 trainer["teacher"] = {"features": [4] * 6, "steps": 2, "batch_size": 2}
         path.write_text(json.dumps(content))
     return root

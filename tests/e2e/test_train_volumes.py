@@ -69,19 +69,12 @@ def small_liver(tmp_path: Path, tiny_settings: dict[str, Any]) -> Path:
 
     def training(content: dict[str, Any]) -> None:
         trainer = content["trainer"]
-        content["network"] = tiny_settings
-        trainer["preprocessing"] = {"CT": SLICES["CT"]}
         trainer["run"] = {"total_kimg": 0.008, "batch_size": 4, "tick_kimg": 0.008, "num_samples": 2}
-        if "pair_critic" in trainer:
-            trainer |= {"bfloat16": False, "pair_critic": {"num_scales": 1, "base_channels": 4}}
+        if "d_pair" in trainer:
+            trainer |= {"bfloat16": False, "d_pair": {"num_scales": 1, "base_channels": 4}}
             trainer["teacher"] = {"features": [4, 4, 4, 4, 4, 4], "steps": 2, "batch_size": 2}
 
-    def inference(content: dict[str, Any]) -> None:
-        content["network_def"] |= tiny_settings
-        content["inferer"]["preprocessing"] = SLICES
-
     edit(root / "configs" / "metadata.json", metadata)
-    edit(root / "configs" / "inference.json", inference)
     for name in ("train.json", "train_encoder.json"):
         edit(root / "configs" / name, training)
     return root
@@ -135,9 +128,9 @@ def test_two_iterations_then_a_volume(data: Path, small_liver: Path, tmp_path: P
     assert summary["counts"]["cases"] == 2 and not summary["failures"]
 
 
-def test_pictures_of_ct_slices_are_prepared_as_volumes_are() -> None:
+def test_pictures_of_ct_slices_are_prepared_as_volumes_are(small_liver: Path) -> None:
     """Grey 0..255 of a picture stands for 0..255 HU: the window makes the same of both."""
-    preset = training_preset("abdomen", {"CT": SLICES["CT"], "_note": "a remark"}, {"image_size": 32})
+    preset = training_preset(open_bundle(small_liver), "CT")
     hu = np.full((40, 50), -1000.0)
     hu[5:35, 5:45] = np.linspace(-150, 400, 40)
 
@@ -147,28 +140,14 @@ def test_pictures_of_ct_slices_are_prepared_as_volumes_are() -> None:
     np.testing.assert_allclose(picture, slice_, atol=2 / 255)
 
 
-@pytest.mark.parametrize(
-    ("domain", "preprocessing", "network", "match"),
-    [
-        ("brain", {}, {}, "`domain` must be one of chest_xray, dermoscopy, face, abdomen, got 'brain'"),
-        ("abdomen", SLICES, {}, "one modality of CT, MR, got CT, MR"),
-        ("abdomen", {"image_size": 32}, {}, "one modality of CT, MR, got image_size"),
-        ("abdomen", {"CT": {"hu": 1}}, {}, "known keys, got hu"),
-        (
-            "face",
-            {"image_size": 32},
-            {"image_size": 32, "image_channels": 1},
-            "takes, 1 channels of 32 px, got 3 of 32",
-        ),
-        ("chest_xray", {"image_size": 32}, {"image_size": 64}, "takes, 1 channels of 64 px, got 1 of 32 px"),
-    ],
-)
-def test_training_data_that_cannot_fit_are_refused(domain, preprocessing, network, match) -> None:
-    with pytest.raises(ConfigError, match=match):
-        training_preset(domain, preprocessing, network)
+def test_a_modality_that_the_bundle_has_not_is_refused(small_liver: Path, tiny_bundle: Path) -> None:
+    with pytest.raises(ConfigError, match="`modality` must be CT or MR, got 'PT'"):
+        training_preset(open_bundle(small_liver), "PT")
+    with pytest.raises(ConfigError, match="`modality` must be null for images, got 'CT'"):
+        training_preset(open_bundle(tiny_bundle), "CT")
 
 
-def test_color_pictures_are_refused_where_grey_is_trained(data: Path, tiny_settings, tmp_path: Path) -> None:
+def test_color_pictures_are_refused_where_grey_is_trained(data: Path, small_liver: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     content = json.loads(data.read_text())
@@ -176,11 +155,4 @@ def test_color_pictures_are_refused_where_grey_is_trained(data: Path, tiny_setti
     Image.new("RGB", (40, 40), (200, 10, 10)).save(picture)
 
     with pytest.raises(InputError, match=f"`{picture.name}` must be a grey image"):
-        gan_trainer(
-            network=tiny_settings,
-            domain="abdomen",
-            preprocessing={"CT": SLICES["CT"]},
-            datalist=data,
-            run_dir=tmp_path / "run",
-            device="cpu",
-        )
+        gan_trainer(bundle_root=small_liver, modality="CT", datalist=data, run_dir=tmp_path / "run", device="cpu")

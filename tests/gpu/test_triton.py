@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch.autograd import gradgradcheck
 
+from monai_semigan.ops.backends.triton.availability import obstacle
+from monai_semigan.ops.backends.triton.bias_act import bias_act
+from monai_semigan.ops.backends.triton.launch import Finish, Resampling, launch
+from monai_semigan.ops.backends.triton.styled_epilogue import styled_epilogue
+from monai_semigan.ops.backends.triton.upfirdn2d import upfirdn2d
 from monai_semigan.ops.bias_act import bias_act as defined_bias_act
-from monai_semigan.ops.triton.availability import obstacle
-from monai_semigan.ops.triton.bias_act import bias_act
-from monai_semigan.ops.triton.launch import Finish, Resampling, launch
-from monai_semigan.ops.triton.styled_epilogue import styled_epilogue
-from monai_semigan.ops.triton.upfirdn2d import upfirdn2d
 from monai_semigan.ops.upfirdn2d import upfirdn2d as defined
 
 pytestmark = [

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from slices_and_skin import make_ct, make_mr, make_skin, trunk  # noqa: F401  (fixtures)
 
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.segmenter import SemiGanSegmenter

@@ -6,12 +6,23 @@ import errno
 import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from monai_semigan.errors import BundleError, InputError, OutputError
-from monai_semigan.files import escaped, make_folder, read_json, read_regular, write_bytes, write_json, write_text
+from monai_semigan.errors import BundleError, InputError, OutputError, TrainingError
+from monai_semigan.files import (
+    RunLock,
+    escaped,
+    make_folder,
+    read_json,
+    read_regular,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def test_files_are_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -92,3 +103,41 @@ def test_what_is_no_json_is_refused(tmp_path: Path, text: str | bytes) -> None:
 def test_names_cannot_steer_a_terminal() -> None:
     assert escaped("ü a\n\x1b[2J\u202e\udc80") == r"ü a\n\x1b[2J\u202e\udc80"
     assert len(escaped("x" * 1000)) == 203
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    with RunLock(tmp_path):
+        with pytest.raises(TrainingError, match=rf"but process {os.getpid()} on .* works in it"), RunLock(tmp_path):
+            pass
+        (tmp_path / "other").mkdir()
+        with RunLock(tmp_path / "other"):
+            pass
+    with RunLock(tmp_path):
+        pass
+
+
+def test_a_killed_run_leaves_no_lock(tmp_path: Path) -> None:
+    program = (
+        "import sys; from monai_semigan.files import RunLock\n"
+        "with RunLock(sys.argv[1]):\n    print('locked', flush=True)\n    sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"locked\n"
+        with pytest.raises(TrainingError, match=f"process {process.pid} on"), RunLock(tmp_path):
+            pass
+        process.kill()
+        process.wait()
+
+        with RunLock(tmp_path):
+            pass
+
+
+def test_a_lock_that_cannot_be_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".run.lock").symlink_to(tmp_path / "elsewhere")
+
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(OutputError, match="must be a folder that can be written"), RunLock(folder):
+            pass
+    assert not (tmp_path / "elsewhere").exists()

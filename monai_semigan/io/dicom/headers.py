@@ -3,54 +3,61 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import math
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from monai_semigan.errors import InputError
+from monai_semigan.io.dicom.file import DicomFile, open_dicom
+from monai_semigan.io.dicom.values import ElementValues
+from monai_semigan.io.limits import MAX_SLICES
 from monai_semigan.types import Progress
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-__all__ = ["FrameHeader", "find_frames", "is_dicom", "quiet_pydicom", "read_frames"]
+__all__ = ["FrameHeader", "find_frames", "frames_of"]
 
 logger = logging.getLogger(__name__)
-
-PREAMBLE = 128
-"""Bytes before the letters DICM (PS3.10, section 7.1)."""
 
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
 """SOP class of DICOMDIR files."""
 
-TAGS = [
-    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "SeriesNumber", "InstanceNumber", "Modality",
-    "SeriesDescription", "ImageType", "FrameOfReferenceUID", "Rows", "Columns", "NumberOfFrames", "SamplesPerPixel",
-    "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
-    "RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence", "EchoTime", "LossyImageCompression",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-]  # fmt: skip
+MACROS = ("PlanePosition", "PlaneOrientation", "PixelMeasures", "PixelValueTransformation", "MREcho")
+"""Functional groups that place a frame or scale its values (PS3.3 C.7.6.16.2)."""
+
+MODALITIES = frozenset({
+    "AR", "BI", "BMD", "CFM", "CR", "CT", "DG", "DMS", "DX", "ECG", "EPS", "ES", "FID", "GM", "HC", "HD", "IO",
+    "IVOCT", "IVUS", "KER", "KO", "LEN", "LS", "MG", "MR", "NM", "OAM", "OCT", "OP", "OPM", "OPT", "OPV", "OSS",
+    "OT", "PLAN", "POS", "PR", "PT", "PX", "REG", "RESP", "RF", "RG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTRECORD",
+    "RTSTRUCT", "RWV", "SEG", "SM", "SMR", "SR", "SRF", "STAIN", "TG", "US", "VA", "XA", "XC",
+})  # fmt: skip
+"""Defined terms of Modality (PS3.3 C.7.3.1.1.1): any other text may be anything, also a name."""
+
+UNITS = frozenset({"HU", "US", "OD", "HU_MOD", "MGML", "Z_EFF", "ED", "EDW", "PCT"})
+"""Defined terms of RescaleType (PS3.3 C.11.1.1.2) that are not counted as unspecified."""
+
+MIN_FRAME_BYTES = 8
+"""Of a compressed frame: the head of its item (PS3.5, A.4)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameHeader:
-    """What one frame's header says; None where it says nothing (usable).
+    """What one frame's header says; None where it says nothing usable.
 
     Attributes:
-        path: File.
+        file: Its file.
         frame: Number of the frame in a multi-frame file, from 1; None in a single-frame file.
         orientation: Cosines of the row and of the column, 6 numbers (0020,0037).
         position_mm: Centre of the first voxel, LPS+ (0020,0032).
         pixel_spacing_mm: Between rows, between columns (0028,0030).
-        rescale: Slope and intercept.
-        rescale_type: Unit of the rescaled values, such as ``HU``.
+        rescale: Slope and intercept; None if there are neither.
+        is_rescale_incomplete: One of them is empty or no number; 1 or 0 stands for it.
+        rescale_type: Unit of the rescaled values, such as ``HU``; ``other`` for a text that is none.
+        fault: Why no pixels can be read, worded to follow the file's name; None if nothing speaks against it.
+        malformed: Keywords of elements that hold nothing usable.
     """
 
-    path: Path
+    file: DicomFile
     frame: int | None
     sop_class_uid: str
     instance_uid: str
@@ -70,10 +77,18 @@ class FrameHeader:
     thickness_mm: float | None
     slice_spacing_mm: float | None
     rescale: tuple[float, float] | None
+    is_rescale_incomplete: bool
     rescale_type: str | None
     has_modality_lut: bool
     echo_time_ms: float | None
     is_lossy: bool
+    fault: str | None
+    malformed: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """Where it was read from."""
+        return self.file.path
 
     @property
     def number(self) -> str:
@@ -83,139 +98,122 @@ class FrameHeader:
         return self.path.name if self.instance_number is None else str(self.instance_number)
 
 
-@contextlib.contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom's remarks on odd values to itself: they quote the values, which may be the patient's."""
-    pydicom_logger = logging.getLogger("pydicom")
-    was_disabled = pydicom_logger.disabled
-    pydicom_logger.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        pydicom_logger.disabled = was_disabled
+def find_frames(files: Iterable[Path], *, room: int = 0, progress: Progress | None = None) -> list[FrameHeader]:
+    """Read the headers of all images among ``files``; files that are no DICOM, and lists of files, are passed over.
 
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file has DICOM's mark, whatever its name; not DICOMDIR, which only lists others."""
-    if path.name.upper() == "DICOMDIR":
-        return False
-    try:
-        with path.open("rb") as stream:
-            stream.seek(PREAMBLE)
-            return stream.read(4) == b"DICM"
-    except OSError:
-        return False
-
-
-def find_frames(files: Iterable[Path], *, progress: Progress | None = None) -> list[FrameHeader]:
-    """Read the headers of all images among ``files``; files that are no DICOM, and lists of files, are passed over."""
+    Args:
+        files: Any files.
+        room: Bytes of all files together that may be held in memory, so that they need not be opened again.
+        progress: Called after each file.
+    """
     files = list(files)
     frames: list[FrameHeader] = []
     for done, path in enumerate(files, start=1):
-        if is_dicom(path):
-            frames += read_frames(path)
+        try:
+            file = open_dicom(path, room=room)
+        except InputError as error:
+            logger.warning("%s It was passed over.", error)
+        else:
+            found = [] if file is None else frames_of(file)
+            if file is not None and found:
+                room -= file.held_bytes
+            frames += found
         if progress is not None:
             progress(done, len(files))
     return frames
 
 
-def read_frames(path: Path) -> list[FrameHeader]:
-    """Read one file's header: a single `FrameHeader`, or one per frame; none if it holds no image or is damaged."""
-    import pydicom  # noqa: PLC0415  (0.3 s to import)
+def frames_of(file: DicomFile) -> list[FrameHeader]:
+    """Read a file's header: a single `FrameHeader`, or one per frame; none if it holds no image.
 
-    with quiet_pydicom():
-        try:
-            dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(TAGS))
-            return _frames_of(path, dataset)
-        except Exception as error:  # a damaged header makes pydicom raise what it likes
-            logger.warning("`%s` was passed over: its DICOM header is damaged (%s).", path.name, type(error).__name__)
-            return []
-
-
-def _frames_of(path: Path, dataset: Dataset) -> list[FrameHeader]:
-    sop_class = str(dataset.get("SOPClassUID") or dataset.file_meta.get("MediaStorageSOPClassUID", ""))
-    if sop_class == MEDIA_DIRECTORY or not dataset.get("Rows") or not dataset.get("Columns"):
+    Of a file with more frames than bytes for them there is one, which says so in its ``fault``.
+    """
+    values = ElementValues(file.header)
+    sop_class = values.text("SOPClassUID") or ElementValues(file.header.file_meta).text("MediaStorageSOPClassUID")
+    rows, columns = values.integer("Rows"), values.integer("Columns")
+    if sop_class == MEDIA_DIRECTORY or not rows or not columns or min(rows, columns) < 1:
         return []
-    num_frames = _integer(dataset.get("NumberOfFrames")) or 1
-    shared = _first(dataset.get("SharedFunctionalGroupsSequence"))
-    per_frame = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    samples = values.integer("SamplesPerPixel") or 1
+    common: dict[str, Any] = {
+        "file": file,
+        "sop_class_uid": sop_class,
+        "instance_uid": values.text("SOPInstanceUID"),
+        "series_uid": values.text("SeriesInstanceUID"),
+        "series_number": values.integer("SeriesNumber"),
+        "instance_number": values.integer("InstanceNumber"),
+        "modality": _modality(values),
+        "description": values.text("SeriesDescription"),
+        "image_type": values.words("ImageType"),
+        "frame_of_reference_uid": values.text("FrameOfReferenceUID") or None,
+        "rows": rows,
+        "columns": columns,
+        "samples": samples,
+        "has_modality_lut": bool(values.sequence("ModalityLUTSequence")),
+        "is_lossy": values.text("LossyImageCompression") == "01",
+    }
+    per_frame = values.sequence("PerFrameFunctionalGroupsSequence")
+    declared = values.integer("NumberOfFrames")
+    num_frames = declared if declared is not None and declared > 0 else len(per_frame) or 1
     if not per_frame and num_frames == 1:
-        return [_frame(path, dataset, sop_class, frame=None, groups=[dataset])]
+        return [_frame(common, values, frame=None, fault=None)]
+    fault = _fault_of_frames(file, num_frames, rows * columns * samples, values.integer("BitsAllocated"))
+    if fault:
+        return [_frame(common, values, frame=1, fault=fault)]
+    shared = _macros(values.sequence("SharedFunctionalGroupsSequence"))
     items = list(per_frame) if len(per_frame) == num_frames else [None] * num_frames
-    return [
-        _frame(path, dataset, sop_class, frame=number, groups=[*_macros(item), *_macros(shared)])
-        for number, item in enumerate(items, start=1)
-    ]
+    found = []
+    for number, item in enumerate(items, start=1):
+        own = ElementValues(*_macros([] if item is None else [item]), *shared)
+        own.malformed |= values.malformed
+        found.append(_frame(common, own, frame=number, fault=None))
+    return found
 
 
-def _macros(item: Dataset | None) -> list[Any]:
-    """First items of the functional group macros that place a frame or scale its values (PS3.3 C.7.6.16.2)."""
-    names = ("PlanePosition", "PlaneOrientation", "PixelMeasures", "PixelValueTransformation", "MREcho")
-    found = [] if item is None else [_first(item.get(f"{name}Sequence")) for name in names]
-    return [macro for macro in found if macro is not None]
+def _fault_of_frames(file: DicomFile, num_frames: int, samples: int, bits: int | None) -> str | None:
+    """Compare the number of frames with the bytes of the file before anything is made of that length."""
+    syntax = file.header.file_meta.TransferSyntaxUID
+    is_native = syntax.is_transfer_syntax and not syntax.is_compressed and not syntax.is_deflated
+    each = samples * (bits or 1) // 8 if is_native else MIN_FRAME_BYTES
+    if num_frames * each > file.size and not (syntax.is_transfer_syntax and syntax.is_deflated):
+        return f"must have the pixels of all its frames, but {num_frames:,} are declared, more than its bytes hold"
+    if num_frames > MAX_SLICES:
+        return f"must have at most {MAX_SLICES:,} frames, got {num_frames:,}"
+    return None
 
 
-def _frame(path: Path, dataset: Dataset, sop_class: str, *, frame: int | None, groups: list[Any]) -> FrameHeader:
-    def value(keyword: str) -> Any:
-        found = (group.get(keyword) for group in groups)
-        return next((entry for entry in found if entry is not None), None)
+def _macros(groups: Any) -> list[Any]:
+    """First items of the functional group macros in the first of ``groups``."""
+    found = ElementValues(*groups[:1])
+    items = [found.sequence(f"{name}Sequence") for name in MACROS]
+    return [item[0] for item in items if item]
 
-    slope, intercept = _number(value("RescaleSlope")), _number(value("RescaleIntercept"))
-    echo = _number(value("EchoTime") if frame is None else value("EffectiveEchoTime"))
+
+def _frame(common: dict[str, Any], values: ElementValues, *, frame: int | None, fault: str | None) -> FrameHeader:
+    slope, intercept = values.number("RescaleSlope"), values.number("RescaleIntercept")
+    has_rescale = values.has("RescaleSlope") or values.has("RescaleIntercept")
+    unit = values.text("RescaleType").strip()
+    found: dict[str, Any] = {
+        "orientation": values.numbers("ImageOrientationPatient", 6),
+        "position_mm": values.numbers("ImagePositionPatient", 3),
+        "pixel_spacing_mm": values.numbers("PixelSpacing", 2),
+        "thickness_mm": values.number("SliceThickness"),
+        "slice_spacing_mm": values.number("SpacingBetweenSlices"),
+        "echo_time_ms": values.number("EchoTime" if frame is None else "EffectiveEchoTime"),
+        "rescale_type": None if not unit else unit if unit in UNITS else "other",
+    }
     return FrameHeader(
-        path=path,
+        **common,
+        **found,
         frame=frame,
-        sop_class_uid=sop_class,
-        instance_uid=str(dataset.get("SOPInstanceUID", "")),
-        series_uid=str(dataset.get("SeriesInstanceUID") or ""),
-        series_number=_integer(dataset.get("SeriesNumber")),
-        instance_number=_integer(dataset.get("InstanceNumber")),
-        modality=str(dataset.get("Modality") or "") or None,
-        description=str(dataset.get("SeriesDescription") or ""),
-        image_type=_words(dataset.get("ImageType")),
-        frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID") or "") or None,
-        rows=int(dataset.Rows),
-        columns=int(dataset.Columns),
-        samples=_integer(dataset.get("SamplesPerPixel")) or 1,
-        orientation=_numbers(value("ImageOrientationPatient"), 6),
-        position_mm=_numbers(value("ImagePositionPatient"), 3),
-        pixel_spacing_mm=_numbers(value("PixelSpacing"), 2),
-        thickness_mm=_number(value("SliceThickness")),
-        slice_spacing_mm=_number(value("SpacingBetweenSlices")),
-        rescale=None if slope is None or intercept is None else (slope, intercept),
-        rescale_type=str(value("RescaleType") or "") or None,
-        has_modality_lut=bool(dataset.get("ModalityLUTSequence")),
-        echo_time_ms=echo,
-        is_lossy=str(dataset.get("LossyImageCompression", "")) == "01",
+        rescale=(1.0 if slope is None else slope, 0.0 if intercept is None else intercept) if has_rescale else None,
+        is_rescale_incomplete=has_rescale and (slope is None or intercept is None),
+        fault=fault,
+        malformed=tuple(values.malformed),
     )
 
 
-def _first(sequence: Any) -> Any:
-    return sequence[0] if sequence else None
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    if not value:
-        return ()
-    return tuple(str(word).strip().upper() for word in ([value] if isinstance(value, str) else value))
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return None if value is None or value == "" else float(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _integer(value: Any) -> int | None:
-    number = _number(value)
-    return None if number is None or not math.isfinite(number) else int(number)
-
-
-def _numbers(value: Any, count: int) -> tuple[float, ...] | None:
-    if value is None or isinstance(value, (str, Mapping)):
-        return None
-    numbers = tuple(_number(entry) for entry in value)
-    return None if len(numbers) != count or None in numbers else numbers  # type: ignore[return-value]
+def _modality(values: ElementValues) -> str | None:
+    words = values.words("Modality")
+    if words and words[0] not in MODALITIES:
+        values.malformed["Modality"] = None
+    return words[0] if words and words[0] in MODALITIES else None

@@ -135,6 +135,8 @@ def why_no_slices(sop_class_uid: str, image_type: tuple[str, ...], samples: int)
     """Return why instances are no slices of a volume, or None if they are."""
     if sop_class_uid.startswith(SECONDARY_CAPTURE):
         return "a secondary capture"
+    if not sop_class_uid:
+        return "of unknown kind: SOPClassUID is missing"
     if sop_class_uid not in VOLUME_CLASSES:
         return "no CT, MR or PET slices"
     for word, meaning in DERIVED_TYPES.items():

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,16 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_semigan.errors import GeometryError, InputError
+from monai_semigan.errors import GeometryError
 from monai_semigan.geometry.orientation import lps_from_ras, plane_name
 from monai_semigan.geometry.slices import orthonormal, stack_slices
+from monai_semigan.io.dicom.file import DicomFile
 from monai_semigan.io.dicom.headers import FrameHeader, find_frames
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import LOCALIZER_TYPES, SeriesInfo, SeriesRules, why_no_slices
-from monai_semigan.io.dicom.stack import plan_stack
+from monai_semigan.io.dicom.stack import StackPlan, plan_stack
 from monai_semigan.types import Progress
 
-__all__ = ["DicomSeries", "files_in", "find_series"]
+__all__ = ["DicomSeries", "find_series"]
 
 SAME_DIRECTION = 1e-3
 """Direction cosines of one stack differ by less: rounding, and scanners that compute them per slice."""
@@ -33,37 +33,24 @@ class DicomSeries:
     Attributes:
         info: For lists and reports.
         frames: Headers, in the order in which they were found.
+        plan: How they become a volume; None if they cannot.
+        fault: Why not.
     """
 
     info: SeriesInfo
     frames: tuple[FrameHeader, ...]
+    plan: StackPlan | None
+    fault: str | None
 
+    @property
+    def files(self) -> tuple[DicomFile, ...]:
+        """The files, each once, in the order in which they were found."""
+        return tuple(dict.fromkeys(frame.file for frame in self.frames))
 
-def files_in(path: Path, *, skip: Path | None = None) -> list[Path]:
-    """List a file, or all files in a folder and its subfolders, in order; hidden ones left out.
-
-    Args:
-        path: File or folder.
-        skip: A subfolder that is left out, such as that of the results.
-
-    Raises:
-        InputError: It does not exist or cannot be read.
-    """
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise InputError(f"`{path}` must be a file or folder, but does not exist.")
-    found: list[Path] = []
-
-    def refuse(error: OSError) -> None:
-        raise InputError(f"`{error.filename}` must be readable: {error.strerror}.") from error
-
-    for folder, subfolders, names in os.walk(path, onerror=refuse):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith(".") and name != "__MACOSX")
-        if skip is not None:
-            subfolders[:] = [name for name in subfolders if Path(folder, name).resolve() != skip.resolve()]
-        found += [Path(folder, name) for name in sorted(names) if not name.startswith(".")]
-    return [file for file in found if file.is_file()]
+    def release(self) -> None:
+        """Let the files' bytes go."""
+        for file in self.files:
+            file.release()
 
 
 def find_series(
@@ -71,6 +58,7 @@ def find_series(
     rules: SeriesRules | None = None,
     *,
     repairs: RepairOptions = NO_REPAIRS,
+    room: int = 0,
     progress: Progress | None = None,
 ) -> list[DicomSeries]:
     """Find the series among files and say of each whether and why it is taken.
@@ -81,12 +69,13 @@ def find_series(
     Args:
         files: Any files; those without DICOM's mark are passed over.
         rules: Which series to take.
-        repairs: What may be done to a series when it is read: it decides about ``info.fault``.
+        repairs: What may be done to a series when it is read: it is part of the plan.
+        room: Bytes of the files that may be held until they are read, so that no file is opened twice.
         progress: Called after each file.
     """
     rules = rules or SeriesRules()
     by_uid: dict[str, list[FrameHeader]] = defaultdict(list)
-    for frame in find_frames(files, progress=progress):
+    for frame in find_frames(files, room=room, progress=progress):
         by_uid[frame.series_uid or str(frame.path.parent)].append(frame)
     found = []
     for frames in by_uid.values():
@@ -113,19 +102,24 @@ def _judged(
         is_localizer=bool(LOCALIZER_TYPES & set(first.image_type)),
     )
     reason = why_no_slices(first.sop_class_uid, first.image_type, first.samples) or rules.why_left(info)
-    fault, spacing = None, None
+    plan, fault = None, None
     try:
-        spacing = plan_stack(frames, repairs).grid.spacing_mm
+        plan = plan_stack(frames, repairs)
+        if plan.is_repaired and plan.frames[0].frame is not None:
+            raise GeometryError("Frames of a multi-frame object are not repaired. Convert it to single frames.")
     except GeometryError as error:
-        fault = str(error)
+        plan, fault = None, str(error)
     info = replace(
         info,
-        spacing_mm=spacing,
+        spacing_mm=None if plan is None else plan.grid.spacing_mm,
         is_taken=reason is None,
         reason=reason or ("fits" if fault is None else "fits, but cannot be read"),
         fault=None if reason else fault,
     )
-    return DicomSeries(info=info, frames=tuple(frames))
+    series = DicomSeries(info=info, frames=tuple(frames), plan=plan, fault=fault)
+    if reason or fault:
+        series.release()
+    return series
 
 
 def _stacks(frames: list[FrameHeader]) -> list[list[FrameHeader]]:

@@ -71,6 +71,9 @@ def plan_stack(frames: Sequence[FrameHeader], repairs: RepairOptions = NO_REPAIR
     Raises:
         GeometryError: They form none, with the reason and the numbers of the slices concerned.
     """
+    for frame in frames:
+        if frame.fault is not None:
+            raise GeometryError(f"`{frame.path.name}` {frame.fault}. Copy it again.")
     if len(frames) > MAX_SLICES:
         raise GeometryError(f"A series must have at most {MAX_SLICES:,} slices, got {len(frames):,}.")
     _require_equal_frames(frames)
@@ -100,9 +103,11 @@ def _require_equal_frames(frames: Sequence[FrameHeader]) -> None:
     for name, values in needed.items():
         without = [frame for frame, value in zip(frames, values, strict=True) if value is None]
         if without:
+            is_malformed = any(name in frame.malformed for frame in without)
+            remedy = "Correct it" if is_malformed else "Export the series again without removing this tag"
             raise GeometryError(
                 f"Every slice must say where it lies, but {_slices(without)} of {len(frames)} {_have(without)} no "
-                f"{name}. Export the series again without removing this tag."
+                f"{'usable ' if is_malformed else ''}{name}. {remedy}."
             )
     same: dict[str, Callable[[FrameHeader], Any]] = {
         "size": lambda frame: (frame.columns, frame.rows),
@@ -118,8 +123,11 @@ def _require_equal_frames(frames: Sequence[FrameHeader]) -> None:
                 f"Slice {frame.number} must have a pixel spacing above 0, got {_text(frame.pixel_spacing_mm)}. "
                 "Correct the header."
             )
-        if frame.has_modality_lut:
-            raise GeometryError(f"Slice {frame.number} has a modality table instead of a rescale, which is not read.")
+        if frame.is_rescale_incomplete and frame.modality == "CT":
+            raise GeometryError(
+                f"Slice {frame.number} must have a rescale slope and intercept that are numbers: without, a CT has no "
+                "HU. Correct the header."
+            )
         if frame.rescale is not None and not (frame.rescale[0] and np.isfinite(frame.rescale).all()):
             raise GeometryError(f"Slice {frame.number} must have a rescale slope other than 0, got {frame.rescale[0]}.")
 
@@ -138,6 +146,8 @@ def _require_one(frames: Sequence[FrameHeader], name: str, found: Callable[[Fram
 
 def _unit(frame: FrameHeader) -> str:
     """Unit of the rescaled values; where it is not said, it is HU in CT, else unspecified (PS3.3 C.11.1.1.2)."""
+    if frame.has_modality_lut:
+        return "modality table"
     if frame.rescale is None:
         return "no rescale"
     return frame.rescale_type or ("HU" if frame.modality == "CT" else "US")
@@ -146,7 +156,7 @@ def _unit(frame: FrameHeader) -> str:
 def _is_same(value: Any, usual: Any) -> bool:
     if isinstance(value, tuple):
         return bool(np.allclose(value, usual, rtol=0, atol=SAME_NUMBER))
-    return value == usual
+    return bool(value == usual)
 
 
 def _regular_stack(
@@ -234,7 +244,12 @@ def _single_thickness(frame: FrameHeader, warnings: list[str]) -> float:
 def _remarks(ordered: tuple[FrameHeader, ...], stack: SliceStack) -> Iterable[str]:
     if any(frame.is_lossy for frame in ordered):
         yield "The images were compressed with loss."
-    if ordered[0].modality == "CT" and ordered[0].rescale is None:
+    if any(frame.is_rescale_incomplete for frame in ordered):
+        yield "RescaleSlope or RescaleIntercept holds no number; 1 and 0 were taken for what is missing."
+    for keyword in dict.fromkeys(keyword for frame in ordered for keyword in frame.malformed):
+        if not keyword.startswith("Rescale"):
+            yield f"{keyword}: malformed, taken as unknown."
+    if ordered[0].modality == "CT" and ordered[0].rescale is None and not ordered[0].has_modality_lut:
         yield "The CT has no rescale slope and intercept: its values may not be HU."
     claimed = ordered[0].slice_spacing_mm
     if claimed and len(ordered) > 1 and abs(abs(claimed) - stack.spacing_mm) > 0.1 * stack.spacing_mm:

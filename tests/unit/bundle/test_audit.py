@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
+from monai_semigan.bundle import audit
 from monai_semigan.bundle.audit import audit_bundle, require_clean
 from monai_semigan.bundles import bundle_root, list_bundles
 from monai_semigan.errors import BundleError
@@ -24,6 +26,12 @@ HOSTILE_TARGETS = [
     "monai.data.utils.os.system",
     "monai.data.utils.pickle.loads",
     "monai.data.PersistentDataset",
+    "monai.data.NumpyReader",
+    "monai.data.CSVDataset",
+    "monai.handlers.CheckpointLoader",
+    "monai.handlers.MLFlowHandler",
+    "ignite.handlers.WandBLogger",
+    "torch.utils.data.Dataset",
     "monai.transforms.Lambdad",
     "monai.losses.PerceptualLoss",
     "monai.bundle.download",
@@ -74,6 +82,13 @@ HOSTILE_EXPRESSIONS = [
     "$" + "(" * 400,
     "$" + "+".join("1" * 5000),
     "$a\0",
+    "$9**9**9**9",
+    "$1 << 9999999999",
+    "$'a' * 1000000",
+    "$[0] * 1000000",
+    "$'%1000000000d' % 1",
+    "$1000000000",
+    "$'" + "a" * 1000 + "'",
 ]
 
 HARMLESS_EXPRESSIONS = [
@@ -135,11 +150,68 @@ def test_harmless_expression_passes(root: Path, expression: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["reader", "writer", "merger_cls"])
-@pytest.mark.parametrize("value", ["subprocess.Popen", "@name", "$'os' + '.system'", "%other"])
+@pytest.mark.parametrize("value", ["subprocess.Popen", "@name", "$'os' + '.system'", "%other", "a" * 2000 + "."])
 def test_class_named_by_a_string_is_found(root: Path, key: str, value: str) -> None:
     content = {"name": "os.system", "load": {"_target_": "monai.transforms.LoadImaged", "keys": "image", key: [value]}}
 
-    assert findings_of(root, content) == [f"`configs/inference.json`: `{key}` must be plain, got {value!r}"]
+    (found,) = findings_of(root, content)
+
+    assert found.startswith((f"`configs/inference.json`: `{key}` must be plain, got {value!r}",) if len(value) < 80 else
+                            f"`configs/inference.json`: `{key}` is too long")  # fmt: skip
+
+
+def test_a_reader_that_unpickles_is_found(root: Path) -> None:
+    assert findings_of(root, {"_target_": "monai.transforms.LoadImaged", "keys": "image", "reader": "NumpyReader"})
+
+
+def test_a_loss_from_a_hub_is_found(root: Path) -> None:
+    assert findings_of(root, {"perceptual": {"network_type": "radimagenet_resnet50"}})
+    assert findings_of(root, {"perceptual": {"network_type": "resnet50", "pretrained_path": "w.pt"}}) == []
+
+
+def test_kinds_and_sizes_are_checked_before_anything_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "read_regular", None)
+    (root / "configs" / "inference.json").write_text("{}")
+    os.mkfifo(root / "configs" / "train.json")
+    for name in ("configs/logging.conf", "configs/evaluate.json", "models.pt"):
+        (root / name).touch()
+        os.truncate(root / name, 1 << 40)
+    (root / "loop").symlink_to("loop")
+    (root / "zeros").symlink_to("/dev/zero")
+
+    assert sorted(audit_bundle(root)) == [
+        "`configs/evaluate.json` must be at most 1048576 bytes",
+        "`configs/logging.conf` must be at most 65536 bytes",
+        "`configs/train.json` is no regular file",
+        "`loop` leads nowhere",
+        "`models.pt` must be at most 4294967296 bytes",
+        "`zeros` leads out of the bundle",
+    ]
+
+
+def test_too_many_files_are_refused(root: Path) -> None:
+    for at in range(2100):
+        (root / f"{at}").touch()
+
+    assert audit_bundle(root) == ["it holds more than 2000 files"]
+
+
+def test_messages_cannot_steer_a_terminal(root: Path) -> None:
+    (root / "a\x1b[2J\n.py").touch()
+    assert audit_bundle(root) == [r"`a\x1b[2J\n.py` can hold code: a bundle of this project has none"]
+    (root / "a\x1b[2J\n.py").unlink()
+    (root / "configs" / "logging.conf").write_text("[a]\n\x1b[2J = 1\n")
+    assert audit_bundle(root) == [r"`configs/logging.conf`: `\x1b[2j` is not expected"]
+    assert all(line.isprintable() for line in findings_of(root, {"\x1b[2J": "$\x1b[2J", "b": {"_target_": "\x1b"}}))
+
+
+def test_an_unchanged_bundle_is_read_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert findings_of(root, {"a": "$exit()"}) == audit_bundle(root)
+    monkeypatch.setattr(audit, "read_regular", None)
+    assert len(audit_bundle(root)) == 1
+    monkeypatch.undo()
+
+    assert findings_of(root, {"a": 1}) == []
 
 
 def test_name_of_a_reader_passes(root: Path) -> None:

@@ -15,59 +15,84 @@ from monai_semigan.errors import BundleError, CheckpointError
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.segmentation.components import ComponentRule, ComponentRules
+from monai_semigan.settings import read_settings
 
 CPU = torch.device("cpu")
 SHA256 = "0" * 64
 
 WRONG_NETWORKS = [
-    ({}, "image_size, num_classes is missing"),
-    ({"image_size": 32, "num_classes": 2, "scale": 1}, "scale is unknown"),
-    ({"image_size": "32", "num_classes": 2}, "`image_size` must be a whole number from 32 to 1024, got '32'"),
+    ({}, "`semigan.network` in .* must be an object with the keys image_size, num_classes, got 'none'"),
+    ({"image_size": 32, "num_classes": 2, "scale": 1}, "must be an object of known keys .*, got 'scale'"),
+    ({"image_size": "32", "num_classes": 2}, "`semigan.network.image_size` in .* must be a whole number, got '32'"),
     ({"image_size": 32.0, "num_classes": 2}, "got 32.0"),
-    ({"image_size": 1 << 30, "num_classes": 2}, "from 32 to 1024"),
-    ({"image_size": 32, "num_classes": True}, "`num_classes` must be a whole number from 2 to 255, got True"),
-    ({"image_size": 32, "num_classes": 2, "channels": [8, -8]}, "`channels` must be a list of whole numbers"),
-    ({"image_size": 32, "num_classes": 2, "encoder_channels": 8}, "`encoder_channels` must be a list"),
-    ({"image_size": 32, "num_classes": 2, "encoder_kind": "unet"}, "`encoder_kind` must be one of pyramid, official"),
-    ({"image_size": 32, "num_classes": 2, "encoder_kind": []}, r"`encoder_kind` must be one of .* got \[\]"),
+    ({"image_size": 1 << 30, "num_classes": 2}, "whole number from 32 to 1024"),
+    ({"image_size": 48, "num_classes": 2}, "`image_size` must be a power of two"),
+    ({"image_size": 32, "num_classes": True}, "`semigan.network.num_classes` in .* must be a whole number, got True"),
+    (
+        {"image_size": 32, "num_classes": 2, "channels": [8, -8]},
+        r"channels\[1\]` in .* must be a whole number from 1 to 4096, got -8",
+    ),
+    ({"image_size": 32, "num_classes": 2, "encoder_channels": 8}, "encoder_channels` in .* must be a list, got 8"),
+    (
+        {"image_size": 32, "num_classes": 2, "encoder_kind": "unet"},
+        "encoder_kind` in .* must be one of pyramid, official",
+    ),
+    ({"image_size": 32, "num_classes": 2, "encoder_kind": []}, "encoder_kind` in .* must be one of .* got a list of 0"),
+    ({"image_size": 32, "num_classes": 2, "channels": [8, 8]}, "`channels` must have 4 positive entries"),
+    ({"image_size": 32, "num_classes": 2, "encoder_channels": [8] * 11}, "`encoder_channels` must have 4 to 10 widths"),
+    ({"image_size": 32, "num_classes": 2, "channels": [4096] * 4}, "at most 400 million parameters, got about"),
+    ({"image_size": 32, "num_classes": 2, "head_channels": 4096, "w_dim": 4096}, "at most 400 million parameters"),
 ]
 
 WRONG_BLOCKS = [
     ({"domain": "mri"}, "`domain` must be one of chest_xray, dermoscopy, face, abdomen, got 'mri'"),
-    ({"domain": ["chest_xray"]}, "`domain` must be one of"),
-    ({"network": [64]}, "`network` in .* must be an object, got list"),
-    ({"preprocessing": {"image_size": 64}}, "`preprocessing` must have the network's image_size 32, got 64"),
-    ({"preprocessing": {"image_size": 32, "zoom": 1}}, "`preprocessing` must have known keys, but zoom is unknown"),
+    ({"domain": ["chest_xray"]}, "`semigan.domain` in .* must be text, got a list of 1"),
+    ({"network": [64]}, "`semigan.network` in .* must be an object, got a list of 1"),
+    (
+        {"preprocessing": {"image_size": 64}},
+        "`preprocessing` must make what the network takes, 1 channels of 32 px, got 1 of 64 px",
+    ),
+    (
+        {"preprocessing": {"image_size": 32, "zoom": 1}},
+        "`preprocessing` must be an object of known keys .*, got 'zoom'",
+    ),
     (
         {"preprocessing": {"image_size": "32"}},
-        "`image_size` in `preprocessing` must be of type int and of usual size, got '32'",
+        "`image_size` in `preprocessing` must be a whole number, got '32'",
     ),
-    ({"inversion": {"steps": -1}}, "`inversion` must hold valid settings, but `steps`"),
-    ({"inversion": {"steps": 1.5}}, "`steps` in `inversion` must be of type int and of usual size, got 1.5"),
+    ({"inversion": {"steps": -1}}, "`steps` in `inversion` must be a whole number from 0 to 10000, got -1"),
+    ({"inversion": {"steps": 1.5}}, "`steps` in `inversion` must be a whole number, got 1.5"),
     ({"inversion": {"optimizer": "sgd"}}, "`optimizer` in `inversion` must be one of adam, lbfgs, got 'sgd'"),
     ({"inversion": {"compute_dtype": 16}}, "must be one of float32, bfloat16, auto, got 16"),
-    ({"inversion": {"learning_rate": 1e999}}, "must be JSON, but is not: Infinity is no JSON number"),
-    ({"inversion": {"steps": 10**400}}, "`steps` in `inversion` must be of type int and of usual size, got 1000"),
-    ({"inversion": {"iterations": 1}}, "iterations is unknown"),
+    ({"inversion": {"learning_rate": 1e999}}, "must be JSON, but is not"),
+    (
+        {"inversion": {"steps": 10**400}},
+        "`steps` in `inversion` must be a whole number from 0 to 10000, got a very large",
+    ),
+    ({"inversion": {"iterations": 1}}, "`inversion` must be an object of known keys .*, got 'iterations'"),
     ({"class_names": ["background"]}, "`class_names` must name the network's 2 classes, each differently, got 1"),
     ({"class_names": ["background", "lung", "heart"]}, "must name the network's 2 classes, each differently, got 3"),
     ({"class_names": ["lung", "lung"]}, "each differently"),
-    ({"class_names": "lung"}, "`class_names` must be a list of names"),
-    ({"colors": [[0, 0, 0]]}, "one .red, green, blue. of 0 to 255 for each of the 2 classes"),
-    ({"colors": [[0, 0, 0], [0, 0, 256]]}, "`colors` must hold"),
-    ({"weights": "none"}, "`weights` must be an object"),
-    ({"weights": {"file": "models/model.pt"}}, '`weights` must have a "file" and its "sha256"'),
+    ({"class_names": "lung"}, "`semigan.class_names` in .* must be a list, got 'lung'"),
+    ({"colors": [[0, 0, 0]]}, "`colors` must hold one color for each of the 2 classes, got 1"),
+    ({"colors": [[0, 0, 0], [0, 0, 256]]}, r"colors\[1\]\[2\]` in .* must be a whole number from 0 to 255, got 256"),
+    ({"weights": "none"}, "`semigan.weights` in .* must be an object, got 'none'"),
+    ({"weights": {"file": "models/model.pt"}}, "`semigan.weights` in .* must be an object with the keys sha256"),
     ({"weights": {"file": "models/model.pt", "sha256": "abc"}}, "64 hexadecimal digits"),
-    ({"weights": {"file": "../model.pt", "sha256": SHA256}}, "`weights` must lie inside the bundle, got '../model.pt'"),
+    ({"weights": {"file": "../model.pt", "sha256": SHA256}}, "`file` must lie inside the bundle, got '../model.pt'"),
     ({"weights": {"file": "models/../../m.pt", "sha256": SHA256}}, "must lie inside the bundle"),
     ({"weights": {"file": "/etc/passwd", "sha256": SHA256}}, "must lie inside the bundle"),
     ({"weights": {"file": "", "sha256": SHA256}}, "must lie inside the bundle"),
-    ({"components": {"liver": {"keep": 1}}}, "`components` must hold valid rules, but .* for lung alone, got 'liver'"),
-    ({"components": {"lung": {"keep": -1}}}, "`components` must hold valid rules, but `keep` must be a whole number"),
-    ({"components": None}, "`components` must hold valid rules, but `components` must be an object"),
-    ({"extra": 1}, "`semigan` in .* must have the keys .* but extra is unknown"),
-    ({"format": "semigan-bundle-2"}, 'must have a block "semigan" with "format": "semigan-bundle-1"'),
+    ({"components": {"liver": {"keep": 1}}}, "`components` must have rules for lung alone, got 'liver'"),
+    (
+        {"components": {"lung": {"keep": -1}}},
+        "`semigan.components.lung.keep` in .* must be a whole number from 0, got -1",
+    ),
+    ({"components": None}, "`semigan.components` in .* must be an object, got None"),
+    ({"extra": 1}, "`semigan` in .* must be an object of known keys .*, got 'extra'"),
+    ({"format": "semigan-bundle-2"}, "`semigan.format` in .* must be one of semigan-bundle-1, got 'semigan-bundle-2'"),
 ]
 
 
@@ -90,7 +115,7 @@ def test_bundle_is_described_by_its_metadata(tiny_bundle: Path, tiny_settings: d
     assert (bundle.root, bundle.name, bundle.version) == (tiny_bundle, "lung_cxr_segmentation", "0.2.2")
     assert bundle.class_names == ("background", "lung")
     assert bundle.colors == ((0, 0, 0), (230, 97, 1))
-    assert bundle.network == tiny_settings
+    assert bundle.network == read_settings(NetworkSettings, tiny_settings, "network")
     assert bundle.preset.image_size == 32 and bundle.preset.max_stretch == 1.5
     assert bundle.inversion == InversionSettings(steps=2)
     assert bundle.weights_file == tiny_bundle / "models" / "model.pt"
@@ -147,7 +172,7 @@ def test_unknown_name_and_missing_folder_are_told_apart(tmp_path: Path) -> None:
 
 
 def test_folder_without_metadata_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"has no readable configs/metadata\.json"):
+    with pytest.raises(BundleError, match=r"must be a bundle, but has no configs/metadata\.json"):
         open_bundle(tmp_path)
 
 
@@ -157,7 +182,7 @@ def test_folder_without_metadata_is_refused(tmp_path: Path) -> None:
 def test_broken_metadata_is_refused(tiny_bundle: Path, text: str) -> None:
     (tiny_bundle / "configs" / "metadata.json").write_text(text)
 
-    with pytest.raises(BundleError, match=r"metadata.json` must (be|have)") as caught:
+    with pytest.raises(BundleError, match=r"metadata.json.* must be") as caught:
         open_bundle(tiny_bundle)
     assert len(one_line(caught.value)) < 500
 
@@ -193,15 +218,6 @@ def test_missing_key_is_refused(tiny_bundle: Path, key: str) -> None:
 
     with pytest.raises(BundleError, match=key):
         open_bundle(tiny_bundle)
-
-
-def test_network_that_cannot_be_built_is_refused(
-    tiny_bundle: Path, edit_bundle: Callable[..., None], tiny_settings: dict[str, object]
-) -> None:
-    edit_bundle(tiny_bundle, network=tiny_settings | {"channels": [8, 8]})
-
-    with pytest.raises(BundleError, match="`channels` must have 4 positive entries"):
-        load_network(open_bundle(tiny_bundle), device=CPU)
 
 
 def test_foreign_class_in_a_config_is_refused(tiny_bundle: Path) -> None:

@@ -40,9 +40,9 @@ def test_the_table_and_the_place_of_the_report_are_printed(folders: Path) -> Non
 
     assert result.exception is None and result.return_value == 0
     head, first = result.stdout.splitlines()[:2]
-    assert head.split()[:4] == ["class", "metric", "patients", "mean"]
+    assert head.split()[:4] == ["class", "metric", "cases", "mean"]
     assert first.split() == ["class", "1", "dice", "2", "1.000", "1.000", "1.000"]
-    assert "2 cases of 2 patients scored, 0 not" in result.stdout and "report.html" in result.stdout
+    assert "2 cases scored, 0 not" in result.stdout and "report.html" in result.stdout
     assert result.stderr == ""
 
 
@@ -76,14 +76,17 @@ def test_an_unusable_case_is_exit_code_3_and_the_others_are_scored(folders: Path
 def test_options_reach_the_workflow(folders: Path) -> None:
     (folders / "patients.csv").write_text("case,patient\na,p\nb,p\n")
     (folders / "ignore").mkdir()
+    (folders / "images").mkdir()
     Image.fromarray(LUNG).save(folders / "ignore" / "a.png")
+    Image.fromarray(LUNG * 100).save(folders / "images" / "a.jpg")
     for case in "ab":
         Image.fromarray(LUNG * 255).save(folders / "references" / f"{case}.png")
     more = ("--patients", str(folders / "patients.csv"), "--ignore", str(folders / "ignore"))
 
-    result = run(folders, "--binary", "--num-classes", "3", *more, "--json")
+    result = run(folders, "--binary", "--num-classes", "3", *more, "--images", str(folders / "images"), "--json")
 
     summary = json.loads(result.stdout)
+    assert summary["inputs"]["images"] == "images" and "2 cases of 1 patients" in run(folders, "--binary", *more).stdout
     assert summary["counts"]["patients"] == 1 and summary["counts"]["cases_with_ignore_mask"] == 1
     assert [(item["class_name"], item["num_both_empty"]) for item in summary["classes"]] == [
         ("class 1", 1),
@@ -142,3 +145,9 @@ def test_help_has_examples_and_exit_codes() -> None:
     text = CliRunner().invoke(cli, ["evaluate", "--help"]).output
 
     assert "Examples:" in text and "--patients" in text and "Exit code 3" in text
+    assert (
+        text.index("\nOptions:")
+        < text.index("--binary ", text.index("\nOptions:"))
+        < text.index("Output:")
+        < text.index("--images")
+    )

@@ -11,9 +11,9 @@ from types import ModuleType
 import pytest
 from click.testing import CliRunner, Result
 
+from monai_semigan import list_series
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import InputError
-from monai_semigan.workflows import list_series
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monai_semigan.errors import InputError
-from monai_semigan.evaluation.files import find_labels, find_predictions, read_patients
+from monai_semigan.evaluation.files import find_labels, find_predictions, pair_hint, read_patients
 
 
 def touch(path: Path) -> Path:
@@ -109,3 +109,9 @@ def test_a_table_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "binary.csv").write_bytes(b"case,patient\n\xff\xfe,1\n")
     with pytest.raises(InputError, match="must be a CSV file that can be read"):
         read_patients(tmp_path / "binary.csv", ["a"], ["a"])
+
+
+def test_a_name_with_a_word_more_is_pointed_at() -> None:
+    assert pair_hint("X", {"X_segmentation", "Y"}) == "; `X_segmentation` is there: give both the same name"
+    assert "`X`" in pair_hint("X_segmentation", {"X", "Y"})
+    assert pair_hint("case1", {"case12", "case"}) == ""

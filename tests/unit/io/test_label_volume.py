@@ -6,10 +6,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
+from dicom_files import read_volume
 
 from monai_semigan.errors import InputError, OutputError, ShapeError
 from monai_semigan.geometry.grid import VoxelGrid
-from monai_semigan.io.dicom.pixels import read_dicom_volume
 from monai_semigan.io.itk_volume import read_itk
 from monai_semigan.io.label_volume import (
     read_label_volume,
@@ -71,7 +71,7 @@ def test_nifti_in_meters_is_written_in_meters(tmp_path):
 @pytest.mark.parametrize("name", ["axial", "coronal", "sagittal", "oblique", "negated column"])
 def test_nifti_on_dicom_lies_where_nibabel_and_simpleitk_see_the_series(tmp_path, dicom_files, name):
     dicom_files.write_series(tmp_path / "series", orientation=dicom_files.ORIENTATIONS[name])
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
     label = (volume.voxels > -700).astype(np.uint8)
 
     write_nifti_label(tmp_path / "l.nii.gz", label, volume)

@@ -10,7 +10,8 @@ import pytest
 
 from monai_semigan.errors import GeometryError, InputError
 from monai_semigan.io import limits
-from monai_semigan.io.nifti_volume import read_nifti
+from monai_semigan.io.label_volume import read_label_volume, write_nifti_label
+from monai_semigan.io.nifti_volume import nifti_size, read_nifti
 
 VALUES = (np.arange(2 * 3 * 5) - 7).reshape(2, 3, 5).astype(np.int16)
 AFFINE = np.array([[-0.8, 0.0, 0.1, 12.0], [0.0, 0.7, 0.0, -30.0], [0.1, 0.0, 2.5, 5.0], [0, 0, 0, 1]])
@@ -213,3 +214,91 @@ def test_20_000_slices_are_refused_from_the_header(tmp_path):
 
     with pytest.raises(InputError, match="2 x 3 x 20000"):
         read_nifti(path)
+
+
+QUATERN_B, QFORM_CODE, QOFFSET = 256, 252, 268
+"""Places in a header (nifti1.h)."""
+
+
+@pytest.mark.parametrize("handed", [1, -1])
+def test_qforms_are_those_of_nibabel(tmp_path, handed):
+    rng = np.random.default_rng(0)
+    for _ in range(9):
+        affine = np.eye(4)
+        affine[:3, :3] = np.linalg.qr(rng.normal(size=(3, 3)))[0] * (0.8, 0.7, 2.5)
+        affine[:3, 2] *= handed
+        affine[:3, 3] = rng.normal(size=3) * 50
+        path = save(tmp_path, affine=None, edit=lambda header, affine=affine: header.set_qform(affine, 1))
+
+        np.testing.assert_allclose(read_nifti(path).grid.affine, nib.load(path).affine, atol=1e-4)
+
+
+def test_a_rounded_quaternion_is_normalized(tmp_path):
+    path = save(tmp_path, affine=None, name="x.nii", edit=lambda header: header.set_qform(np.eye(4), 1))
+    patched(path, QUATERN_B, np.array([0.7072, 0.7072, 0], dtype="<f4"))  # squares of 1.0003
+
+    np.testing.assert_allclose(read_nifti(path).grid.affine[:3, :3], [[0, 1, 0], [1, 0, 0], [0, 0, -1]], atol=1e-6)
+
+
+@pytest.mark.parametrize("components", [(9.0, 0, 0), (np.nan, 0, 0), (np.inf, 0, 0)])
+def test_a_broken_qform_is_ignored_beside_a_sform(tmp_path, components):
+    def edit(header):
+        header.set_qform(AFFINE, 1)
+        header.set_sform(AFFINE, 1)
+
+    path = patched(save(tmp_path, affine=None, name="x.nii", edit=edit), QUATERN_B, np.array(components, dtype="<f4"))
+
+    volume = read_nifti(path)
+
+    np.testing.assert_allclose(volume.grid.affine, AFFINE, atol=1e-6)
+    assert volume.warnings == ("The header's qform is no rotation: the sform was used.",)
+    assert volume.origin.qform == (None, 0)
+    write_nifti_label(tmp_path / "l.nii", np.zeros((2, 3, 5), dtype=np.uint8), volume)
+    np.testing.assert_allclose(read_nifti(tmp_path / "l.nii", is_label=True).grid.affine, AFFINE, atol=1e-6)
+    patched(path, QFORM_CODE + 2, np.array([0], dtype="<i2"))  # no sform
+    with pytest.raises(GeometryError, match="qform that is a rotation"):
+        read_nifti(path)
+
+
+def test_the_content_says_whether_a_file_is_compressed(tmp_path):
+    path = save(tmp_path)
+    (tmp_path / "packed.nii").write_bytes(path.read_bytes())
+    (tmp_path / "plain.nii.gz").write_bytes(gzip.decompress(path.read_bytes()))
+    (tmp_path / "twice.nii.gz").write_bytes(
+        gzip.compress(gzip.decompress(path.read_bytes())[:100])
+        + gzip.compress(gzip.decompress(path.read_bytes())[100:])
+    )
+
+    for name in ("packed.nii", "plain.nii.gz", "twice.nii.gz"):
+        np.testing.assert_array_equal(read_nifti(tmp_path / name).voxels, VALUES)
+        assert nifti_size(tmp_path / name) == ((2, 3, 5), 2)
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+def test_more_voxels_than_bytes_are_refused_before_memory_is_taken(tmp_path, name):
+    path = patched(save(tmp_path, name="x.nii"), 40, np.array([3, 9999, 9999, 30], dtype="<i2"))
+    if name.endswith("gz"):
+        (tmp_path / name).write_bytes(gzip.compress(path.read_bytes()))
+
+    with pytest.raises(InputError, match="cut short or declares too much"):
+        read_nifti(tmp_path / name, is_label=True)
+
+
+@pytest.mark.parametrize("place", [(108, 1e30), (108, np.nan), (108, 5.0), (116, np.nan)])
+def test_fields_that_make_no_sense_are_refused(tmp_path, place):
+    path = save(tmp_path, name="x.nii")
+    if place[0] == 116:
+        patched(path, 112, np.array([2], dtype="<f4"))
+
+    with pytest.raises(InputError, match=r"`x\.nii` must"):
+        read_nifti(patched(path, place[0], np.array([place[1]], dtype="<f4")))
+
+
+def test_nan_is_background_in_labels(tmp_path):
+    values = (VALUES % 3).astype(np.float32)
+    values[0] = np.nan
+
+    volume = read_label_volume(save(tmp_path, values))
+
+    np.testing.assert_array_equal(volume.voxels, np.nan_to_num(values))
+    assert volume.voxels.dtype == np.uint8

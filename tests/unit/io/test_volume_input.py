@@ -11,9 +11,10 @@ import pytest
 import SimpleITK
 
 from monai_semigan.errors import GeometryError, InputError
+from monai_semigan.files import safe_name
 from monai_semigan.io.dicom.repair import RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.volume_input import find_volumes, iter_volumes, safe_name
+from monai_semigan.io.volume_input import find_volumes, iter_volumes
 
 
 def nifti(path):
@@ -124,6 +125,9 @@ def test_folders_without_volumes_are_refused(tmp_path):
         ("con.1", "con.1_"),
         ("x" * 200, "x" * 80),
         ("a\x00\nb", "a__b"),
+        ("report.json", "report.json_"),
+        ("\udcff\udcfe7", "7"),
+        ("腹" * 240, "腹" * 53),
     ],
 )
 def test_names_are_safe_for_folders(text, name):
@@ -148,7 +152,8 @@ def test_the_digest_of_a_header_covers_its_data_file(tmp_path, name):
 def test_stacks_of_one_file_have_different_digests(tmp_path, dicom_files):
     dicom_files.write_series(tmp_path / "ct")
     (found,) = find_volumes([tmp_path / "ct"])
-    parts = [replace(found, series=replace(found.series, part=part)) for part in ((1, 1), (1, 2), (2, 2))]
+    infos = [replace(found.series, part=part) for part in ((1, 1), (1, 2), (2, 2))]
+    parts = [replace(found, dicom=replace(found.dicom, info=info)) for info in infos]
 
     assert len({part.digest() for part in parts}) == 3
     assert parts[0].digest() == found.digest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import zipfile
+from contextlib import suppress
 
 import pytest
 
@@ -41,7 +42,9 @@ def test_files_and_folders_come_out(tmp_path, folder):
     assert (target / "a" / "b" / "ü 腹.dcm").read_bytes() == b"1" and (target / "c").read_bytes() == b"22"
 
 
-@pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "..\\x", "C:/x", "\\\\host\\x", "a" * 300])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/../../x", "/etc/x", "..\\x", "C:/x", "\\\\host\\x", "a" * 300, "a/NUL", "com1.nii"]
+)
 def test_names_that_lead_elsewhere_are_refused(tmp_path, folder, name):
     refused(pack(tmp_path, {"first": b"1", name: b"2"}), folder, "names inside its own folder")
 
@@ -118,3 +121,31 @@ def test_a_full_disk_is_said_before(tmp_path, folder, monkeypatch):
     monkeypatch.setattr(zip_input.shutil, "disk_usage", lambda _: type("usage", (), {"free": 10}))
 
     refused(pack(tmp_path, {"a": b"x" * 100}), folder, "are free", OutputError)
+
+
+def test_a_file_that_is_a_folder_too_is_refused(tmp_path, folder):
+    refused(pack(tmp_path, {"a": b"1", "a/b": b"2"}), folder, "damaged")
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_an_altered_directory_is_refused_in_one_line(tmp_path, folder, seed):
+    path = pack(tmp_path, {"a": b"1" * 50, "b": bytes(range(200))})
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\x01\x02") + 6 + 5 * seed
+    content[at : at + 4] = b"\xff\xff\xff\x7f"
+    path.write_bytes(content)
+
+    with suppress(InputError, OutputError):
+        unpack_zip(path, folder)
+        return  # a field that nothing is lost by
+    assert list(folder.iterdir()) == []
+
+
+def test_a_member_without_a_name_is_refused(tmp_path, folder):
+    path = pack(tmp_path, {"first": b"1", "x": b"2"})
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02") + 28
+    content[at : at + 4] = b"\0\0\1\0"  # the name becomes an extra field of one byte
+    path.write_bytes(content)
+
+    refused(path, folder, "damaged|names inside its own folder")

@@ -305,11 +305,11 @@ def test_the_rate_rises_and_falls_to_almost_zero(network):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"steps": -1}, "`steps` and `patience` must be >= 0, got -1 and 10"),
-        ({"patience": -2}, "got 50 and -2"),
+        ({"steps": -1}, "`steps` must be a whole number from 0 to 10000, got -1"),
+        ({"patience": -2}, "`patience` must be a whole number from 0 to 10000, got -2"),
         ({"optimizer": "sgd"}, "`optimizer` must be one of adam, lbfgs, got 'sgd'"),
         ({"compute_dtype": "half"}, "`compute_dtype` must be one of float32, bfloat16, auto, got 'half'"),
-        ({"learning_rate": 0.0}, "`learning_rate` must be > 0, got 0.0"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be a number above 0 to 1000, got 0.0"),
     ],
 )
 def test_settings_are_checked(settings, words):

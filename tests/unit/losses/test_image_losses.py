@@ -94,11 +94,24 @@ def test_the_distance_has_a_derivative_even_at_zero_features():
 
 
 def test_a_feature_file_that_cannot_be_loaded_says_what_to_do(tmp_path):
-    pytest.importorskip("monai")
-    with pytest.raises(
-        ConfigError, match=r"`network_type`='resnet50'.*Leave it out to use the image critic's features"
-    ):
+    with pytest.raises(ConfigError, match=r"`pretrained_path` must.*Leave `perceptual` out to use the image critic's"):
         MonaiPerceptualDistance("resnet50", str(tmp_path / "missing.pth"))
+
+
+@pytest.mark.parametrize(
+    ("network_type", "path"),
+    [("radimagenet_resnet50", "w.pt"), ("medicalnet_resnet10_23datasets", "w.pt"), ("alex", "w.pt"), (["vgg"], "w.pt"),
+     ("resnet50", None), ("resnet50", "")],
+)  # fmt: skip
+def test_features_never_come_from_a_hub(monkeypatch, network_type, path):
+    def reached(*args, **settings):
+        raise AssertionError("a hub was asked")
+
+    monkeypatch.setattr(torch.hub, "load", reached)
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", reached)
+
+    with pytest.raises(ConfigError, match="Leave `perceptual` out"):
+        MonaiPerceptualDistance(network_type, path)
 
 
 def test_dice_of_hand_numbers_averages_the_foreground_classes():

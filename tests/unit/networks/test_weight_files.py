@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import os
 import pickle
@@ -14,7 +15,15 @@ import pytest
 import torch
 
 from monai_semigan.errors import CheckpointError
-from monai_semigan.networks.checkpoint import file_digest, load_weight_file, load_weights, read_state_dict, to_half
+from monai_semigan.networks.checkpoint import (
+    build_with_weights,
+    file_digest,
+    load_weight_file,
+    load_weights,
+    read_checkpoint,
+    read_state_dict,
+    to_half,
+)
 
 
 class Payload:
@@ -141,7 +150,7 @@ def test_an_archive_of_another_kind_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
 
-    with pytest.raises(CheckpointError, match="damaged"):
+    with pytest.raises(CheckpointError, match="no single list of tensors"):
         read_state_dict(path)
 
 
@@ -156,10 +165,141 @@ def test_anything_but_named_tensors_is_refused(tmp_path, content):
         read_state_dict(path)
 
 
-def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    for path in (tmp_path / "none.pt", tmp_path):
-        with pytest.raises(CheckpointError, match="there is none"):
-            read_state_dict(path)
+def test_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name, match in (("none.pt", "there is none"), (".", "is a folder"), ("pipe", "must be a regular file")):
+        with pytest.raises(CheckpointError, match=match):
+            read_state_dict(tmp_path / name)
+
+
+def test_a_run_folder_suggests_its_weights(tmp_path):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "best.pt")
+
+    with pytest.raises(CheckpointError, match=rf"Pass `{tmp_path}/best\.pt`"):
+        read_state_dict(tmp_path)
+
+
+def repacked(path: Path, change) -> None:
+    """Write an archive's entries again, changed."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {entry.filename: archive.read(entry) for entry in archive.infolist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        change(archive, entries)
+
+
+def compressed(archive: zipfile.ZipFile, entries: dict[str, bytes]) -> None:
+    for name, content in entries.items():
+        archive.writestr(name, content, compress_type=zipfile.ZIP_DEFLATED)
+
+
+def twice(archive: zipfile.ZipFile, entries: dict[str, bytes]) -> None:
+    for name, content in entries.items():
+        archive.writestr(name, content)
+    archive.filelist.append(archive.filelist[-1])
+
+
+def overlapping(archive: zipfile.ZipFile, entries: dict[str, bytes]) -> None:
+    for name, content in entries.items():
+        archive.writestr(name, content)
+    large = max(archive.filelist, key=lambda entry: entry.file_size)
+    for at in range(50):
+        entry = copy.copy(large)
+        entry.filename = f"{large.filename}{at}"
+        archive.filelist.append(entry)
+
+
+def crowded(archive: zipfile.ZipFile, entries: dict[str, bytes]) -> None:
+    for name, content in entries.items():
+        archive.writestr(name, content)
+    for at in range(90_000):
+        entry = zipfile.ZipInfo(f"model/data/{at:09d}")
+        entry.CRC = entry.compress_size = entry.file_size = entry.header_offset = 0
+        archive.filelist.append(entry)
+
+
+def long_index(archive: zipfile.ZipFile, entries: dict[str, bytes]) -> None:
+    for name, content in entries.items():
+        archive.writestr(name, content + b"\0" * (5 << 20) if name.endswith("data.pkl") else content)
+
+
+def scripted(archive: zipfile.ZipFile, entries: dict[str, bytes]) -> None:
+    for name, content in entries.items():
+        archive.writestr(name, content)
+    archive.writestr("model/constants.pkl", b"\x80\x02).")
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [(compressed, "entries are compressed"), (twice, "entries overlap"), (overlapping, "entries overlap"),
+     (crowded, "directory is too large"), (long_index, "list of tensors is too large"),
+     (scripted, "no single list of tensors")],
+)  # fmt: skip
+def test_an_archive_built_to_exhaust_is_refused_before_it_is_unpacked(tmp_path, monkeypatch, change, match):
+    path = tmp_path / "model.pt"
+    torch.save({"a": torch.zeros(1000)}, path)
+    repacked(path, change)
+    monkeypatch.setattr(torch, "load", None)
+
+    with pytest.raises(CheckpointError, match=match):
+        read_state_dict(path)
+
+
+def test_a_byte_array_of_any_size_is_not_made(tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"\x80\x02cbuiltins\nbytearray\n\x8a\x06\0\0\0\0\0\x01\x85R.")
+
+    with pytest.raises(CheckpointError, match=r"other Python objects \(builtins\.bytearray\)"):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "match"),
+    [
+        (torch.zeros(2, dtype=torch.int64), "is of int64"),
+        (torch.zeros(2, dtype=torch.bool), "is of bool"),
+        (torch.zeros(2, dtype=torch.complex64), "is of complex64"),
+        (torch.zeros(2, 3).to_sparse(), "is sparse, quantized or nested"),
+        (torch.zeros(2, 3, device="meta"), "is on the device meta"),
+        (torch.zeros(1).expand(10**12), r"is larger than what is stored of it, \(1000000000000,\)"),
+    ],
+)
+def test_only_plain_numbers_are_weights(tmp_path, tensor, match):
+    torch.save({"ok": torch.zeros(1), "a\x1b[2J": tensor}, tmp_path / "model.pt")
+
+    with pytest.raises(CheckpointError, match=r"`a\\x1b\[2J` " + match):
+        read_state_dict(tmp_path / "model.pt")
+
+
+def test_what_is_named_a_million_times_is_looked_at_once(tmp_path):
+    shared: dict[str, object] = {"a": torch.zeros(1)}
+    for _ in range(60):
+        shared = {"a": shared, "b": shared}
+    torch.save(shared, tmp_path / "model.pt")
+
+    assert set(read_checkpoint(tmp_path / "model.pt")) == {"a", "b"}
+
+
+def test_a_network_is_not_built_for_weights_that_do_not_fit_it():
+    built = []
+
+    def build() -> torch.nn.Module:
+        built.append(torch.get_default_device().type)
+        return torch.nn.Linear(20_000, 20_000)
+
+    with pytest.raises(CheckpointError, match="of another shape: weight"):
+        build_with_weights(build, {"weight": torch.zeros(2, 3), "bias": torch.zeros(20_000)}, source="a.pt")
+    assert built == ["meta"]
+    with pytest.raises(CheckpointError, match="at most 500,000,000 numbers, but its settings ask for 900,030,000"):
+        build_with_weights(lambda: torch.nn.Linear(30_000, 30_000), {}, source="a.pt")
+
+
+def test_a_fitting_network_has_the_weights():
+    state = {"weight": torch.arange(6.0).reshape(2, 3).half(), "bias": torch.ones(2)}
+
+    network = build_with_weights(lambda: torch.nn.Linear(3, 2), state, source="a.pt")
+
+    assert torch.equal(network.weight, torch.arange(6.0).reshape(2, 3)) and network.weight.device.type == "cpu"
 
 
 def test_a_weight_beyond_float16_is_named(make_segmenter):

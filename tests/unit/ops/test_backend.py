@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
@@ -13,7 +12,6 @@ from stylegan_checkout import write_checkout
 
 from monai_semigan.errors import BackendError
 from monai_semigan.ops import backend as backend_module
-from monai_semigan.ops import stylegan
 from monai_semigan.ops.backend import (
     backend_obstacle,
     describe_backends,
@@ -21,11 +19,13 @@ from monai_semigan.ops.backend import (
     set_backend,
     use_backend,
 )
+from monai_semigan.ops.backends import reference, stylegan
+from monai_semigan.ops.backends.stylegan import Checkout
+from monai_semigan.ops.backends.triton import availability
 from monai_semigan.ops.bias_act import bias_act
 from monai_semigan.ops.fir import normalized_taps
 from monai_semigan.ops.modulated_conv2d import modulated_conv2d, styled_conv2d
 from monai_semigan.ops.styled_epilogue import styled_epilogue
-from monai_semigan.ops.stylegan import Checkout
 from monai_semigan.ops.upfirdn2d import upfirdn2d
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -51,32 +51,20 @@ class OnCuda:
 
 
 def stand_in(monkeypatch, obstacle: str | None) -> list[str]:
-    """Put kernels that call ours in the place of Triton's, and return the list of what they were called for."""
+    """Put the definitions in the place of Triton's kernels, and return the list of what they were called for."""
     called: list[str] = []
 
-    def remember(name, function):
+    def remember(name):
         def run(*args):
             called.append(name)
-            return function(*args)
+            return getattr(reference, name)(*args)
 
-        module = ModuleType(name)
-        setattr(module, name, run)
-        monkeypatch.setitem(sys.modules, f"monai_semigan.ops.triton.{name}", module)
+        return run
 
-    def epilogue(x, demodulation, noise, bias, up_taps, slope, gain):
-        names = {"demodulation": demodulation, "noise": noise, "bias": bias, "up_taps": up_taps}
-        return styled_epilogue(x, **names, slope=slope, gain=gain, backend="reference")
-
-    def resample(x, taps, up, down, padding, gain):
-        return upfirdn2d(x, taps, up=up, down=down, padding=padding, gain=gain, backend="reference")
-
-    def activate(x, bias, slope, gain):
-        return bias_act(x, bias, slope=slope, gain=gain, backend="reference")
-
-    monkeypatch.setattr("monai_semigan.ops.backend.triton_obstacle", lambda _: obstacle)
-    remember("styled_epilogue", epilogue)
-    remember("upfirdn2d", resample)
-    remember("bias_act", activate)
+    kernels = {name: remember(name) for name in ("bias_act", "styled_epilogue", "upfirdn2d")}
+    monkeypatch.setattr(availability, "obstacle", lambda _: obstacle)
+    triton = replace(backend_module._find("triton"), kernels={**backend_module._find("triton").kernels, **kernels})
+    monkeypatch.setitem(backend_module._registered, "triton", triton)
     return called
 
 

@@ -10,8 +10,9 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from monai_semigan.errors import BackendError, ConfigError, ShapeError
+from monai_semigan.ops.backends.composed import epilogue_padding
 from monai_semigan.ops.fir import normalized_taps
-from monai_semigan.ops.styled_epilogue import epilogue_padding, styled_epilogue
+from monai_semigan.ops.styled_epilogue import styled_epilogue
 
 BACKENDS = ("reference", "torch")
 TAPS = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)

@@ -18,9 +18,9 @@ from stylegan_checkout import write_checkout
 from torch.autograd import gradcheck, gradgradcheck
 
 from monai_semigan.errors import BackendError
-from monai_semigan.ops import stylegan
+from monai_semigan.ops.backends import stylegan
+from monai_semigan.ops.backends.stylegan import Checkout, open_checkout
 from monai_semigan.ops.bias_act import bias_act
-from monai_semigan.ops.stylegan import Checkout, open_checkout
 from monai_semigan.ops.upfirdn2d import upfirdn2d
 
 REAL = os.environ.get("SEMIGAN_STYLEGAN_OPS")

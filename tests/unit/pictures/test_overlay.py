@@ -96,7 +96,10 @@ def test_a_panel_shows_input_reconstruction_label_and_difference(channels: int) 
     assert top[1] == 255 and bottom[1] == 0  # reconstruction: bright on top
     assert top[3] == 255 and bottom[3] == 0  # difference: on top
     assert tiles[2][220, -20].tolist() != tiles[2][220, 20].tolist()  # label: on the right
-    assert panel[: panel.shape[0] - panel.shape[1] // 4].min() < 200  # captions
+    captions = panel[: panel.shape[0] - panel.shape[1] // 4]
+    for quarter in np.split(captions, 4, axis=1):
+        assert quarter.min() == 40 and quarter.max() == 255
+        assert (quarter[:, -4:] == 40).all()  # the text ends before the next
 
 
 def test_disagreement_names_every_kind_of_pixel() -> None:
@@ -109,6 +112,37 @@ def test_disagreement_names_every_kind_of_pixel() -> None:
 
     assert [tuple(color) for color in drawn[0].tolist()] == list(AGREEMENT_COLORS.values())
     assert disagreement(np.zeros((900, 600)), np.zeros((900, 600)), max_side=90).size == (60, 90)
+
+
+def test_a_contour_has_a_light_edge_that_is_seen_on_dark_tissue() -> None:
+    label = np.zeros((30, 40), dtype=np.uint8)
+    label[5:20, 10:35] = 2
+
+    drawn = np.asarray(overlay(np.zeros((30, 40), dtype=np.uint8), label, COLORS))
+
+    assert tuple(drawn[5, 20]) == tuple(drawn[6, 20]) == COLORS[2]
+    assert tuple(drawn[7, 20]) == (255, 255, 255) and tuple(drawn[4, 20]) == (0, 0, 0)
+    assert drawn[8, 20].max() < 60  # the dark area is left as it is
+
+
+def test_errors_are_drawn_on_the_image_and_what_agrees_is_left() -> None:
+    image = np.zeros((8, 16), dtype=np.uint8)
+    image[4:] = 200
+    predicted, reference = np.zeros((2, 8, 16), dtype=np.uint8)
+    reference[2:6, 2:10], predicted[2:6, 5:14] = 1, 1
+
+    drawn = np.asarray(disagreement(predicted, reference, image=image)).astype(int)
+
+    def color(row: float, column: float) -> list[int]:
+        return drawn[round((row + 0.5) * 40), round((column + 0.5) * 40)].tolist()
+
+    assert drawn.shape == (320, 640, 3)
+    assert color(0, 1) == [0, 0, 0] and color(7, 1) == [255, 255, 255]
+    assert color(5, 7) == [255, 255, 255]  # both: the image, stretched to black and white
+    missed, invented = color(3, 3), color(3, 12)  # on black
+    for found, name in ((missed, "reference only"), (invented, "prediction only")):
+        assert found == pytest.approx(0.6 * np.array(AGREEMENT_COLORS[name]), abs=2)
+    assert drawn[2 * 40, 7 * 40].tolist() == [255, 255, 255]  # the reference's border
 
 
 def test_pictures_are_encoded() -> None:

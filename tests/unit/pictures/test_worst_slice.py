@@ -67,6 +67,15 @@ def test_thick_slices_of_any_plane_are_shown_whole_with_the_head_on_top() -> Non
     assert columns[rows == rows.min()].min() > columns[rows == rows.max()].min()  # the tower stands on the right
 
 
+def test_the_image_is_cut_like_the_labels() -> None:
+    predicted, reference, affine = phantom((1.0, 2.0, 4.0))
+
+    view = worst_slice(predicted, reference, VoxelGrid(reference.shape, affine), image=reference * -300.5)
+
+    assert view.image is not None
+    np.testing.assert_array_equal(view.image, view.reference * -300.5)
+
+
 def test_ignored_voxels_do_not_choose_the_slice() -> None:
     predicted, reference, affine = phantom()
     ignore = np.zeros(reference.shape, dtype=bool)

@@ -6,7 +6,7 @@ from typing import Any
 
 from monai_semigan.evaluation.empty import EMPTY_RULE
 from monai_semigan.evaluation.table import CaseScore, count_classes, per_patient, summarize
-from monai_semigan.report.evaluation_report import Thumbnail, render_evaluation_report
+from monai_semigan.report.evaluation_report import Evaluation, Thumbnail, render_evaluation_report
 
 EVIL = "<script>alert(1)</script>"
 
@@ -28,24 +28,30 @@ def score(name: str, *, dice: float = 0.5, **changes: Any) -> CaseScore:
     return CaseScore(**(values | changes))
 
 
-def render(*cases: CaseScore, failures: tuple[tuple[str, str], ...] = (), worst: tuple[Thumbnail, ...] = ()) -> str:
+def evaluation(*cases: CaseScore, **changes: Any) -> Evaluation:
     patients = per_patient(cases)
-    counts = {
-        "cases": len({case.case for case in cases}),
-        "patients": len({case.patient for case in cases}),
-        "failed_cases": len(failures),
-        "cases_with_ignore_mask": 0,
+    values = {
+        "summaries": tuple(summarize(patients)),
+        "patients": tuple(patients),
+        "cases": cases,
+        "classes": tuple(count_classes(cases)),
+        "counts": {
+            "cases": len({case.case for case in cases}),
+            "patients": len({case.patient for case in cases}),
+            "failed_cases": len(changes.get("failures", ())),
+            "cases_with_ignore_mask": 0,
+        },
+        "has_patients": True,
+        "bundle": "lungs 2",
+        "inputs": {"predictions": "out", "references": "masks"},
+        "created": "2020-01-02 03:04:05",
+        "versions": {"made by": "<a test>"},
     }
-    return render_evaluation_report(
-        summarize(patients),
-        patients,
-        cases,
-        classes=count_classes(cases),
-        counts=counts,
-        failures=failures,
-        worst=worst,
-        footer="made by <a test>",
-    )
+    return Evaluation(**(values | changes))
+
+
+def render(*cases: CaseScore, **changes: Any) -> str:
+    return render_evaluation_report(evaluation(*cases, **changes))
 
 
 def test_the_page_has_headlines_rule_plots_and_tables(read_page) -> None:
@@ -58,6 +64,8 @@ def test_the_page_has_headlines_rule_plots_and_tables(read_page) -> None:
         "HD95 (px), lung",
         "12.00",
         EMPTY_RULE,
+        "lungs 2",
+        "masks",
         "Not scored (1)",
         "no prediction",
         "patient of case3",
@@ -105,7 +113,9 @@ def test_volumes_are_in_millimetres_and_millilitres(read_page) -> None:
     for words in ("HD95 (mm), lung", "Volume difference (mL), lung", "-550.0", "1500.0", "predicted minus reference"):
         assert words in page.text
     assert "(px)" not in page.text and "axial slice 17 of <36>" in page.text
-    assert page.count("svg") == 4
+    assert page.count("svg") == 3  # no limits of agreement of two
+    more = [score(f"c{at}", predicted_ml=100.0 + at, reference_ml=100.0, difference_ml=1.0 * at) for at in range(3)]
+    assert "Bland-Altman" in read_page(render(*more)).text
     assert "minus" not in read_page(render(score("a"))).text
 
 
@@ -125,8 +135,51 @@ def test_empty_masks_are_counted_and_named(read_page) -> None:
     assert text.count(f"{number}both</td>") == text.count(f"{number}reference</td>") == 1
 
 
-def test_one_case_of_one_patient_has_no_interval(read_page) -> None:
-    assert "no interval from one patient" in read_page(render(score("a"))).text
+def test_one_case_of_one_patient_has_no_interval_and_no_plot(read_page) -> None:
+    page = read_page(render(score("a")))
+
+    assert "no interval from one patient" in page.text and page.count("svg") == 0
+    assert read_page(render(score("a"), score("b"))).count("svg") == 3
+
+
+def test_without_patients_the_page_speaks_of_cases(read_page) -> None:
+    cases = [score(name, patient=name) for name in "ab"]
+
+    page = read_page(render(*cases, has_patients=False))
+
+    assert "Summary over cases" in page.text and "patient" not in page.text.lower()
+    assert "Patients" in read_page(render(*cases)).text
+
+
+def test_every_table_sorts(read_page) -> None:
+    tables = [attributes for tag, attributes in read_page(render(score("a"))).elements if tag == "table"]
+
+    assert len(tables) == 4 and all(attributes["class"] == "sortable" for attributes in tables)
+
+
+def test_cases_lead_to_their_segmentations(read_page) -> None:
+    worst = Thumbnail(case="a", dice=0.5, picture=b"\x89PNG")
+
+    page = read_page(render(score("a"), score("b"), links={"a": "../out/a/label.png"}, worst=(worst,)))
+
+    assert [attributes["href"] for tag, attributes in page.elements if tag == "a"] == ["../out/a/label.png"] * 2
+
+
+def test_errors_on_an_image_are_explained(read_page) -> None:
+    drawn, bare = (
+        read_page(render(score("a"), worst=(Thumbnail(case="a", dice=0.5, picture=b"x", is_on_image=on),)))
+        for on in (True, False)
+    )
+
+    assert "border of the reference" in drawn.text and "border of the reference" not in bare.text
+    assert "both" in bare.text.split("Lowest Dice")[1].split("Empty")[0]
+
+
+def test_an_evaluation_is_one_line_in_a_terminal_and_a_page_in_a_notebook() -> None:
+    made = evaluation(score("a"), score("b", dice=0.7), failures=(("c", "why"),))
+
+    assert repr(made) == "Evaluation(2 cases, 1 not scored; Dice: lung 0.600)"
+    assert made._repr_html_().startswith("<iframe")
 
 
 def test_no_case_at_all_is_a_page_too(read_page) -> None:
@@ -146,7 +199,7 @@ def test_odd_names_are_text_everywhere(read_page) -> None:
 
 
 def test_of_many_classes_the_worst_are_drawn_and_all_are_listed(read_page) -> None:
-    cases = [score("a", class_name=f"organ {at}", dice=at / 40) for at in range(40)]
+    cases = [score(name, class_name=f"organ {at}", dice=at / 40) for at in range(40) for name in "ab"]
 
     page = read_page(render(*cases))
 

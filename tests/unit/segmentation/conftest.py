@@ -9,8 +9,22 @@ import pytest
 from copy_model import CopyNetwork
 from torch import nn
 
+from monai_semigan.latent.inversion import Inversion, InversionSettings
+from monai_semigan.losses.perceptual import FeatureDistance
+
 
 @pytest.fixture
 def copy_network() -> Callable[[int], nn.Module]:
     """Build a copying network for squares of a size."""
     return CopyNetwork
+
+
+@pytest.fixture
+def invert() -> Callable[..., Inversion]:
+    """Build the inversion of a network; keywords are its settings."""
+
+    def build(network: nn.Module, **settings: object) -> Inversion:
+        distance = FeatureDistance(network.d_image.features)
+        return Inversion(network.generator, network.encoder, distance, InversionSettings(**settings))
+
+    return build

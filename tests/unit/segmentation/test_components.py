@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.segmentation.components import ComponentRule, ComponentRules
+from monai_semigan.settings import read_settings
 
 NAMES = ("background", "lung", "heart")
 
@@ -21,7 +22,7 @@ def drawing(*rows: str) -> np.ndarray:
 
 
 def rules(**by_class: dict[str, Any]) -> ComponentRules:
-    return ComponentRules.from_json(by_class, NAMES)
+    return ComponentRules.by_name({name: ComponentRule(**settings) for name, settings in by_class.items()}, NAMES)
 
 
 def blobs(shape: tuple[int, ...], *, seed: int) -> np.ndarray:
@@ -157,30 +158,26 @@ def test_empty_and_full_maps_stay(label: np.ndarray) -> None:
 
 def test_rules_survive_json() -> None:
     rule = rules(lung={"keep": 2, "min_share": 0.1, "fill_holes": True})
+    read = {name: read_settings(ComponentRule, item, name) for name, item in rule.to_json(NAMES).items()}
 
     assert rule.by_class == {1: ComponentRule(keep=2, min_share=0.1, fill_holes=True)}
-    assert ComponentRules.from_json(rule.to_json(NAMES), NAMES) == rule
+    assert ComponentRules.by_name(read, NAMES) == rule
+
+
+@pytest.mark.parametrize("name", ["liver", "background"])
+def test_rules_are_for_classes_of_the_foreground(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"`components` must have rules for lung, heart alone, got '{name}'"):
+        rules(**{name: {}})
 
 
 @pytest.mark.parametrize(
-    ("components", "message"),
-    [
-        ([], r"`components` must be an object of rules by class name, got \[\]"),
-        ({"liver": {}}, "`components` must have rules for lung, heart alone, got 'liver'"),
-        ({"background": {}}, "rules for lung, heart alone, got 'background'"),
-        ({"lung": 2}, "`components` must give lung some of keep, min_share, fill_holes, got 2"),
-        ({"lung": {"largest": 2}}, "some of keep, min_share, fill_holes, got {'largest': 2}"),
-        ({"lung": {"keep": -1}}, "`keep` must be a whole number >= 0, got -1"),
-        ({"lung": {"keep": True}}, "`keep` must be a whole number"),
-        ({"lung": {"keep": 2.0}}, "`keep` must be a whole number"),
-        ({"lung": {"min_share": 1.1}}, "`min_share` must be a number from 0 to 1, got 1.1"),
-        ({"lung": {"min_share": float("nan")}}, "`min_share` must be a number from 0 to 1, got nan"),
-        ({"lung": {"fill_holes": 1}}, "`fill_holes` must be true or false, got 1"),
-    ],
-)
-def test_wrong_rules_are_refused(components: Any, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        ComponentRules.from_json(components, NAMES)
+    "settings", [{"keep": -1}, {"keep": True}, {"keep": 2.0}, {"min_share": 1.1}, {"min_share": float("nan")},
+                 {"fill_holes": 1}]
+)  # fmt: skip
+def test_wrong_rules_are_refused(settings: Any) -> None:
+    (key,) = settings
+    with pytest.raises(ConfigError, match=f"`{key}` must be"):
+        ComponentRule(**settings)
 
 
 @pytest.mark.parametrize("index", [0, 256, 1.0])

@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from monai_semigan.errors import CheckpointError, ConfigError
-from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.errors import ConfigError
 from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.segmentation.stack import SlicewiseSettings, segment_slices
+from monai_semigan.segmentation.stack import SliceOutput, SlicewiseSettings, segment_stack
 
 SIZE = 8
 
@@ -40,16 +39,16 @@ def slices(count: int, with_organ: Sequence[int]) -> np.ndarray:
 
 
 @pytest.fixture
-def segmented(copy_network):
-    def run(stack: Stack, *, steps: int = 0, **settings: float):
+def segmented(copy_network, invert):
+    def run(stack: Stack, *, steps: int = 0, are_neighbors: bool = True, **settings: float):
         written: dict[int, np.ndarray] = {}
         done: list[tuple[int, int]] = []
-        numbers = segment_slices(
-            copy_network(SIZE),
+        numbers = segment_stack(
+            invert(copy_network(SIZE), steps=steps, learning_rate=1e-6, encoder_weight=0.0),
             stack,
-            InversionSettings(steps=steps, learning_rate=1e-6, encoder_weight=0.0),
             SlicewiseSettings(**settings),
-            write=written.__setitem__,
+            receive=lambda index, output: written.__setitem__(index, output.label_logits),
+            are_neighbors=are_neighbors,
             progress=lambda *at: done.append(at),
         )
         return numbers, written, done
@@ -65,8 +64,8 @@ def test_every_slice_with_the_organ_is_written_as_it_is(segmented, steps: int) -
     for index, logits in written.items():
         np.testing.assert_array_equal(logits.argmax(axis=0), data[index] > 0)
         assert logits.dtype == np.float32
-    np.testing.assert_array_equal(numbers.has_organ, [False, False, True, True, False, True, False])
-    np.testing.assert_array_equal(numbers.is_refined, numbers.has_organ if steps else np.zeros(7, bool))
+    np.testing.assert_array_equal(numbers.has_label, [False, False, True, True, False, True, False])
+    np.testing.assert_array_equal(numbers.is_refined, numbers.has_label if steps else np.zeros(7, bool))
     np.testing.assert_allclose(numbers.image_error, 0, atol=1e-6)
     assert done[-1][0] == done[-1][1] == (10 if steps else 7)
 
@@ -101,10 +100,10 @@ def test_a_few_pixels_are_no_organ(segmented) -> None:
     data[1, 0, 0] = 0.5  # 1 of 64 pixels
     numbers, written, _ = segmented(Stack(data), min_share=0.05)
     assert sorted(written) == [0]
-    np.testing.assert_array_equal(numbers.has_organ, [True, False])
+    np.testing.assert_array_equal(numbers.has_label, [True, False])
 
 
-def test_odd_slices_start_from_the_better_of_encoder_and_neighbors(copy_network) -> None:
+def test_odd_slices_start_from_the_better_of_encoder_and_neighbors(copy_network, invert) -> None:
     """An encoder that fails on one odd slice: its neighbour's styles are the start, and are found in the result."""
     data = slices(3, [0, 1, 2])
     data[1] = data[0]
@@ -127,53 +126,80 @@ def test_odd_slices_start_from_the_better_of_encoder_and_neighbors(copy_network)
         return original(indices)
 
     stack.prepared = prepared  # the encoder fails on slice 1 only while that slice is asked
-    written: dict[int, np.ndarray] = {}
-    numbers = segment_slices(
-        network,
+    written: dict[int, SliceOutput] = {}
+    numbers = segment_stack(
+        invert(network, steps=1, learning_rate=1e-6, encoder_weight=0.0),
         stack,
-        InversionSettings(steps=1, learning_rate=1e-6, encoder_weight=0.0),
         SlicewiseSettings(margin=1, batch_size=3),
-        write=written.__setitem__,
+        receive=written.__setitem__,
+        are_neighbors=True,
     )
     assert numbers.encoder_image_error[1] > 0.01
     assert numbers.image_error[1] < 1e-4
-    np.testing.assert_array_equal(written[1].argmax(axis=0), data[1] > 0)
+    np.testing.assert_array_equal(written[1].label_logits.argmax(axis=0), data[1] > 0)
 
 
-def test_batches_do_not_change_the_result(tiny_network: SemiGanSegmenter) -> None:
+@pytest.mark.parametrize("are_neighbors", [False, True])
+@pytest.mark.parametrize("steps", [0, 3])
+def test_a_slice_does_not_depend_on_its_mates(tiny_network: SemiGanSegmenter, invert, steps, are_neighbors) -> None:
+    """Bit for bit: a stack's slices with label by themselves, and with more slices far away behind them."""
     rng = np.random.default_rng(1)
+    data = rng.uniform(-1, 1, (9, 32, 32)).astype(np.float32)
+    settings = {"steps": steps, "encoder_weight": 0.5, "neighbor_weight": 0.1, "patience": 1, "tolerance": 0.3}
 
-    class Random:
-        data = rng.uniform(-1, 1, (5, 1, 32, 32)).astype(np.float32)
-
-        def __len__(self) -> int:
-            return 5
-
-        def prepared(self, indices: Sequence[int]) -> np.ndarray:
-            return self.data[list(indices)]
-
-    results = []
-    for batch_size in (1, 5):
-        written: dict[int, np.ndarray] = {}
-        segment_slices(
-            tiny_network,
-            Random(),
-            InversionSettings(steps=3, encoder_weight=0.5, neighbor_weight=0.1),
-            SlicewiseSettings(batch_size=batch_size, min_share=0),
-            write=lambda index, logits, to=written: to.__setitem__(index, logits),
+    def outputs(slices: np.ndarray) -> dict[int, SliceOutput]:
+        found: dict[int, SliceOutput] = {}
+        segment_stack(
+            invert(tiny_network, **settings),
+            Stack(slices),
+            SlicewiseSettings(batch_size=4, min_share=0),
+            receive=found.__setitem__,
+            are_neighbors=are_neighbors,
         )
-        results.append(written)
-    assert results[0].keys() == results[1].keys()
-    for index, logits in results[0].items():
-        np.testing.assert_allclose(logits, results[1][index], atol=2e-3)
+        return found
+
+    few = outputs(data[:3])
+    gap = np.full((1, 32, 32), np.nan, dtype=np.float32)
+    many = outputs(np.concatenate([data[:3], gap, data[4:]]))
+    assert few.keys() == {0, 1, 2}
+    for index, output in few.items():
+        np.testing.assert_array_equal(output.label_logits, many[index].label_logits)
+        np.testing.assert_array_equal(output.reconstruction, many[index].reconstruction)
+    if not are_neighbors:  # an image's place is nothing either
+        moved = outputs(data[[5, 2, 7, 8, 6, 1]])
+        np.testing.assert_array_equal(moved[1].label_logits, few[2].label_logits)
+        np.testing.assert_array_equal(moved[5].label_logits, few[1].label_logits)
 
 
-def test_an_untrained_network_is_refused(tiny_network: SemiGanSegmenter) -> None:
-    tiny_network.is_trained.fill_(0)
-    with pytest.raises(CheckpointError):
-        segment_slices(
-            tiny_network, Stack(slices(1, [])), InversionSettings(), SlicewiseSettings(), write=lambda *_: None
-        )
+@pytest.mark.parametrize("steps", [0, 1])
+def test_images_are_all_handed_out_and_refined(segmented, steps: int) -> None:
+    """Nothing is left out for its label is small or missing; an image of NaN alone is."""
+    data = slices(5, [1])
+    data[3] = np.nan
+    numbers, written, done = segmented(Stack(data), steps=steps, are_neighbors=False, batch_size=2, min_share=0.5)
+
+    assert sorted(written) == [0, 1, 2, 4]
+    assert numbers.has_label.tolist() == [False, True, False, False, False]
+    assert numbers.is_refined.tolist() == [steps == 1] * 3 + [False, steps == 1]
+    assert [len(trace) for trace in numbers.traces] == [2 * steps, 2 * steps, 2 * steps, 0, 2 * steps]
+    assert done == [(2, 5), (4, 5), (5, 5)]
+
+
+def test_every_batch_has_one_size(tiny_network: SemiGanSegmenter, invert, monkeypatch) -> None:
+    """A batch's size chooses the kernels, so the last batch and one that lost empty slices are filled up."""
+    seen: list[int] = []
+    forward = tiny_network.encoder.forward
+    monkeypatch.setattr(tiny_network.encoder, "forward", lambda image: (seen.append(len(image)), forward(image))[1])
+    data = np.random.default_rng(1).uniform(-1, 1, (6, 32, 32))
+    data[1] = np.nan
+    segment_stack(
+        invert(tiny_network, steps=1),
+        Stack(data),
+        SlicewiseSettings(batch_size=4, min_share=0),
+        receive=lambda *_: None,
+        are_neighbors=True,
+    )
+    assert set(seen) == {4}
 
 
 @pytest.mark.parametrize(
@@ -191,13 +217,14 @@ def test_wrong_settings(wrong: dict[str, float]) -> None:
         SlicewiseSettings(**wrong)
 
 
-def test_other_modalities_are_judged_by_correlation(copy_network) -> None:
+@pytest.mark.parametrize("are_neighbors", [False, True])
+def test_other_modalities_are_judged_by_correlation(copy_network, invert, are_neighbors) -> None:
     rng = np.random.default_rng(2)
     data = rng.uniform(-0.3, 0.3, (2, 16, 16))
-    blind = InversionSettings(steps=0, image_weight=0.0, perceptual_weight=0.0, correlation_weight=1.0)
+    blind = invert(copy_network(16), steps=0, image_weight=0.0, perceptual_weight=0.0, correlation_weight=1.0)
 
-    numbers = segment_slices(
-        copy_network(16), Stack(data), blind, SlicewiseSettings(), write=lambda index, logits: None
+    numbers = segment_stack(
+        blind, Stack(data), SlicewiseSettings(), receive=lambda *_: None, are_neighbors=are_neighbors
     )
 
     image = torch.from_numpy(data[:, None]).float()

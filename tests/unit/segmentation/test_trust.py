@@ -6,15 +6,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_semigan.bundle.description import Chain
 from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.workflows.trust import expected_by_class, trust_warnings
+from monai_semigan.segmentation.chain import Chain
+from monai_semigan.segmentation.record import ClassRecord
+from monai_semigan.segmentation.trust import expected_by_class, trust_warnings
 
 
 def warnings(*, error: float | None = 0.1, limit: float | None = 0.9, **expected: float | None) -> list[str]:
     chain = Chain(preset=None, inversion=InversionSettings(), max_image_error=0.2, min_expected_dice=limit)
-    found = {name: value is not None for name, value in expected.items()}
-    return trust_warnings(chain, found=found, image_error=error, expected_dice=expected)
+    classes = [
+        ClassRecord(name=name, share=0.1 if value is not None else 0, expected_dice=value)
+        for name, value in expected.items()
+    ]
+    return trust_warnings(chain, classes, error)
 
 
 def test_a_certain_label_of_a_known_image_has_none() -> None:
@@ -40,6 +44,5 @@ def test_an_image_of_another_kind_needs_no_second_warning() -> None:
 
 def test_what_one_of_both_labels_lacks_has_no_expected_dice() -> None:
     overlap = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]])  # the third is not in the network's own label
-    found = {"lung": True, "heart": False, "spine": True}
 
-    assert expected_by_class(overlap, found) == {"lung": 0.75, "heart": None, "spine": None}
+    assert expected_by_class(overlap, [True, False, True]) == [0.75, None, None]

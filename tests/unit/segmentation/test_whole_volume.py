@@ -7,11 +7,13 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
+from copy_model import CopySynthesis
+from torch import Tensor
 
 from monai_semigan.domains.abdomen import CtSlicePreset
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import plane_name
-from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.segmentation.stack import SlicewiseSettings
 from monai_semigan.segmentation.whole_volume import PROBABILITY_LEVELS, peak_memory_gib, segment_volume
 
@@ -61,29 +63,28 @@ def volume_in(axes: tuple[int, ...], signs: tuple[int, ...], tilt: float) -> tup
 
 @pytest.mark.parametrize("tilt", [0.0, 0.4])
 @pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
-def test_the_mask_returns_exactly(copy_network, axes, signs, tilt) -> None:
+def test_the_mask_returns_exactly(copy_network, invert, axes, signs, tilt) -> None:
     voxels, grid = volume_in(axes, signs, tilt)
     result = segment_volume(
         voxels,
         grid,
-        copy_network(SIZE),
+        invert(copy_network(SIZE), steps=0),
         whole_slices(),
-        inversion=InversionSettings(steps=0),
-        slicewise=SlicewiseSettings(batch_size=2),
+        SlicewiseSettings(batch_size=2),
         with_probability=True,
     )
     np.testing.assert_array_equal(seen["slices"], anatomy().transpose(2, 1, 0))  # as radiologists see it
     assert seen["spacing_mm"] == pytest.approx((1.2, 1.5))
     np.testing.assert_array_equal(result.label, voxels > 0)
     assert result.label.dtype == np.uint8
-    np.testing.assert_array_equal(result.slices.has_organ, [False, True, True, True, False])
+    np.testing.assert_array_equal(result.slices.has_label, [False, True, True, True, False])
     assert plane_name(grid.affine, axis=result.slice_axis) == "axial"
     is_asked = voxels > 0
     expected = PROBABILITY_LEVELS / (1 + np.exp(-2 * 0.8))
     np.testing.assert_allclose(result.probability[is_asked], expected, atol=1)
 
 
-def test_an_organ_ends_with_its_tissue_when_that_is_asked_for(copy_network) -> None:
+def test_an_organ_ends_with_its_tissue_when_that_is_asked_for(copy_network, invert) -> None:
     voxels = np.full((SIZE, SIZE, 6), -0.8)
     voxels[3:12, 3:12] = 0.5
     voxels[3:12, 3:12, 4:] = 0.99
@@ -92,32 +93,72 @@ def test_an_organ_ends_with_its_tissue_when_that_is_asked_for(copy_network) -> N
         segment_volume(
             voxels,
             grid,
-            copy_network(SIZE),
+            invert(copy_network(SIZE), steps=0),
             whole_slices(),
-            inversion=InversionSettings(steps=0),
-            slicewise=SlicewiseSettings(**limits),
+            SlicewiseSettings(**limits),
             with_probability=True,
         )
         for limits in ({}, {"max_tissue_shift": 2.0, "max_tissue_spread": 2.0})
     ]
 
-    assert results[0].slices.has_organ.all()
-    assert results[1].slices.has_organ.tolist() == [True] * 4 + [False] * 2
+    assert results[0].slices.has_label.all()
+    assert results[1].slices.has_label.tolist() == [True] * 4 + [False] * 2
     np.testing.assert_array_equal(results[1].label[..., :4], results[0].label[..., :4])
     assert not results[1].label[..., 4:].any() and not results[1].probability[..., 4:].any()
     assert not results[1].slices.overlap[4:].any()
     np.testing.assert_array_equal(results[1].slices.overlap[:4], results[0].slices.overlap[:4])
 
 
-def test_probability_only_when_asked(copy_network) -> None:
+class TwoClasses(CopySynthesis):
+    """What is above 0.6 is the second class, what is above zero and less is the first."""
+
+    num_classes = 3
+
+    def forward(self, w_plus: Tensor) -> tuple[Tensor, Tensor]:
+        image = self.image(w_plus)
+        return image, torch.cat([-9 * image, 9 * image, 9 * (2 * image - 0.6)], dim=1)
+
+
+def test_a_class_beyond_its_end_loses_its_overlap_and_another_there_keeps_it(copy_network, invert) -> None:
+    """The first class goes on through all slices, the second lies on other tissue in the last two."""
+    voxels = np.full((SIZE, SIZE, 6), -0.8)
+    voxels[1:7, 1:15] = 0.3
+    voxels[9:15, 1:15] = 0.7
+    voxels[9:15, 1:15, 4:] = 0.99
+    grid = VoxelGrid(voxels.shape, np.diag([-1.5, -1.2, 8.0, 1.0]))
+    network = copy_network(SIZE)
+    network.generator.synthesis = TwoClasses(SIZE)
+    free, limited = (
+        segment_volume(
+            voxels,
+            grid,
+            invert(network, steps=0),
+            whole_slices(),
+            SlicewiseSettings(**limits),
+            with_probability=True,
+        )
+        for limits in ({}, {"max_tissue_shift": 2.0, "max_tissue_spread": 2.0})
+    )
+
+    assert (free.label[..., 5] == 2).any()
+    assert (limited.label == 2).any(axis=(0, 1)).tolist() == [True] * 4 + [False] * 2
+    np.testing.assert_array_equal(limited.label == 1, free.label == 1)
+    assert free.slices.overlap[:, 1].any(axis=1).all()
+    assert limited.slices.overlap[:, 1].any(axis=1).tolist() == [True] * 4 + [False] * 2
+    np.testing.assert_array_equal(limited.slices.overlap[:, 0], free.slices.overlap[:, 0])
+    assert limited.slices.has_label.all()
+    gone = (free.label == 2) & (limited.label == 0)
+    assert gone.any() and not limited.probability[gone].any() and free.probability[gone].all()
+
+
+def test_probability_only_when_asked(copy_network, invert) -> None:
     voxels, grid = volume_in((0, 1, 2), (1, 1, 1), 0.0)
     result = segment_volume(
         voxels,
         grid,
-        copy_network(SIZE),
+        invert(copy_network(SIZE), steps=1, learning_rate=1e-6),
         whole_slices(),
-        inversion=InversionSettings(steps=1, learning_rate=1e-6),
-        slicewise=SlicewiseSettings(),
+        SlicewiseSettings(),
     )
     assert result.probability is None
     np.testing.assert_array_equal(result.label, voxels > 0)

@@ -14,11 +14,11 @@ from monai_semigan.networks.discriminator import ImageDiscriminator
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
-from monai_semigan.training.encoder_trainer import EncoderTrainer
+from monai_semigan.training.encoder_task import EncoderTask
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
-from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.gan_task import GanTask
+from monai_semigan.training.loop import RunSettings, TrainingLoop
 from monai_semigan.training.pool import ImagePool, LabelledPool
-from monai_semigan.training.trainer import RunSettings, Trainer
 
 RUN = {"batch_size": 2, "tick_kimg": 0.004, "num_samples": 2}
 """A tick every two iterations."""
@@ -33,7 +33,7 @@ def pools() -> tuple[ImagePool, LabelledPool]:
 
 
 @pytest.fixture
-def make_gan(make_generator, pools) -> Callable[..., GanTrainer]:
+def make_gan(make_generator, pools) -> Callable[..., TrainingLoop]:
     def make(
         folder: Path, num_images: int, *, gan: dict[str, object] | None = None, resume: bool = False, **run: object
     ):
@@ -48,37 +48,34 @@ def make_gan(make_generator, pools) -> Callable[..., GanTrainer]:
         settings = GanSettings(**({"r1_interval": 2, "path_length_interval": 3} | (gan or {})))
         step = GanStep(networks, settings, augment_image=AugmentSettings(ramp_kimg=0.1), augment_pair=AugmentSettings())
         progress = run.pop("progress", None)
-        return GanTrainer(
+        task = GanTask(
             step,
             unlabelled=pools[0],
             labelled=pools[1],
-            run_dir=folder,
             settings=RunSettings(total_kimg=num_images / 1000, **(RUN | run)),
-            resume=resume,
             teacher=teacher,
-            progress=progress,
         )
+        return TrainingLoop(task, folder, resume=resume, progress=progress)
 
     return make
 
 
 @pytest.fixture
-def make_encoder(make_segmenter, pools) -> Callable[..., EncoderTrainer]:
+def make_encoder(make_segmenter, pools) -> Callable[..., TrainingLoop]:
     def make(folder: Path, num_images: int, *, resume: bool = False, **run: object):
-        return EncoderTrainer(
+        task = EncoderTask(
             EncoderStep(make_segmenter(), EncoderSettings(ema_half_life_kimg=0.01)),
             unlabelled=pools[0],
             labelled=pools[1],
             validation=pools[1],
-            run_dir=folder,
             settings=RunSettings(total_kimg=num_images / 1000, **(RUN | run)),
-            resume=resume,
         )
+        return TrainingLoop(task, folder, resume=resume)
 
     return make
 
 
 @pytest.fixture(params=["gan", "encoder"])
-def make_run(request) -> Callable[..., Trainer]:
+def make_run(request) -> Callable[..., TrainingLoop]:
     """Both trainings in turn."""
     return request.getfixturevalue(f"make_{request.param}")

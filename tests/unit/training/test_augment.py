@@ -166,5 +166,5 @@ def test_the_speed_counts_images_not_updates():
 
 @pytest.mark.parametrize("settings", [{"probability": -0.1}, {"probability": 0.9}, {"max_probability": 1.1}])
 def test_probabilities_out_of_range_are_refused(settings):
-    with pytest.raises(ConfigError, match="`probability` must lie in"):
+    with pytest.raises(ConfigError, match=r"probability` must (lie in|be a number from 0 to 1)"):
         AugmentSettings(**settings)

@@ -82,8 +82,8 @@ def test_critic_steps_leave_the_generator_alone():
     unlabelled, labelled, target = batch()
     before = weights(step.networks.generator)
 
-    step._step_d_image(unlabelled, torch.randn(4, 1, 32, 32), {})
-    step._step_d_pair(labelled, target * 2 - 1, torch.randn(4, 1, 32, 32), torch.randn(4, 2, 32, 32), {})
+    step._step_d_image(unlabelled, torch.randn(4, 1, 32, 32))
+    step._step_d_pair(labelled, target * 2 - 1, torch.randn(4, 1, 32, 32), torch.randn(4, 2, 32, 32))
 
     torch.testing.assert_close(weights(step.networks.generator), before)
 
@@ -107,7 +107,7 @@ def test_generator_step_leaves_the_critics_alone():
     image, label_logits = step.networks.generator(torch.randn(2, 8))
     before = weights(step.networks.d_image), weights(step.networks.d_pair)
 
-    step._step_generator(image, label_to_discriminator(label_logits), {})
+    step._step_generator(image, label_to_discriminator(label_logits))
 
     torch.testing.assert_close(weights(step.networks.d_image), before[0])
     torch.testing.assert_close(weights(step.networks.d_pair), before[1])

@@ -147,8 +147,7 @@ def test_the_pair_loss_reaches_labels_trunk_and_mapping_but_no_image_head(make_s
     networks = step.networks
     image, label_logits = networks.generator(torch.randn(2, 6))
     image_loss, step._update = [], lambda name, loss: image_loss.append(loss)
-    stats: dict[str, torch.Tensor] = {}
-    step._step_generator(image, label_to_discriminator(label_logits), stats)
+    stats = step._step_generator(image, label_to_discriminator(label_logits))
 
     stats["loss_g_pair"].backward()
 
@@ -165,8 +164,7 @@ def test_the_image_loss_reaches_everything_but_the_label_heads(make_step):
     networks = step.networks
     image, label_logits = networks.generator(torch.randn(2, 6))
     step._update = lambda name, loss: None
-    stats: dict[str, torch.Tensor] = {}
-    step._step_generator(image, label_to_discriminator(label_logits), stats)
+    stats = step._step_generator(image, label_to_discriminator(label_logits))
 
     stats["loss_g_image"].backward()
 
@@ -199,8 +197,8 @@ def test_the_critics_see_no_graph_of_the_generator(make_step):
     unlabelled, labelled, target = batch()
     image, label_logits = step.networks.generator(torch.randn(2, 6))
 
-    step._step_d_image(unlabelled, image.detach(), {})
-    step._step_d_pair(labelled, target * 2 - 1, image.detach(), label_to_discriminator(label_logits).detach(), {})
+    step._step_d_image(unlabelled, image.detach())
+    step._step_d_pair(labelled, target * 2 - 1, image.detach(), label_to_discriminator(label_logits).detach())
 
     assert gradients(step.networks.generator) == 0
 
@@ -209,9 +207,7 @@ def test_path_length_steps_move_trunk_and_image_heads_but_no_label_head(make_ste
     step = make_step(learning_rate=0.01)
     synthesis = step.networks.generator.synthesis
     labels, images = ([vector(getattr(b, n)) for b in synthesis.blocks] for n in ("to_label", "to_image"))
-    stats: dict[str, torch.Tensor] = {}
-
-    step._step_path_length(2, stats)
+    stats = step._step_path_length(2)
 
     assert all(torch.equal(a, vector(b.to_label)) for a, b in zip(labels, synthesis.blocks, strict=True))
     assert not any(torch.equal(a, vector(b.to_image)) for a, b in zip(images, synthesis.blocks, strict=True))

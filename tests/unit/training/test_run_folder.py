@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -14,7 +16,7 @@ CONFIG = {"gan": {"learning_rate": 0.002, "channels": (8, 8)}, "data_digest": "a
 
 
 def test_the_record_names_config_versions_and_start(tmp_path):
-    RunFolder(tmp_path / "a" / "run", CONFIG, resume=False)
+    RunFolder(tmp_path / "a" / "run", CONFIG, resume=False).close()
 
     record = json.loads((tmp_path / "a" / "run" / "resolved_config.json").read_text())
     assert record["config"] == {"gan": {"learning_rate": 0.002, "channels": [8, 8]}, "data_digest": "abc"}
@@ -22,15 +24,15 @@ def test_the_record_names_config_versions_and_start(tmp_path):
 
 
 def test_a_second_run_in_the_same_folder_is_refused_and_resuming_is_not(tmp_path):
-    RunFolder(tmp_path, CONFIG, resume=False)
+    RunFolder(tmp_path, CONFIG, resume=False).close()
 
     with pytest.raises(ConfigError, match=r"already holds a run. Pass --resume to continue it, or another folder"):
         RunFolder(tmp_path, CONFIG, resume=False)
-    RunFolder(tmp_path, CONFIG, resume=True)
+    RunFolder(tmp_path, CONFIG, resume=True).close()
 
 
 def test_resuming_an_empty_folder_starts_a_run(tmp_path):
-    RunFolder(tmp_path / "run", CONFIG, resume=True)
+    RunFolder(tmp_path / "run", CONFIG, resume=True).close()
 
     assert (tmp_path / "run" / "resolved_config.json").exists()
 
@@ -44,7 +46,7 @@ def test_resuming_an_empty_folder_starts_a_run(tmp_path):
     ],
 )
 def test_other_settings_are_named(tmp_path, change, named):
-    RunFolder(tmp_path, CONFIG, resume=False)
+    RunFolder(tmp_path, CONFIG, resume=False).close()
     before = (tmp_path / "resolved_config.json").read_bytes()
 
     with pytest.raises(ConfigError, match=f"was started with another {named}. Resume with the same settings"):
@@ -98,3 +100,21 @@ def test_without_statistics_there_is_nothing_to_drop(tmp_path):
     RunFolder(tmp_path, CONFIG, resume=False).drop_stats_after(0)
 
     assert not (tmp_path / "stats.jsonl").exists()
+
+
+def test_the_folder_of_a_running_process_is_refused_and_free_when_it_is_killed(tmp_path):
+    code = (
+        "import sys, time; from pathlib import Path; from monai_semigan.training.run_folder import RunLock\n"
+        "lock = RunLock(Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout.readline() == "locked\n"
+        with pytest.raises(ConfigError, match=rf"a run goes on there \(process {child.pid}\). Wait for it, or stop it"):
+            RunFolder(tmp_path, CONFIG, resume=True)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["run.lock"]
+    finally:
+        child.kill()
+        child.communicate()
+
+    RunFolder(tmp_path, CONFIG, resume=True).close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from numbers_read import NumbersRead
 from PIL import Image
 
 from monai_semigan.errors import CheckpointError, ConfigError, TrainingError
-from monai_semigan.training import trainer as trainer_module
+from monai_semigan.training import loop as loop_module
+from monai_semigan.training.loop import RunSettings
 from monai_semigan.training.pool import LabelledPool
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
-from monai_semigan.training.trainer import RunSettings
+from monai_semigan.training.teacher import TeacherSettings
 
 NUM_IMAGES = 8
 
@@ -54,15 +56,15 @@ class Killed(BaseException):
 def test_a_run_interrupted_anywhere_resumes_with_the_same_numbers(tmp_path, make_run, iterations):
     make_run(tmp_path / "whole", NUM_IMAGES).run()
     trainer = make_run(tmp_path / "cut", NUM_IMAGES)
-    iterate, calls = trainer.iterate, []
+    iterate, calls = trainer.task.iterate, []
 
-    def cut():
+    def cut(images_seen):
         if len(calls) == iterations:
             raise Killed
         calls.append(1)
-        return iterate()
+        return iterate(images_seen)
 
-    trainer.iterate = cut
+    trainer.task.iterate = cut
     with pytest.raises(Killed):
         trainer.run()
     torch.manual_seed(99)  # what happened in between does not matter
@@ -76,7 +78,7 @@ def test_a_run_interrupted_between_statistics_and_snapshot_resumes_with_the_same
     tmp_path, make_run, monkeypatch, tick
 ):
     make_run(tmp_path / "whole", NUM_IMAGES).run()
-    save, calls = trainer_module.save_snapshot, []
+    save, calls = loop_module.save_snapshot, []
 
     def cut(*args, **kwargs):
         calls.append(1)
@@ -84,7 +86,7 @@ def test_a_run_interrupted_between_statistics_and_snapshot_resumes_with_the_same
             raise Killed
         return save(*args, **kwargs)
 
-    monkeypatch.setattr(trainer_module, "save_snapshot", cut)
+    monkeypatch.setattr(loop_module, "save_snapshot", cut)
     with pytest.raises(Killed):
         make_run(tmp_path / "cut", NUM_IMAGES).run()
     monkeypatch.undo()
@@ -114,7 +116,7 @@ def test_an_encoder_run_cannot_be_made_longer_as_its_rate_depends_on_its_length(
     make_encoder(tmp_path, 4).run()
 
     with pytest.raises(ConfigError, match=r"another total_kimg. Resume with the same settings"):
-        make_encoder(tmp_path, 8, resume=True)
+        make_encoder(tmp_path, 8, resume=True).run()
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"batch_size": 3}, {"tick_kimg": 0.008}])
@@ -123,7 +125,7 @@ def test_other_run_settings_are_refused(tmp_path, make_run, change):
     before = {path.name: path.read_bytes() for path in tmp_path.glob("*.*")}
 
     with pytest.raises(ConfigError, match="was started with another run"):
-        make_run(tmp_path, 4, resume=True, **change)
+        make_run(tmp_path, 4, resume=True, **change).run()
 
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.*")} == before
 
@@ -150,7 +152,7 @@ def test_a_damaged_snapshot_is_named_and_the_one_before_takes_over(tmp_path, mak
     last.write_bytes(last.read_bytes()[:5000])
 
     with pytest.raises(CheckpointError, match=f"{last.name}.*Delete it to resume from the one before"):
-        make_run(tmp_path / "run", NUM_IMAGES, resume=True)
+        make_run(tmp_path / "run", NUM_IMAGES, resume=True).run()
     last.unlink()
     make_run(tmp_path / "run", NUM_IMAGES, resume=True).run()
 
@@ -165,7 +167,7 @@ def test_nan_in_the_data_stops_the_run_and_names_the_last_good_snapshot(tmp_path
     good = latest_snapshot(tmp_path)
     content = good.read_bytes()
     trainer = make_run(tmp_path, NUM_IMAGES, resume=True)
-    pool = trainer.unlabelled if where == "unlabelled" else trainer.labelled
+    pool = trainer.task.unlabelled if where == "unlabelled" else trainer.task.labelled
     (pool.targets if where == "targets" else pool.images).fill_(math.nan)
 
     with pytest.raises(TrainingError, match=rf"became NaN or infinite before image 8\. .*{good.name}\. Lower"):
@@ -179,17 +181,17 @@ def test_nan_in_the_data_stops_the_run_and_names_the_last_good_snapshot(tmp_path
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_broken_weight_that_shows_in_no_loss_stops_the_run(tmp_path, make_run, value):
     trainer = make_run(tmp_path, 4)
-    name, network = next(iter(trainer.networks().items()))
-    iterate = trainer.iterate
+    name, network = next(iter(trainer.task.networks().items()))
+    iterate = trainer.task.iterate
 
-    def broken():
-        stats = iterate()
+    def broken(images_seen):
+        stats = iterate(images_seen)
         with torch.no_grad():
             next(network.parameters()).flatten()[0] = value
         return {"loss": torch.ones(()) if stats else torch.zeros(())}
 
-    trainer.iterate = broken
-    trainer.settings = RunSettings(total_kimg=0.002, batch_size=2, tick_kimg=0.002, num_samples=2)
+    trainer.task.iterate = broken
+    trainer.task.settings = RunSettings(total_kimg=0.002, batch_size=2, tick_kimg=0.002, num_samples=2)
     with pytest.raises(TrainingError, match=rf"stay finite, but {name}(, encoder_ema)? became NaN"):
         trainer.run()
     assert latest_snapshot(tmp_path) is None
@@ -209,9 +211,9 @@ def test_statistics_are_valid_json_in_order(tmp_path, make_run):
 def test_statistics_are_means_over_their_tick(tmp_path, make_gan):
     trainer = make_gan(tmp_path, 8)
     values = iter([1.0, 3.0, 10.0, 20.0])
-    trainer.iterate = lambda: {
+    trainer.task.iterate = lambda images_seen: {
         "loss": torch.tensor(next(values)),
-        **({} if trainer.images_seen else {"rare": torch.ones(())}),
+        **({} if images_seen else {"rare": torch.ones(())}),
     }
     trainer.run()
 
@@ -232,9 +234,9 @@ def test_every_tick_leaves_a_sheet(tmp_path, request, kind, name):
 def test_sheets_draw_the_same_codes_every_time(tmp_path, make_gan):
     trainer = make_gan(tmp_path, 4)
     state = torch.get_rng_state()
-    trainer.report()
+    trainer.task.report(tmp_path, 0)
     first = (tmp_path / "samples-00000000.png").read_bytes()
-    trainer.report()
+    trainer.task.report(tmp_path, 0)
 
     assert (tmp_path / "samples-00000000.png").read_bytes() == first
     assert torch.equal(state, torch.get_rng_state())
@@ -243,22 +245,22 @@ def test_sheets_draw_the_same_codes_every_time(tmp_path, make_gan):
 def test_progress_counts_images(tmp_path, make_gan):
     calls = []
 
-    make_gan(tmp_path, 5, progress=lambda done, total: calls.append((done, total))).run()
+    make_gan(tmp_path, 5, progress=lambda *call: calls.append(call)).run()
 
-    assert calls == [(2, 5), (4, 5), (5, 5)]
+    assert calls == [("gan", 2, 5), ("gan", 4, 5), ("gan", 5, 5)]
 
 
 def test_the_probability_of_augmentation_adapts_every_fourth_iteration(tmp_path, make_gan):
     trainer = make_gan(tmp_path, 16)
     values = []
-    iterate = trainer.iterate
+    iterate = trainer.task.iterate
 
-    def spied():
-        stats = iterate()
-        values.append(trainer.step.adaptive_image.value)
+    def spied(images_seen):
+        stats = iterate(images_seen)
+        values.append(trainer.task.step.adaptive_image.value)
         return stats
 
-    trainer.iterate = spied
+    trainer.task.iterate = spied
     trainer.run()
 
     assert values[:3] == [0.2] * 3
@@ -269,11 +271,11 @@ def test_the_probability_of_augmentation_adapts_every_fourth_iteration(tmp_path,
 
 def test_both_trainings_take_hard_integer_labels(tmp_path, make_run):
     trainer = make_run(tmp_path, 4)
-    soft = trainer.labelled
+    soft = trainer.task.labelled
     hard = LabelledPool(soft.images, soft.targets.to(torch.uint8))
-    trainer.labelled = hard
-    if hasattr(trainer, "validation"):
-        trainer.validation = hard
+    trainer.task.labelled = hard
+    if hasattr(trainer.task, "validation"):
+        trainer.task.validation = hard
 
     trainer.run()
 
@@ -281,25 +283,25 @@ def test_both_trainings_take_hard_integer_labels(tmp_path, make_run):
 
 
 def test_the_best_encoder_is_kept_when_a_later_one_is_worse(tmp_path, make_encoder, monkeypatch):
-    from monai_semigan.training import encoder_trainer
+    from monai_semigan.training import encoder_task
 
     trainer = make_encoder(tmp_path, 12)
     scores, written = iter([0.5, 0.7, 0.6]), []
-    monkeypatch.setattr(encoder_trainer, "mean_dice", lambda logits, _: torch.full((len(logits),), next(scores)))
-    save = trainer._save_best
-    trainer._save_best = lambda: (written.append(trainer.images_seen), save())
+    monkeypatch.setattr(encoder_task, "mean_dice", lambda logits, _: torch.full((len(logits),), next(scores)))
+    save = trainer.task._save_best
+    trainer.task._save_best = lambda folder: (written.append(trainer.images_seen), save(folder))
     trainer.run()
 
     assert written == [4, 8]
     assert [line["best_dice"] for line in stats_of(tmp_path)] == pytest.approx([0.5, 0.7, 0.7])
     best = torch.load(tmp_path / "best.pt", weights_only=True)
     assert best["is_trained"] == 1
-    assert float(trainer.step.segmenter.is_trained) == 0
+    assert float(trainer.task.step.segmenter.is_trained) == 0
 
 
 @pytest.mark.parametrize("name", ["total_kimg", "batch_size", "tick_kimg", "keep_snapshots", "num_samples"])
 def test_run_settings_are_checked(name):
-    with pytest.raises(ConfigError, match=f"`{name}` must be > 0, got 0"):
+    with pytest.raises(ConfigError, match=f"`{name}` must be a .* got 0"):
         RunSettings(**{name: 0})
 
 
@@ -308,8 +310,46 @@ def test_no_iteration_waits_for_a_number(tmp_path, make_run, monkeypatch):
     trainer = make_run(tmp_path, 100)
 
     with NumbersRead() as numbers:
-        for _ in range(4):  # in the fourth one the augmentation adapts
-            stats = trainer.iterate()
+        for at in range(4):  # in the fourth one the augmentation adapts
+            stats = trainer.task.iterate(2 * at)
         assert numbers.count == 0
         float(next(iter(stats.values())))
         assert numbers.count == 1
+
+
+def test_a_second_process_is_refused_while_a_run_goes_on(tmp_path, make_run):
+    trainer, second = make_run(tmp_path, 4), make_run(tmp_path, 4, resume=True)
+    iterate, refusals = trainer.task.iterate, []
+
+    def disturbed(images_seen):
+        with pytest.raises(
+            ConfigError, match=rf"must not be in use, but a run goes on there \(process {os.getpid()}\)"
+        ):
+            second.run()
+        refusals.append(images_seen)
+        return iterate(images_seen)
+
+    trainer.task.iterate = disturbed
+    trainer.run()
+
+    assert refusals == [0, 2]
+    second.run()
+
+
+def test_every_stage_shows_its_progress_and_keeps_to_the_length(tmp_path, make_gan):
+    calls = []
+    settings = TeacherSettings(features=(4, 4, 4, 4, 4, 4), steps=1000, batch_size=2)
+
+    make_gan(tmp_path, 6, teacher=settings, progress=lambda *call: calls.append(call)).run()
+
+    assert calls == [("teacher", 2, 6), ("teacher", 4, 6), ("teacher", 6, 6)] + [("gan", n, 6) for n in (2, 4, 6)]
+
+
+def test_every_number_of_a_run_is_explained(tmp_path, make_run):
+    page = (Path(__file__).parents[3] / "docs" / "training.md").read_text()
+    make_run(tmp_path, 4).run()
+
+    names = {name for line in stats_of(tmp_path) for name in line} | {"images_per_second", "loss_teacher"}
+    assert not {name for name in names if f"`{name}`" not in page}
+    files = {path.name for path in tmp_path.iterdir()} - {path.name for path in tmp_path.glob("*-0*")}
+    assert not {name for name in files if f"`{name.rstrip('/')}" not in page}

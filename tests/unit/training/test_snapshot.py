@@ -119,19 +119,34 @@ def test_a_snapshot_with_code_is_refused_and_not_run(tmp_path):
     path = tmp_path / "snapshot-00000001.pt"
     torch.save({"format": snapshot.FORMAT, "images_seen": 1, "step": Payload()}, path)
 
-    with pytest.raises(CheckpointError, match="could not be read"):
+    with pytest.raises(CheckpointError, match="could run code"):
         load_snapshot(path)
 
     assert not (tmp_path / "witness").exists()
 
 
-@pytest.mark.parametrize("content", [{"format": "semigan-snapshot-0"}, {}, [1], torch.zeros(2)])
+@pytest.mark.parametrize("content", [{"format": "semigan-snapshot-0"}, {}, {"format": [1]}])
 def test_another_format_is_refused(tmp_path, content):
     path = tmp_path / "snapshot-00000001.pt"
     torch.save(content, path)
 
     with pytest.raises(CheckpointError, match="must have the format 'semigan-snapshot-1'"):
         load_snapshot(path)
+
+
+@pytest.mark.parametrize("images", [None, -1, 1.5, "1", [1], 10**12, torch.ones(1)])
+def test_a_snapshot_says_how_many_images_were_seen(tmp_path, images):
+    path = tmp_path / "snapshot-00000001.pt"
+    torch.save({"format": snapshot.FORMAT, "images_seen": images}, path)
+
+    with pytest.raises(CheckpointError, match="must say how many images"):
+        load_snapshot(path)
+
+
+@pytest.mark.parametrize("state", [{}, None, {"cpu": 3}, {"cpu": torch.zeros(3)}, {"cpu": torch.zeros(3).byte()}])
+def test_what_is_no_random_state_is_refused(state):
+    with pytest.raises(CheckpointError, match="must hold the state of the random numbers"):
+        restore_random_state(state, torch.device("cpu"))
 
 
 def test_the_random_state_can_be_taken_up_again():

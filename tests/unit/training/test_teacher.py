@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from monai_semigan.errors import CheckpointError, ConfigError
+from monai_semigan.settings import read_settings
 from monai_semigan.training import encoder_step as encoder_step_module
 from monai_semigan.training import teacher as teacher_module
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
@@ -27,7 +28,6 @@ from monai_semigan.training.teacher import (
     train_teacher,
 )
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings
-from monai_semigan.workflows.settings import from_mapping
 
 CPU = torch.device("cpu")
 SMALL = TeacherSettings(features=(4, 4, 4, 8, 8, 4), steps=2, batch_size=2)
@@ -90,25 +90,16 @@ def test_wrong_settings() -> None:
 
 
 def test_its_loss_reaches_label_heads_and_trunk_but_not_image_heads(make_gan, tmp_path: Path) -> None:
-    """With both critics' weight on the generator at zero, what moves is what the teacher moves."""
-    gan = {"pair_weight": 0.0, "path_length_weight": 0.0, "r1_gamma": 0.0, "r1_gamma_pair": 0.0}
-    trainer = make_gan(tmp_path, 2, gan=gan, teacher=SMALL)
-    step = trainer.step
-    step.teacher = train_teacher(trainer.labelled, SMALL, device=CPU)
-    seen: dict[str, torch.Tensor] = {}
-
-    def spied(name: str, loss: torch.Tensor) -> None:
-        if name == "generator":
-            parameters = dict(step.networks.generator.named_parameters())
-            alone = loss - stats["loss_g_image"]
-            grads = torch.autograd.grad(alone, list(parameters.values()), allow_unused=True)
-            seen.update({key: grad for key, grad in zip(parameters, grads, strict=True) if grad is not None})
-
-    step._update = spied
-    stats: dict[str, torch.Tensor] = {}
+    trainer = make_gan(tmp_path, 2, teacher=SMALL)
+    step = trainer.task.step
+    step.follow(train_teacher(trainer.task.labelled, SMALL, device=CPU))
+    step._update = lambda name, loss: None
     mapping, synthesis = step.networks.generator.mapping, step.networks.generator.synthesis
     image, label_logits = synthesis(mapping(torch.randn(2, mapping.z_dim)))
-    step._step_generator(image, label_logits, stats)
+    loss = step._step_generator(image, label_logits)["loss_teacher"]
+    parameters = dict(step.networks.generator.named_parameters())
+    grads = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+    seen = {key: grad for key, grad in zip(parameters, grads, strict=True) if grad is not None}
     moved = {key for key, grad in seen.items() if grad.abs().sum() > 0}
     assert any("to_label" in key for key in moved)
     assert any("conv" in key and "to_" not in key for key in moved), "the trunk"
@@ -138,7 +129,7 @@ def test_a_lost_teacher_is_trained_again_alike(make_gan, tmp_path: Path) -> None
 
 
 def test_the_pair_critic_sees_perturbed_images(make_gan, tmp_path: Path, monkeypatch) -> None:
-    step = make_gan(tmp_path, 2).step
+    step = make_gan(tmp_path, 2).task.step
     assert step._perturb_pair(torch.zeros(2, 1, 32, 32)).abs().sum() == 0
     step.perturb_pair = PerturbSettings(probability=1.0)
     image = torch.zeros(2, 1, 32, 32, requires_grad=True)
@@ -184,19 +175,21 @@ def test_teacher_and_encoder_see_other_modalities_when_asked(make_segmenter, mon
 
 
 def test_settings_from_json_reach_the_nested_ones() -> None:
-    settings = from_mapping(TeacherSettings, {"steps": 3, "other_modality": {"noise": 0.0}, "perturb": {"blur": 0.5}})
+    settings = read_settings(
+        TeacherSettings, {"steps": 3, "other_modality": {"noise": 0.0}, "perturb": {"blur": 0.5}}, "teacher"
+    )
     assert settings.other_modality == CrossModalitySettings(noise=0.0)
     assert settings.perturb.blur == 0.5
-    assert from_mapping(TeacherSettings, {"other_modality": None}).other_modality is None
-    with pytest.raises(ConfigError, match="CrossModalitySettings"):
-        from_mapping(TeacherSettings, {"other_modality": {"unknown": 1}})
+    assert read_settings(TeacherSettings, {"other_modality": None}, "teacher").other_modality is None
+    with pytest.raises(ConfigError, match="other_modality"):
+        read_settings(TeacherSettings, {"other_modality": {"unknown": 1}}, "teacher")
 
 
 def test_training_without_a_teacher_needs_no_monai():
     code = (
         "import sys; sys.modules |= dict.fromkeys(('monai', 'pydicom', 'nibabel', 'SimpleITK'))\n"
-        "import monai_semigan.training.gan_trainer, monai_semigan.training.encoder_trainer\n"
-        "import monai_semigan.segmentation.batch"
+        "import monai_semigan.training.gan_task, monai_semigan.training.encoder_task\n"
+        "import monai_semigan.segmentation.segmenter"
     )
 
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)

@@ -19,12 +19,12 @@ from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscrimina
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
-from monai_semigan.training.encoder_trainer import EncoderTrainer, mean_dice
+from monai_semigan.training.encoder_task import EncoderTask, mean_dice
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
-from monai_semigan.training.gan_trainer import GanTrainer
+from monai_semigan.training.gan_task import GanTask
+from monai_semigan.training.loop import RunSettings, TrainingLoop
 from monai_semigan.training.pool import ImagePool, LabelledPool
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
-from monai_semigan.training.trainer import RunSettings
 
 TINY = {
     "image_size": 32, "num_classes": 2, "z_dim": 8, "w_dim": 8, "num_mapping_layers": 1, "channels": [4, 4, 4, 4],
@@ -39,7 +39,7 @@ def pools() -> tuple[ImagePool, LabelledPool]:
     return ImagePool(images), LabelledPool(images[:3], torch.cat([1 - foreground, foreground], dim=1)[:3])
 
 
-def gan(folder: Path, total: int, *, resume: bool = False, **settings) -> GanTrainer:
+def gan(folder: Path, total: int, *, resume: bool = False, **settings) -> TrainingLoop:
     torch.manual_seed(0)
     segmenter = SemiGanSegmenter(**TINY)
     networks = GanNetworks(
@@ -56,17 +56,16 @@ def gan(folder: Path, total: int, *, resume: bool = False, **settings) -> GanTra
     )
     run = RunSettings(total_kimg=total / 1000, batch_size=2, tick_kimg=0.004, num_samples=2)
     unlabelled, labelled = pools()
-    return GanTrainer(step, unlabelled=unlabelled, labelled=labelled, run_dir=folder, settings=run, resume=resume)
+    return TrainingLoop(GanTask(step, unlabelled=unlabelled, labelled=labelled, settings=run), folder, resume=resume)
 
 
-def encoder(folder: Path, total: int, *, resume: bool = False) -> EncoderTrainer:
+def encoder(folder: Path, total: int, *, resume: bool = False) -> TrainingLoop:
     torch.manual_seed(0)
     step = EncoderStep(SemiGanSegmenter(**TINY), EncoderSettings(ema_half_life_kimg=0.01))
     run = RunSettings(total_kimg=total / 1000, batch_size=2, tick_kimg=0.004, num_samples=2)
     unlabelled, labelled = pools()
-    return EncoderTrainer(
-        step, unlabelled=unlabelled, labelled=labelled, validation=labelled, run_dir=folder, settings=run, resume=resume
-    )
+    task = EncoderTask(step, unlabelled=unlabelled, labelled=labelled, validation=labelled, settings=run)
+    return TrainingLoop(task, folder, resume=resume)
 
 
 def stats_of(folder: Path) -> list[dict[str, float]]:
@@ -104,15 +103,15 @@ def test_resumed_gan_equals_the_uninterrupted_one(tmp_path):
 def test_resumed_encoder_equals_the_uninterrupted_one(tmp_path):
     encoder(tmp_path / "whole", 16).run()
     trainer = encoder(tmp_path / "parts", 16)
-    iterate, calls = trainer.iterate, []
+    iterate, calls = trainer.task.iterate, []
 
-    def interrupted():
+    def interrupted(images_seen):
         calls.append(1)
         if len(calls) == 6:
             raise KeyboardInterrupt
-        return iterate()
+        return iterate(images_seen)
 
-    trainer.iterate = interrupted
+    trainer.task.iterate = interrupted
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
     encoder(tmp_path / "parts", 16, resume=True).run()
@@ -124,7 +123,7 @@ def test_resumed_encoder_equals_the_uninterrupted_one(tmp_path):
 
 def test_best_encoder_is_a_trained_segmenter(tmp_path):
     trainer = encoder(tmp_path / "run", 8)
-    generator_before = {key: value.clone() for key, value in trainer.step.generator.state_dict().items()}
+    generator_before = {key: value.clone() for key, value in trainer.task.step.generator.state_dict().items()}
     trainer.run()
 
     network = SemiGanSegmenter(**TINY)
@@ -147,16 +146,22 @@ def test_a_run_is_not_started_over_or_resumed_with_other_settings(tmp_path):
     gan(tmp_path / "run", 4).run()
 
     with pytest.raises(ConfigError, match="--resume"):
-        gan(tmp_path / "run", 4)
+        gan(tmp_path / "run", 4).run()
     with pytest.raises(ConfigError, match="another gan"):
-        gan(tmp_path / "run", 8, resume=True, r1_gamma=5.0)
+        gan(tmp_path / "run", 8, resume=True, r1_gamma=5.0).run()
 
 
 def test_nan_stops_and_keeps_the_last_good_snapshot(tmp_path):
     gan(tmp_path / "run", 4).run()
     trainer = gan(tmp_path / "run", 12, resume=True)
-    with torch.no_grad():
-        trainer.step.networks.d_pair.critics[0].last.bias.fill_(float("nan"))
+    iterate = trainer.task.iterate
+
+    def broken(images_seen):
+        with torch.no_grad():
+            trainer.task.step.networks.d_pair.critics[0].last.bias.fill_(float("nan"))
+        return iterate(images_seen)
+
+    trainer.task.iterate = broken
 
     with pytest.raises(TrainingError, match=r"loss_d_pair.*snapshot-00000004\.pt"):
         trainer.run()
@@ -212,4 +217,4 @@ def test_a_damaged_configuration_is_named_and_leftovers_are_removed(tmp_path):
 
     (tmp_path / "run" / "resolved_config.json").write_text("{")
     with pytest.raises(ConfigError, match="damaged"):
-        gan(tmp_path / "run", 8, resume=True)
+        gan(tmp_path / "run", 8, resume=True).run()

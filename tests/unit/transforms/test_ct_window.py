@@ -89,3 +89,28 @@ def test_ct_and_mr_are_told_apart_with_a_reason(make_ct, make_mr):
     for bad in (np.zeros((4, 4, 4)), np.full((4, 4), np.nan), np.zeros((0, 3))):
         with pytest.raises(InputError, match="finite"):
             guess_modality(bad)
+
+
+def test_a_ct_clipped_outside_the_window_passes_with_a_warning(make_ct):
+    clipped = make_ct().clip(-125, 275)
+
+    (warning,) = check_hu(clipped, window=(0, 255))
+
+    assert "no air" in warning
+    assert check_hu(make_ct(), window=(0, 255)) == ()
+    for values, window in (
+        (clipped, (-150, 255)),
+        (make_ct().clip(-125, 100), (0, 255)),
+        (make_ct().clip(0), (0, 255)),
+    ):
+        with pytest.raises(InputError, match="must have air"):
+            check_hu(values, window=window)
+    with pytest.raises(InputError, match="1024 too high"):
+        check_hu(make_ct() + 1024, window=(0, 255))
+
+
+def test_pure_air_has_no_tissue():
+    air = np.linspace(-1010, -990, 600).reshape(20, 30)
+
+    with pytest.raises(InputError, match=r"must show tissue near 0\.\.100 HU, got -1010\.\.-990"):
+        check_hu(air)

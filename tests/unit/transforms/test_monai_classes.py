@@ -9,10 +9,12 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose
 
-from monai_semigan.domains.chest_xray import CtSlicePreset, MrSlicePreset
+from monai_semigan.domains.abdomen import CtSlicePreset, MrSlicePreset
+from monai_semigan.domains.monai_transforms import PrepareForNetwork, PrepareForNetworkd, RestoreLabeld
+from monai_semigan.domains.photographs import DermoscopyPreset, FacePreset
 from monai_semigan.errors import ConfigError, InputError, ShapeError
 from monai_semigan.transforms import abdomen, photographs
-from monai_semigan.transforms.chest_xray import ResizeToSquared, RestoreLabeld
+from monai_semigan.transforms.chest_xray import ResizeToSquared
 from monai_semigan.transforms.mapped import GEOMETRY_KEY
 
 SLICE_CLASSES = [
@@ -23,12 +25,9 @@ SLICE_CLASSES = [
     ("WindowBodySignal", {"low": 2.0}, "MR"),
     ("CorrectBiasField", {}, "MR"),
     ("MatchQuantiles", {"reference": (0.0, 0.2, 1.0)}, "MR"),
-    ("PrepareCtSlice", {"image_size": 32}, "CT"),
-    ("PrepareMrSlice", {"image_size": 32}, "MR"),
 ]
 PHOTO_CLASSES = [
     ("BalanceColor", {"power": 3.0}), ("RemoveHair", {}), ("FillVignette", {}), ("FillStickers", {}),
-    ("PrepareDermoscopy", {"image_size": 32}), ("PrepareFace", {"image_size": 32}),
 ]  # fmt: skip
 
 
@@ -74,21 +73,21 @@ def test_face_parts_in_a_dictionary():
 
 
 @pytest.mark.parametrize(
-    ("steps", "whole", "preset", "modality"),
+    ("steps", "preset", "modality"),
     [
         ([abdomen.CropBodyd("image", "CT"), abdomen.WindowHud("image", "liver_255", check=False)],
-         abdomen.PrepareCtSliced, CtSlicePreset, "CT"),
+         CtSlicePreset, "CT"),
         ([abdomen.WindowBodySignald("image"), abdomen.CropBodyd("image", "MR")],
-         abdomen.PrepareMrSliced, MrSlicePreset, "MR"),
+         MrSlicePreset, "MR"),
     ],
 )  # fmt: skip
-def test_steps_and_whole_chain_lead_back_to_the_source(make_ct, make_mr, steps, whole, preset, modality):
+def test_steps_and_whole_chain_lead_back_to_the_source(make_ct, make_mr, steps, preset, modality):
     pixels = (make_ct() if modality == "CT" else make_mr()).astype(np.float32)
     meta = {"filename_or_obj": "x.nii", "spacing_mm": (1.0, 1.0)}
     data = {"image": MetaTensor(torch.from_numpy(pixels)[None], meta=meta)}
 
     single = Compose([*steps, ResizeToSquared("image", 64, max_stretch=1.5)])(data)["image"]
-    prepared = whole("image", image_size=64)(data)["image"]
+    prepared = PrepareForNetworkd("image", "abdomen", modality=modality, image_size=64)(data)["image"]
     expected, way = preset(image_size=64).prepare(pixels)
 
     np.testing.assert_allclose(prepared.numpy(), expected, atol=1e-6)
@@ -102,7 +101,7 @@ def test_steps_and_whole_chain_lead_back_to_the_source(make_ct, make_mr, steps, 
 def test_a_field_of_view_takes_the_spacing_from_the_metadata(make_ct):
     image = MetaTensor(torch.from_numpy(make_ct())[None], meta={"spacing_mm": (1.5, 1.5)})
 
-    prepared = abdomen.PrepareCtSlice(field_of_view_mm=400)(image)
+    prepared = PrepareForNetwork("abdomen", modality="CT", field_of_view_mm=400)(image)
 
     top, bottom, _, _ = prepared.meta[GEOMETRY_KEY]["crop_box"]
     assert bottom - top == 267 and prepared.meta[GEOMETRY_KEY]["may_overhang"]
@@ -132,6 +131,20 @@ def test_settings_and_channels_are_checked():
     with pytest.raises(ConfigError, match="`power`"):
         photographs.BalanceColor(power=0)
     with pytest.raises(ShapeError, match="`img`"):
-        abdomen.PrepareCtSlice()(torch.zeros(3, 8, 8))
+        PrepareForNetwork("abdomen", modality="CT")(torch.zeros(3, 8, 8))
     with pytest.raises(ShapeError, match="`img`"):
         photographs.RemoveHair()(torch.zeros(1, 8, 8))
+    for wrong in ({"domain": "brain"}, {"domain": "abdomen"}, {"domain": "abdomen", "modality": "PT"}):
+        with pytest.raises(ConfigError, match=r"must (be one of|have modalities of)"):
+            PrepareForNetwork(**wrong)
+    with pytest.raises(ConfigError, match="known keys"):
+        PrepareForNetwork("face", zoom=1)
+
+
+@pytest.mark.parametrize(("domain", "preset"), [("dermoscopy", DermoscopyPreset), ("face", FacePreset)])
+def test_photographs_are_prepared_as_by_their_preset(make_skin, domain, preset):
+    pixels = (make_skin()[0] * 255).astype(np.uint8)
+
+    prepared = PrepareForNetwork(domain, image_size=32)(torch.from_numpy(pixels).permute(2, 0, 1))
+
+    np.testing.assert_array_equal(prepared.numpy(), preset(image_size=32).prepare(pixels)[0])

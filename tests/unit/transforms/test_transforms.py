@@ -11,6 +11,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose
 
 from monai_semigan.domains.chest_xray import ChestXrayPreset
+from monai_semigan.domains.monai_transforms import PrepareForNetworkd, RestoreLabeld
 from monai_semigan.errors import ConfigError, InputError, ShapeError
 from monai_semigan.transforms import chest_xray as t
 from monai_semigan.transforms.border import content_box
@@ -221,14 +222,15 @@ def test_monai_chain_equals_the_preset(make_xray):
     ]
     data = {"image": MetaTensor(torch.from_numpy(padded.astype(np.float32))[None], meta=meta)}
 
-    single, whole = Compose(steps)(data)["image"], t.PrepareChestXrayd("image", image_size=64)(data)["image"]
+    single = Compose(steps)(data)["image"]
+    whole = PrepareForNetworkd("image", "chest_xray", image_size=64)(data)["image"]
     expected, way = ChestXrayPreset(image_size=64).prepare(padded)
 
     np.testing.assert_allclose(single.numpy(), expected, atol=1e-6)
     np.testing.assert_allclose(whole.numpy(), expected, atol=1e-6)
     scores = way.label(np.pad(mask, ((20, 10), (0, 0))), 2)
     for prepared in (single, whole):
-        restored = t.RestoreLabeld("pred")({"image": prepared, "pred": torch.from_numpy(scores)})["pred"]
+        restored = RestoreLabeld("pred")({"image": prepared, "pred": torch.from_numpy(scores)})["pred"]
         np.testing.assert_array_equal(restored.numpy()[0], way.scores_to_label(scores))
         assert restored.meta["filename_or_obj"] == "x.png"
 
@@ -238,10 +240,10 @@ def test_monai_classes_check_their_settings():
         t.ApplyVoiWindow(center=1.0)
     with pytest.raises(ConfigError, match="`gamma`"):
         t.AdjustGamma(0)
-    with pytest.raises(ConfigError, match="PrepareChestXrayd"):
-        t.RestoreLabeld("pred")({"image": torch.zeros(1, 4, 4), "pred": torch.zeros(2, 4, 4)})
+    with pytest.raises(ConfigError, match="PrepareForNetworkd"):
+        RestoreLabeld("pred")({"image": torch.zeros(1, 4, 4), "pred": torch.zeros(2, 4, 4)})
     with pytest.raises(ShapeError, match="`img`"):
         t.EqualizeGrey()(torch.zeros(3, 4, 4))
     inverted = t.InvertPolarity(always=True)(torch.tensor([[[0.0, 1.0]]]))
     assert inverted.tolist() == [[[1.0, 0.0]]]
-    assert t.PrepareChestXrayD is t.PrepareChestXrayDict is t.PrepareChestXrayd
+    assert t.EqualizeGreyD is t.EqualizeGreyDict is t.EqualizeGreyd

@@ -9,7 +9,7 @@ from pathlib import Path
 import phantoms
 import pytest
 
-from monai_semigan.bundle.monai_volume_reader import VolumeReader
+from monai_semigan.bundle.monai_readers import VolumeReader
 from monai_semigan.errors import InputError
 from monai_semigan.workflows.bundle_data import volume_datalist
 

@@ -61,9 +61,8 @@ def use_network(bundle: Path, network: dict, pair_critic: dict | None = None) ->
     for name in ("train.json", "train_encoder.json"):
         path = bundle / "configs" / name
         config = json.loads(path.read_text())
-        config["network"] = network
         if pair_critic and name == "train.json":
-            config["trainer"]["pair_critic"] = pair_critic
+            config["trainer"]["d_pair"] = pair_critic
         path.write_text(json.dumps(config))
 
 
@@ -72,7 +71,7 @@ def test_a_converted_file_describes_its_networks(files: tuple[Path, Path], tmp_p
 
     facts = json.loads(result.stdout)
     start = read_start(tmp_path / "new" / "out.pt")
-    assert facts["network"] == start.network and facts["pair_critic"] == start.pair_critic
+    assert facts["network"] == start.network and facts["d_pair"] == start.pair_critic
     assert set(facts["networks"]) == {"generator", "d_image", "d_pair", "encoder"}
     assert facts["network"]["num_classes"] == 2 and facts["network"]["encoder_kind"] == "official"
     assert "args" in facts["ignored"]
@@ -224,7 +223,7 @@ def test_settings_are_checked(files: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is none"):
         convert("semanticgan", [tmp_path / "none.pt"], tmp_path / "out.pt")
     torch.save([torch.zeros(1)], tmp_path / "list.pt")
-    with pytest.raises(CheckpointError, match="dictionary of networks, got list"):
+    with pytest.raises(CheckpointError, match="or of networks, got list"):
         convert("semanticgan", [tmp_path / "list.pt"], tmp_path / "out.pt")
 
 

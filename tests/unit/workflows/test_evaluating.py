@@ -11,8 +11,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_semigan import evaluate_files
 from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.workflows import evaluate
+from monai_semigan.report.evaluation_report import Evaluation
+from monai_semigan.types import Progress
+from monai_semigan.workflows.evaluating import EvaluationOptions
+
+
+def evaluate(
+    predictions: Any, references: Any, output: Path, *, progress: Progress | None = None, **options: Any
+) -> Evaluation:
+    return evaluate_files(predictions, references, output, options=EvaluationOptions(**options), progress=progress)
 
 
 def square(rows: slice, columns: slice, *, shape: tuple[int, int] = (20, 30), value: int = 1) -> np.ndarray:
@@ -304,3 +313,64 @@ def test_only_the_chosen_classes_are_scored(folders) -> None:
         evaluate(*folders, classes=[3], num_classes=3)
     save(folders[1], a=LUNG * 255)
     assert "got the value 255. Pass --binary" in dict(evaluate(*folders, classes=[1]).failures)["a"]
+
+
+def test_two_files_or_two_lists_are_pairs_whatever_their_names(folders) -> None:
+    predictions, references, output = folders
+    save(predictions, first=SHIFTED, second=LUNG)
+    save(references, truth=LUNG, other=LUNG)
+    save_case(predictions, "x", SHIFTED, class_names=["background", "lung"])
+    lists = [predictions / "second.png", predictions / "x" / "label.png"], [references / "other.png"] * 2
+
+    one = evaluate(str(predictions / "first.png"), references / "truth.png", output)
+    two = evaluate(*lists, output)
+
+    assert [(score.case, score.dice) for score in one.cases] == [("first", pytest.approx(0.8))]
+    assert [(score.case, score.class_name, score.dice) for score in two.cases] == [
+        ("second", "lung", 1.0),
+        ("x", "lung", pytest.approx(0.8)),
+    ]
+    with pytest.raises(InputError, match=r"as many files as `predictions` \(2\), got 1"):
+        evaluate(lists[0], lists[1][:1], output)
+    with pytest.raises(InputError, match="second twice"):
+        evaluate(lists[0][:1] * 2, lists[1], output)
+    with pytest.raises(InputError, match="that exists"):
+        evaluate([predictions / "gone.png"], lists[1], output)
+
+
+def test_a_list_is_matched_with_a_folder_by_name(folders) -> None:
+    save(folders[0], a=SHIFTED, b=LUNG)
+    save(folders[1], a=LUNG, b=LUNG)
+
+    result = evaluate([folders[0] / "b.png"], *folders[1:])
+
+    assert [(score.case, score.dice) for score in result.cases] == [("b", 1.0)]
+    assert result.failures == (("a", "no prediction"),) and result.inputs["predictions"] == "1 files"
+
+
+def test_the_page_names_bundle_inputs_and_links_to_the_segmentations(folders) -> None:
+    classes = [{"name": "lung"}]
+    save_case(folders[0], "a", SHIFTED, classes=classes, bundle={"name": "lungs", "version": "2"})
+    save(folders[1], a=LUNG * 255)
+
+    result = evaluate(*folders, binary=True)
+
+    page = (folders[2] / "report.html").read_text()
+    assert 'href="../predictions/a/label.png"' in page and "lungs 2" in page
+    assert result.cases[0].class_name == "lung" and result.bundle == "lungs 2"
+    summary = json.loads((folders[2] / "summary.json").read_text())
+    assert summary["bundle"] == "lungs 2" and summary["inputs"]["references"] == "references"
+    assert "every value above 0" in summary["inputs"]["references are"]
+
+
+def test_errors_are_drawn_on_the_images_that_fit(folders, tmp_path: Path) -> None:
+    save(folders[0], a=SHIFTED, b=SHIFTED, c=SHIFTED)
+    save(folders[1], a=LUNG, b=LUNG, c=LUNG)
+    (tmp_path / "images").mkdir()
+    save(tmp_path / "images", a=LUNG * 90, b=LUNG[:9])
+
+    result = evaluate(*folders, images=tmp_path / "images")
+
+    assert {item.case: item.is_on_image for item in result.worst} == {"a": True, "b": False, "c": False}
+    with pytest.raises(InputError, match="`images` must be a folder"):
+        evaluate(*folders, images=tmp_path / "nowhere")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -13,7 +14,17 @@ import pytest
 import SimpleITK as sitk  # noqa: N813  (the name in its documentation)
 from PIL import Image
 
-from monai_semigan.workflows import evaluate
+from monai_semigan import evaluate_files
+from monai_semigan.report.evaluation_report import Evaluation
+from monai_semigan.types import Progress
+from monai_semigan.workflows.evaluating import EvaluationOptions
+
+
+def evaluate(
+    predictions: Any, references: Any, output: Path, *, progress: Progress | None = None, **options: Any
+) -> Evaluation:
+    return evaluate_files(predictions, references, output, options=EvaluationOptions(**options), progress=progress)
+
 
 SHAPE = (16, 14, 9)
 AFFINE = np.array([[0.0, -2.0, 0.0, 50.0], [1.5, 0.0, 0.0, -20.0], [0.0, 0.0, 5.0, -300.0], [0.0, 0.0, 0.0, 1.0]])
@@ -188,3 +199,15 @@ def test_images_and_volumes_can_be_scored_together(folders) -> None:
     assert {(s.case, s.class_name): (s.hd95_px, s.hd95_mm) for s in result.cases}[("i", "class 1")] == (0.0, None)
     assert {item.metric for item in result.summaries} >= {"hd95_px", "hd95_mm", "difference_ml"}
     assert result.counts["volumes"] == 1
+
+
+def test_errors_are_drawn_on_the_volume_in_any_axis_order(folders, tmp_path: Path) -> None:
+    save(folders[0], "a.nii.gz", organs(shift=2))
+    save(folders[1], "a.nii.gz", organs())
+    (tmp_path / "images").mkdir()
+    values = nib.Nifti1Image(organs().astype(np.int16) * 300, AFFINE)
+    nib.save(values.as_reoriented(np.array([[2, 1], [0, -1], [1, 1]])), tmp_path / "images" / "a.nii")
+
+    (item,) = evaluate(*folders, images=tmp_path / "images").worst
+
+    assert item.is_on_image and "axial slice" in item.note

@@ -5,14 +5,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import nibabel
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.tune import command
-from monai_semigan.errors import BundleError, ConfigError, InputError
-from monai_semigan.workflows import evaluate, segment, tune, tuning
+from monai_semigan.errors import ConfigError, InputError
+from monai_semigan.evaluation.case import score_label
+from monai_semigan.io.label_file import read_label
+from monai_semigan.workflows import tuning
+from monai_semigan.workflows.reading import read
+from monai_semigan.workflows.tuning import tune
 
 
 def stored_steps(bundle: Path) -> tuple[int, int]:
@@ -25,13 +32,11 @@ def dice_by_steps(monkeypatch: pytest.MonkeyPatch):
     """Replace the segmentation: every image of a number of steps has a given Dice."""
 
     def pretend(dice: dict[int, float]) -> None:
-        monkeypatch.setattr(
-            tuning,
-            "_scores",
-            lambda entries, bundle, network, settings, **_: (
-                [(dice[settings.steps], dice[settings.steps] - 0.1)] * len(entries)
-            ),
-        )
+        def segmented(segmenter, entries, **_):
+            value = dice[segmenter.options.steps]
+            return [tuning._Case("image", value, value - 0.1, 0.04)] * len(entries)
+
+        monkeypatch.setattr(tuning, "_segmented", segmented)
 
     return pretend
 
@@ -40,16 +45,15 @@ def test_the_scores_are_those_of_segment_and_evaluate(tiny_bundle: Path, datalis
     result = tune(tiny_bundle, datalist, steps=[0, 3])
 
     folder = datalist.parent
-    segment([folder / "images" / "case3.png"], bundle=tiny_bundle, output=tmp_path / "out", steps=3)
-    (tmp_path / "reference").mkdir()
-    (tmp_path / "reference" / "case3.png").write_bytes((folder / "masks" / "case3.png").read_bytes())
-    expected = evaluate(tmp_path / "out", tmp_path / "reference", tmp_path / "scores", binary=True)
-    dice = next(summary.mean for summary in expected.summaries if summary.metric == "dice")
+    segmenter = open_bundle(tiny_bundle).segmenter(device="cpu", steps=3)
+    segmented = segmenter.segment(read(folder / "images" / "case3.png"))
+    reference = read_label(folder / "masks" / "case3.png", binary=True)
     assert [row.steps for row in result.rows] == [0, 3]
-    assert result.rows[1].dice == pytest.approx(dice, abs=1e-6)
-    assert (result.num_images, result.stored_steps) == (1, 2)
-    numbers = json.loads((tmp_path / "out" / "case3" / "case.json").read_text())
-    assert result.rows[1].min_expected_dice == pytest.approx(numbers["expected_dice"]["lung"], abs=1e-6)
+    assert result.rows[1].dice == pytest.approx(score_label(segmented.label, reference).mean_dice, abs=1e-6)
+    assert (result.num_cases, dict(result.stored_steps)) == (1, {"image": 2})
+    limits = result.rows[1].limits["image"]
+    assert limits.min_expected_dice == pytest.approx(segmented.expected_dice["lung"], abs=1e-6)
+    assert limits.max_image_error == pytest.approx(1.25 * segmented.record.reconstruction.encoder, abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +79,7 @@ def test_the_number_is_stored_for_both_ways_to_run_a_bundle(tiny_bundle, datalis
 
     assert stored_steps(tiny_bundle) == (7, 7)
     assert open_bundle(tiny_bundle).image_chain.min_expected_dice == 0.8
+    assert open_bundle(tiny_bundle).image_chain.max_image_error == 0.05
 
 
 def test_progress_counts_images_over_all_numbers(tiny_bundle, datalist, dice_by_steps) -> None:
@@ -100,20 +105,63 @@ def test_numbers_of_steps_are_checked(tiny_bundle, datalist, steps) -> None:
         tune(tiny_bundle, datalist, steps=steps)
 
 
-def test_a_bundle_for_volumes_is_refused(volume_bundle: Path, datalist: Path) -> None:
-    with pytest.raises(BundleError, match="must be for images"):
+@pytest.fixture
+def volume_list(tmp_path: Path, datalist: Path) -> Path:
+    """The data list with one small CT for validation."""
+    rng = np.random.default_rng(3)
+    label = np.zeros((34, 36, 9), np.uint8)
+    label[5:14, 9:20, 2:7] = 1
+    voxels = rng.normal(40, 10, label.shape).astype(np.int16) + 100 * label.astype(np.int16)
+    voxels[:3], voxels[-3:] = -1000, -1000  # air
+    for name, values in (("ct", voxels), ("label", label)):
+        nibabel.save(nibabel.Nifti1Image(values, np.diag([2.0, 2.0, 5.0, 1.0])), datalist.parent / f"{name}.nii.gz")
+    content = json.loads(datalist.read_text())
+    volumes = {"train": [], "validation": [{"image": "ct.nii.gz", "label": "label.nii.gz", "patient_id": "9"}]}
+    datalist.write_text(json.dumps(content | {"volumes": volumes}))
+    return datalist
+
+
+def test_a_bundle_for_volumes_gets_limits_by_modality(volume_bundle: Path, volume_list: Path, monkeypatch) -> None:
+    before = open_bundle(volume_bundle).chains["MR"]
+
+    result = tune(volume_bundle, volume_list, steps=[0, 1], write=True)
+
+    assert list(result.limits) == ["CT"] and result.limits["CT"].num_cases == 1 and result.rows[0].dice > 0
+    after = open_bundle(volume_bundle).chains
+    assert after["CT"].inversion.steps == result.steps and after["MR"].inversion == before.inversion
+    assert after["CT"].max_image_error == pytest.approx(result.limits["CT"].max_image_error, rel=0.01)
+    assert after["MR"].max_image_error == before.max_image_error
+    assert any("No MR case was tried" in warning for warning in result.warnings)
+
+
+def test_volumes_are_needed_for_a_bundle_for_volumes(volume_bundle: Path, datalist: Path) -> None:
+    with pytest.raises(InputError, match=r"must have validation volumes \(`volumes.validation`\), got none"):
         tune(volume_bundle, datalist)
+    for volumes in (3, {"validation": [3]}, {"validation": [{"image": "a.nii"}]}, {"validation": {}}):
+        datalist.write_text(json.dumps(json.loads(datalist.read_text()) | {"volumes": volumes}))
+        with pytest.raises(InputError, match="volumes"):
+            tune(volume_bundle, datalist)
+
+
+@pytest.mark.parametrize(("count", "warned"), [(19, True), (20, False)])
+def test_a_handful_of_cases_gives_no_percentile(count: int, warned: bool) -> None:
+    limits = tuning._limits([tuning._Case("image", 0.9, 0.5 + at / 100, 0.1 * at) for at in range(count)])
+
+    assert bool(tuning._warnings(SimpleNamespace(chains={"image": None}), limits)) is warned
+    assert limits["image"].max_image_error == pytest.approx(0.125 * (count - 1))
+    assert 0.5 < limits["image"].min_expected_dice < 0.52
 
 
 def test_the_command_prints_a_table_or_json(tiny_bundle, datalist, dice_by_steps) -> None:
     dice_by_steps({0: 0.5, 4: 0.9})
-    arguments = [str(tiny_bundle), str(datalist), "--steps", "0", "--steps", "4"]
+    arguments = ["-b", str(tiny_bundle), "--data", str(datalist), "--steps", "0", "--steps", "4"]
 
-    lines = CliRunner().invoke(command, arguments).stdout.splitlines()
+    result = CliRunner().invoke(command, arguments, catch_exceptions=False)
+    lines = result.stdout.splitlines()
     facts = json.loads(CliRunner().invoke(command, [*arguments, "--json"]).stdout)
 
-    assert lines[0].split() == ["steps", "Dice", "5", "%", "expected", "below", "s", "per", "image"]
-    assert lines[2].split()[:3] == ["4", "0.9000", "0.800"]
-    assert lines[3] == "1 images: 4 steps are enough (the bundle says 2)"
-    assert lines[4] == "uncertain below an expected Dice of 0.800"
+    assert lines[0].split() == ["steps", "Dice", "5", "%", "expected", "below", "error", "up", "to", "s", "per", "case"]
+    assert lines[2].split()[:4] == ["4", "0.9000", "0.800", "0.050"]
+    assert lines[3] == "1 cases: 4 steps are enough (the bundle says 2)"
+    assert "warning: 1 cases give no percentile" in result.stderr
     assert facts["steps"] == 4 and len(facts["rows"]) == 2

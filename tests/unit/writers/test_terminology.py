@@ -8,10 +8,12 @@ import pytest
 from pydicom.sr.codedict import codes as dictionary
 
 from monai_semigan.errors import ConfigError
+from monai_semigan.settings import read_settings
 from monai_semigan.writers.terminology import (
     ANATOMY,
     KNOWN,
     PRIVATE_SCHEME,
+    ClassCodes,
     Code,
     SegmentInfo,
     in_terminology,
@@ -77,7 +79,7 @@ def test_a_bundle_may_state_codes():
     block = [{"category": list(ANATOMY), "type": ["1", "99X", "Thing"], "modifier": None, "region": ["2", "SCT", "At"]}]
     names, colors = ["background", "thing", "liver"], [(0, 0, 0), RED, RED]
 
-    stated, found = segments_of_classes(names, colors, [*block, None])
+    stated, found = segments_of_classes(names, colors, [*(read_settings(ClassCodes, e, "codes") for e in block), None])
 
     assert stated == SegmentInfo(
         name="thing", color=RED, category=ANATOMY, type=Code("1", "99X", "Thing"), region=Code("2", "SCT", "At")
@@ -88,14 +90,13 @@ def test_a_bundle_may_state_codes():
 @pytest.mark.parametrize(
     ("codes", "reason"),
     [
-        ({}, "a list with one entry"),
-        ([], "a list with one entry"),
-        (["liver"], "must have category and type"),
-        ([{"type": list(ANATOMY)}], "must have category and type"),
-        ([{"type": list(ANATOMY), "category": list(ANATOMY), "size": 3}], "nothing else"),
-        ([{"type": None, "category": list(ANATOMY)}], "three texts"),
-        ([{"type": ["1", "SCT"], "category": list(ANATOMY)}], "three texts"),
-        ([{"type": [1, "SCT", "Liver"], "category": list(ANATOMY)}], "three texts"),
+        ([], "one entry for each of liver, got 0"),
+        (["liver"], "must be an object, got 'liver'"),
+        ([{"type": list(ANATOMY)}], "with the keys category"),
+        ([{"type": list(ANATOMY), "category": list(ANATOMY), "size": 3}], "known keys .*, got 'size'"),
+        ([{"type": None, "category": list(ANATOMY)}], "`type` in `codes` must be a list, got None"),
+        ([{"type": ["1", "SCT"], "category": list(ANATOMY)}], "must be a list of 3, got a list of 2"),
+        ([{"type": [1, "SCT", "Liver"], "category": list(ANATOMY)}], r"`type\[0\]` in `codes` must be text, got 1"),
         ([{"type": ["1" * 17, "SCT", "Liver"], "category": list(ANATOMY)}], "16 printable"),
         ([{"type": ["1", "SCT", "a\\b"], "category": list(ANATOMY)}], "backslash"),
         ([{"type": ["1", "SCT", ""], "category": list(ANATOMY)}], "printable"),
@@ -103,7 +104,9 @@ def test_a_bundle_may_state_codes():
 )
 def test_wrong_codes_of_a_bundle_are_refused(codes: Any, reason: str):
     with pytest.raises(ConfigError, match=reason):
-        segments_of_classes(["background", "liver"], [(0, 0, 0), RED], codes)
+        segments_of_classes(
+            ["background", "liver"], [(0, 0, 0), RED], [read_settings(ClassCodes, entry, "codes") for entry in codes]
+        )
 
 
 def test_segments_must_be_writable():

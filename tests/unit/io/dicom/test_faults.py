@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dicom_files import read_volume
 
-from monai_semigan.errors import ConfigError, GeometryError, InputError
+from monai_semigan.errors import ConfigError, GeometryError
 from monai_semigan.io.dicom import stack as dicom_stack
-from monai_semigan.io.dicom.pixels import read_dicom_volume
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions, fill_positions, straighten
 
 FILL, STRAIGHTEN = RepairOptions(fill_missing=True), RepairOptions(tilt="resample")
@@ -15,7 +15,7 @@ FILL, STRAIGHTEN = RepairOptions(fill_missing=True), RepairOptions(tilt="resampl
 
 def refused(folder, match: str, *, repairs: RepairOptions = NO_REPAIRS) -> None:
     with pytest.raises(GeometryError, match=match) as caught:
-        read_dicom_volume(folder, repairs=repairs)
+        read_volume(folder, repairs=repairs)
     assert "Secret" not in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -37,7 +37,7 @@ def test_shuffled_instance_numbers_do_not_matter(tmp_path, dicom_files):
 
     paths = dicom_files.write_series(tmp_path, edit=edit)
 
-    assert read_dicom_volume(tmp_path).origin.files == tuple(paths)
+    assert read_volume(tmp_path).origin.files == tuple(paths)
 
 
 def test_missing_instance_number_does_not_matter(tmp_path, dicom_files):
@@ -47,7 +47,7 @@ def test_missing_instance_number_does_not_matter(tmp_path, dicom_files):
 
     paths = dicom_files.write_series(tmp_path, edit=edit)
 
-    assert read_dicom_volume(tmp_path).origin.files == tuple(paths)
+    assert read_volume(tmp_path).origin.files == tuple(paths)
 
 
 def test_missing_slices_are_refused_by_number(tmp_path, dicom_files):
@@ -62,14 +62,13 @@ def test_missing_slices_are_filled_with_the_nearest_on_request(tmp_path, dicom_f
     stored = dicom_files.stored_values(12)
     paths = dicom_files.write_series(tmp_path, stored, leave_out=[3, 7, 8])
 
-    volume = read_dicom_volume(tmp_path, repairs=FILL)
+    volume = read_volume(tmp_path, repairs=FILL)
 
     expected = stored[[0, 1, 2, 2, 4, 5, 6, 6, 9, 9, 10, 11]].astype(int) - 1024
     np.testing.assert_array_equal(volume.voxels, expected.transpose(2, 1, 0))
     np.testing.assert_allclose(volume.grid.spacing_mm[2], 2.5)
     assert volume.origin.is_repaired and volume.origin.files == tuple(paths)
-    assert [at for at, path in enumerate(volume.origin.slice_files) if path is None] == [3, 7, 8]
-    assert volume.origin.slice_files[4] == paths[3]
+    assert volume.origin.slices == (0, 1, 2, 4, 5, 6, 9, 10, 11) and not volume.origin.is_resampled
     assert "3 missing slices between 3 and 5; 7 and 10 were filled" in volume.warnings[0]
 
 
@@ -84,14 +83,6 @@ def test_copies_of_an_instance_are_refused(tmp_path, dicom_files):
     (tmp_path / "copy").write_bytes(paths[1].read_bytes())
 
     refused(tmp_path, rf"slices `(copy|{paths[1].name})` and .* share one: copies of one instance")
-
-
-def test_two_series_in_a_folder_are_two_volumes(tmp_path, dicom_files):
-    dicom_files.write_series(tmp_path / "a")
-    dicom_files.write_series(tmp_path / "b", origin=(0, 0, 0))
-
-    with pytest.raises(InputError, match="2 of 2"):
-        read_dicom_volume(tmp_path)
 
 
 @pytest.mark.parametrize("repairs", [NO_REPAIRS, FILL, STRAIGHTEN])
@@ -127,10 +118,10 @@ def test_gantry_tilt_is_straightened_on_request(tmp_path, dicom_files):
 
     paths = dicom_files.write_series(tmp_path, np.array(planes).round(), origin=(0, 0, 0), edit=edit)
 
-    volume = read_dicom_volume(tmp_path, repairs=STRAIGHTEN)
+    volume = read_volume(tmp_path, repairs=STRAIGHTEN)
 
-    assert volume.grid.is_orthogonal and volume.origin.is_repaired
-    assert volume.voxels.dtype == np.int16 and volume.origin.slice_files == tuple(paths)
+    assert volume.grid.is_orthogonal and volume.origin.is_resampled
+    assert volume.voxels.dtype == np.int16 and volume.origin.files == tuple(paths)
     np.testing.assert_allclose(volume.grid.spacing_mm, (0.8, 0.6, 2.5))
     assert volume.grid.shape[0] > columns and volume.grid.shape[1] > rows
     for at in range(num):
@@ -147,9 +138,9 @@ def test_gantry_tilt_is_straightened_on_request(tmp_path, dicom_files):
 def test_both_repairs_together(tmp_path, dicom_files):
     dicom_files.write_series(tmp_path, dicom_files.stored_values(8), leave_out=[4], edit=moved(1, 0.6))
 
-    volume = read_dicom_volume(tmp_path, repairs=RepairOptions(fill_missing=True, tilt="resample"))
+    volume = read_volume(tmp_path, repairs=RepairOptions(fill_missing=True, tilt="resample"))
 
-    assert volume.grid.shape[2] == 8 and volume.origin.slice_files[4] is None
+    assert volume.grid.shape[2] == 8 and 4 not in volume.origin.slices
     first = volume.grid.to_mm(np.array([[0, 0, 0]]))[0]
     np.testing.assert_allclose(first * (-1, -1, 1), dicom_files.ORIGIN, atol=1e-9)
     np.testing.assert_array_equal(  # shifts of whole pixels are exact
@@ -170,7 +161,7 @@ def change(keyword: str, value: object, at: int = 2):
     [
         (change("PixelSpacing", [0.6, 0.9]), r"same pixel spacing, but slice 3 has 0\.6 x 0\.9"),
         (change("RescaleType", "US"), "same unit of values, but slice 3 has US where 4 others have HU"),
-        (change("RescaleSlope", None), "same unit of values, but slice 3 has no rescale"),
+        (change("RescaleSlope", None), "Slice 3 must have a rescale slope and intercept that are numbers"),
         (change("RescaleSlope", "0"), "Slice 3 must have a rescale slope other than 0"),
         (change("ImagePositionPatient", None), "slice 3 of 5 has no ImagePositionPatient"),
         (change("PixelSpacing", None), "slice 3 of 5 has no PixelSpacing"),
@@ -197,7 +188,8 @@ def test_mixed_sizes_are_refused(tmp_path, dicom_files):
 
 
 def test_mixed_orientation_leaves_a_gap_that_is_refused(tmp_path, dicom_files):
-    from monai_semigan.io.dicom.series import files_in, find_series
+    from monai_semigan.io.dicom.series import find_series
+    from monai_semigan.io.folder import files_in
 
     dicom_files.write_series(tmp_path, edit=change("ImageOrientationPatient", [0, 1, 0, 0, 0, -1]))
 
@@ -234,9 +226,9 @@ def test_too_many_slices_are_refused_before_pixels_are_read(dicom_files, tmp_pat
 def test_20_000_headers_are_planned_and_refused_without_files(dicom_files, tmp_path):
     from dataclasses import replace
 
-    from monai_semigan.io.dicom.headers import read_frames
+    from monai_semigan.io.dicom.headers import find_frames
 
-    (first,) = read_frames(dicom_files.write_series(tmp_path, dicom_files.stored_values(1))[0])
+    (first,) = find_frames(dicom_files.write_series(tmp_path, dicom_files.stored_values(1)))
     frames = [replace(first, position_mm=(0.0, 0.0, 0.1 * at), instance_number=at) for at in range(20_000)]
 
     with pytest.raises(GeometryError, match="at most 10,000 slices, got 20,000"):

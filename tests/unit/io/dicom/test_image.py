@@ -105,7 +105,7 @@ def test_unusable_files_say_why_without_the_patient(tmp_path):
     huge.Rows = huge.Columns = 20_000
     cases = {
         "no pixel data": no_pixels,
-        "one frame, got 7": dicom(NumberOfFrames=7),
+        "7 are declared, more than its bytes hold": dicom(NumberOfFrames=7),
         "decoded": short,
         "megapixels": huge,
     }

@@ -7,11 +7,11 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
+from dicom_files import read_volume
 from highdicom.image import get_volume_from_series
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from monai_semigan.errors import GeometryError, InputError
-from monai_semigan.io.dicom.pixels import read_dicom_volume
 
 NAMES = ("axial", "coronal", "sagittal", "oblique", "negated column", "reversed order")
 
@@ -31,10 +31,10 @@ def lps(volume, indices: np.ndarray) -> np.ndarray:
 def test_voxels_lie_where_the_standard_s_formula_puts_them(tmp_path, dicom_files, name):
     series(tmp_path, dicom_files, name)
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     assert volume.voxels.shape == volume.grid.shape == (7, 6, 5)
-    for at, path in enumerate(volume.origin.slice_files):  # PS3.3 C.7.6.2.1.1
+    for at, path in enumerate(volume.origin.files):  # PS3.3 C.7.6.2.1.1
         dataset = pydicom.dcmread(path)
         cosines = np.array(dataset.ImageOrientationPatient, dtype=float)
         row_mm, column_mm = dataset.PixelSpacing
@@ -55,7 +55,7 @@ def test_voxels_lie_where_simpleitk_puts_them(tmp_path, dicom_files, name):
     reader.SetFileNames(names)
     image = reader.Execute()
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     assert image.GetSize() == volume.grid.shape
     values = SimpleITK.GetArrayFromImage(image)
@@ -71,7 +71,7 @@ def test_volume_equals_highdicom_s(tmp_path, dicom_files, name):
     paths = series(tmp_path, dicom_files, name)
     expected = get_volume_from_series([pydicom.dcmread(path) for path in paths])
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     same = highdicom.Volume(
         array=volume.voxels.transpose(2, 1, 0),
@@ -86,10 +86,9 @@ def test_volume_equals_highdicom_s(tmp_path, dicom_files, name):
 def test_files_are_in_the_order_of_the_slices(tmp_path, dicom_files):
     paths = series(tmp_path, dicom_files)
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
-    assert volume.origin.files == volume.origin.slice_files == tuple(paths)
-    assert volume.origin.slice_frames == (None,) * 5
+    assert volume.origin.files == tuple(paths) and volume.origin.slices == (0, 1, 2, 3, 4)
     assert not volume.origin.is_repaired and volume.warnings == ()
     assert volume.modality == "CT" and volume.name == "series"
     assert volume.origin.series_uid == pydicom.dcmread(paths[0]).SeriesInstanceUID
@@ -101,7 +100,8 @@ def test_more_files_than_are_read_at_once_keep_their_order(tmp_path, dicom_files
     seen: list[tuple[int, int]] = []
 
     from monai_semigan.io.dicom.pixels import read_dicom_series
-    from monai_semigan.io.dicom.series import files_in, find_series
+    from monai_semigan.io.dicom.series import find_series
+    from monai_semigan.io.folder import files_in
 
     volume = read_dicom_series(
         find_series(files_in(tmp_path))[0], name="x", progress=lambda done, total: seen.append((done, total))
@@ -117,7 +117,7 @@ def test_rescale_is_applied_per_slice(tmp_path, dicom_files):
 
     series(tmp_path, dicom_files, edit=edit)
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     stored = dicom_files.stored_values().astype(float)
     expected = stored * np.arange(1, 6)[:, None, None] - 10 * np.arange(5)[:, None, None]
@@ -132,7 +132,7 @@ def test_values_beyond_whole_16_bit_numbers_become_float32(tmp_path, dicom_files
 
     series(tmp_path, dicom_files, edit=edit)
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     scale = np.where(np.arange(5) == 3, float(slope), 1)[:, None, None]
     assert volume.voxels.dtype == np.float32
@@ -144,7 +144,7 @@ def test_values_beyond_whole_16_bit_numbers_become_float32(tmp_path, dicom_files
 def test_inverted_display_does_not_invert_values(tmp_path, dicom_files):
     series(tmp_path, dicom_files, PhotometricInterpretation="MONOCHROME1")
 
-    assert read_dicom_volume(tmp_path / "series").voxels[0, 0, 0] == 100 - 1024
+    assert read_volume(tmp_path / "series").voxels[0, 0, 0] == 100 - 1024
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
@@ -157,7 +157,7 @@ def test_compressed_series(tmp_path, dicom_files, syntax):
 
     series(tmp_path, dicom_files, pixels=dicom_files.stored_values(3, 40, 33), edit=edit)
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     np.testing.assert_array_equal(volume.voxels.T + 1024, dicom_files.stored_values(3, 40, 33))
 
@@ -170,7 +170,7 @@ def test_type_2_tags_and_uids_may_be_missing(tmp_path, dicom_files):
 
     paths = series(tmp_path, dicom_files, edit=edit)
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     assert volume.origin.files == tuple(paths)
 
@@ -178,7 +178,7 @@ def test_type_2_tags_and_uids_may_be_missing(tmp_path, dicom_files):
 def test_non_ascii_names_and_tags_with_separators(tmp_path, dicom_files):
     dicom_files.write_series(tmp_path / "Übung 腹部", SeriesDescription="../../etc/Leber/\\x", PatientID="../../a/b")
 
-    volume = read_dicom_volume(tmp_path / "Übung 腹部")
+    volume = read_volume(tmp_path / "Übung 腹部")
 
     assert volume.name == "Übung 腹部" and volume.voxels.shape == (7, 6, 5)
 
@@ -187,7 +187,7 @@ def test_non_ascii_names_and_tags_with_separators(tmp_path, dicom_files):
 def test_a_single_slice_is_a_volume_with_a_warning(tmp_path, dicom_files, thickness, expected):
     series(tmp_path, dicom_files, pixels=dicom_files.stored_values(1), SliceThickness=thickness)
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     np.testing.assert_allclose(volume.grid.spacing_mm, (0.8, 0.6, expected))
     assert "single slice" in volume.warnings[0]
@@ -202,7 +202,7 @@ def test_rounded_cosines_and_positions_are_accepted(tmp_path, dicom_files):
 
     series(tmp_path, dicom_files, "oblique", edit=edit)
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     directions = volume.grid.directions
     np.testing.assert_allclose(directions.T @ directions, np.eye(3), atol=1e-9)
@@ -213,7 +213,7 @@ def test_rounded_cosines_and_positions_are_accepted(tmp_path, dicom_files):
 def test_wrong_slice_spacing_in_the_header_is_overruled_by_positions(tmp_path, dicom_files):
     series(tmp_path, dicom_files, SpacingBetweenSlices="5")
 
-    volume = read_dicom_volume(tmp_path / "series")
+    volume = read_volume(tmp_path / "series")
 
     assert volume.grid.spacing_mm[2] == pytest.approx(2.5)
     assert "5 mm apart, their positions 2.5 mm" in volume.warnings[0]
@@ -225,7 +225,7 @@ def test_lossy_compression_and_lost_rescale_are_warned_of(tmp_path, dicom_files)
 
     series(tmp_path, dicom_files, edit=edit, LossyImageCompression="01")
 
-    warnings = " ".join(read_dicom_volume(tmp_path / "series").warnings)
+    warnings = " ".join(read_volume(tmp_path / "series").warnings)
 
     assert "with loss" in warnings and "may not be HU" in warnings
 
@@ -235,7 +235,7 @@ def test_truncated_pixels_name_the_file(tmp_path, dicom_files):
     paths[2].write_bytes(paths[2].read_bytes()[:-20])
 
     with pytest.raises(InputError, match=rf"slice 3 \(`{paths[2].name}`.*could not be decoded") as caught:
-        read_dicom_volume(tmp_path / "series")
+        read_volume(tmp_path / "series")
 
     assert "Secret" not in str(caught.value)
 
@@ -244,17 +244,7 @@ def test_constant_series_is_refused(tmp_path, dicom_files):
     series(tmp_path, dicom_files, pixels=np.full((3, 6, 7), 7))
 
     with pytest.raises(InputError, match="every voxel is -1017"):
-        read_dicom_volume(tmp_path / "series")
-
-
-def test_folder_without_a_series_or_with_two_is_refused(tmp_path, dicom_files):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="0 of 0"):
-        read_dicom_volume(tmp_path / "empty")
-    series(tmp_path, dicom_files)
-    dicom_files.write_series(tmp_path / "series" / "other")
-    with pytest.raises(InputError, match="2 of 2"):
-        read_dicom_volume(tmp_path / "series")
+        read_volume(tmp_path / "series")
 
 
 class TestMultiframe:
@@ -275,13 +265,13 @@ class TestMultiframe:
     def test_frames_are_sorted_and_rescaled_one_by_one(self, tmp_path, dicom_files, name):
         path = self.write(tmp_path, dicom_files, name)
 
-        volume = read_dicom_volume(path)
+        volume = read_volume(path)
 
         assert volume.origin.files == (path,) and volume.modality == "MR"
-        assert volume.origin.slice_frames == (2, 4, 5, 1, 3)
+        assert volume.origin.slices == self.ORDER
         stored = dicom_files.stored_values().astype(int)
-        for place, frame in enumerate(volume.origin.slice_frames):
-            np.testing.assert_array_equal(volume.voxels[:, :, place].T, stored[frame - 1] * frame + 5)
+        for at, place in enumerate(volume.origin.slices):
+            np.testing.assert_array_equal(volume.voxels[:, :, place].T, stored[at] * (at + 1) + 5)
 
     def test_a_negative_pixel_spacing_is_refused_as_it_would_mirror_the_volume(self, tmp_path, dicom_files):
         def edit(dataset):
@@ -290,13 +280,13 @@ class TestMultiframe:
         path = self.write(tmp_path, dicom_files, edit=edit)
 
         with pytest.raises(GeometryError, match=r"frame 1 must have a pixel spacing above 0, got -0\.7 x 0\.7"):
-            read_dicom_volume(path)
+            read_volume(path)
 
     def test_volume_equals_highdicom_s(self, tmp_path, dicom_files):
         path = self.write(tmp_path, dicom_files)
         expected = highdicom.imread(path).get_volume()
 
-        volume = read_dicom_volume(path)
+        volume = read_volume(path)
 
         affine = (np.diag([-1, -1, 1, 1]) @ volume.grid.affine)[:, [2, 1, 0, 3]]
         same = highdicom.Volume(
@@ -312,7 +302,7 @@ class TestMultiframe:
         path = self.write(tmp_path, dicom_files, heights=[0, 2.5, 5, 0, 2.5, 5])
 
         with pytest.raises(GeometryError, match=r"frame 1 and frame 4.*4-D"):
-            read_dicom_volume(path)
+            read_volume(path)
 
     def test_several_orientations_are_refused(self, tmp_path, dicom_files):
         def edit(dataset):
@@ -323,7 +313,7 @@ class TestMultiframe:
         path = self.write(tmp_path, dicom_files, "axial", edit=edit)
 
         with pytest.raises(GeometryError, match="same orientation, but slice frame 2"):
-            read_dicom_volume(path)
+            read_volume(path)
 
     def test_missing_frame_is_refused_also_with_repairs(self, tmp_path, dicom_files):
         from monai_semigan.io.dicom.repair import RepairOptions
@@ -331,13 +321,13 @@ class TestMultiframe:
         path = self.write(tmp_path, dicom_files, heights=[0, 2.5, 5, 10])
 
         with pytest.raises(GeometryError, match=r"frame 3 and frame 4 are 5\.000 mm"):
-            read_dicom_volume(path)
+            read_volume(path)
         with pytest.raises(GeometryError, match="not repaired"):
-            read_dicom_volume(path, repairs=RepairOptions(fill_missing=True))
+            read_volume(path, repairs=RepairOptions(fill_missing=True))
 
     def test_frames_without_positions_are_refused(self, tmp_path, dicom_files):
         def edit(dataset):
             del dataset.PerFrameFunctionalGroupsSequence
 
         with pytest.raises(GeometryError, match="no ImagePositionPatient"):
-            read_dicom_volume(self.write(tmp_path, dicom_files, edit=edit))
+            read_volume(self.write(tmp_path, dicom_files, edit=edit))

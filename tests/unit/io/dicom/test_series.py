@@ -6,7 +6,8 @@ import pytest
 
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.dicom.series import files_in, find_series
+from monai_semigan.io.dicom.series import find_series
+from monai_semigan.io.folder import files_in
 
 
 def found_in(folder, rules: SeriesRules | None = None):
@@ -140,3 +141,17 @@ def test_a_fault_is_known_from_headers(tmp_path, dicom_files):
 def test_missing_path_is_refused(tmp_path):
     with pytest.raises(InputError, match="does not exist"):
         files_in(tmp_path / "no")
+
+
+def test_folders_behind_links_are_searched_once(tmp_path, dicom_files):
+    paths = dicom_files.write_series(tmp_path / "elsewhere" / "ct")
+    study = tmp_path / "study"
+    study.mkdir()
+    (study / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (study / "again").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (tmp_path / "elsewhere" / "loop").symlink_to(study, target_is_directory=True)
+
+    found = files_in(study)
+
+    assert sorted(file.resolve() for file in found) == sorted(paths)
+    assert files_in(study, skip=tmp_path / "elsewhere") == []

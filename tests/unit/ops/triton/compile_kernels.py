@@ -10,8 +10,8 @@ import triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from monai_semigan.ops.triton.kernels import resample_and_finish
-from monai_semigan.ops.triton.launch import Resampling, tile_of
+from monai_semigan.ops.backends.triton.kernels import resample_and_finish
+from monai_semigan.ops.backends.triton.launch import Resampling, tile_of
 
 POINTERS = ("x", "y", "taps", "demodulation", "noise", "bias", "gate")
 EPILOGUE = ("demodulation", "noise", "bias")

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from monai_semigan.errors import BackendError
+from monai_semigan.ops.backends.triton import availability
+from monai_semigan.ops.backends.triton.availability import obstacle
 from monai_semigan.ops.bias_act import bias_act
-from monai_semigan.ops.triton import availability
-from monai_semigan.ops.triton.availability import obstacle
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None
 needs_triton = pytest.mark.skipif(not HAS_TRITON, reason="Triton is not installed")
@@ -28,7 +28,7 @@ def nothing_remembered():
 
 def test_importing_the_ops_does_not_import_triton(tmp_path):
     code = (
-        "import sys, monai_semigan.ops.triton.bias_act, monai_semigan.ops.triton.styled_epilogue\n"
+        "import sys, monai_semigan.ops.backends.triton.bias_act, monai_semigan.ops.backends.triton.styled_epilogue\n"
         "print([name for name in sys.modules if name.split('.')[0] == 'triton'])"
     )
 
@@ -106,6 +106,6 @@ def test_a_kernel_that_computes_something_else_is_refused(monkeypatch):
         return x[:, :, :-1, :-1] * 1.001
 
     monkeypatch.setattr(availability, "_device_obstacle", lambda device: None)
-    monkeypatch.setattr("monai_semigan.ops.triton.styled_epilogue.styled_epilogue", wrong)
+    monkeypatch.setattr("monai_semigan.ops.backends.triton.styled_epilogue.styled_epilogue", wrong)
 
     assert "the result differs from the definition's by" in str(obstacle(CPU))

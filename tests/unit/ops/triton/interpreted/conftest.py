@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from monai_semigan.ops.triton import launch
+from monai_semigan.ops.backends.triton import launch
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
+from monai_semigan.ops.backends.triton.bias_act import bias_act
+from monai_semigan.ops.backends.triton.styled_epilogue import styled_epilogue
 from monai_semigan.ops.bias_act import bias_act as defined_bias_act
-from monai_semigan.ops.triton.bias_act import bias_act
-from monai_semigan.ops.triton.styled_epilogue import styled_epilogue
 from monai_semigan.ops.upfirdn2d import upfirdn2d
 
 GAIN = math.sqrt(2)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.autograd import gradcheck, gradgradcheck
 
-from monai_semigan.ops.triton.launch import Finish, Resampling, is_wide, launch
-from monai_semigan.ops.triton.upfirdn2d import upfirdn2d
+from monai_semigan.ops.backends.triton.launch import Finish, Resampling, is_wide, launch
+from monai_semigan.ops.backends.triton.upfirdn2d import upfirdn2d
 from monai_semigan.ops.upfirdn2d import upfirdn2d as defined
 
 TOLERANCE = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 2**-9, torch.bfloat16: 2**-6}
@@ -64,7 +64,7 @@ def test_strided_and_expanded_inputs_are_read_right():
 
 
 def test_a_loop_that_is_not_unrolled_gives_the_same(monkeypatch):
-    from monai_semigan.ops.triton import launch as module
+    from monai_semigan.ops.backends.triton import launch as module
 
     monkeypatch.setattr(module, "MAX_UNROLLED", 0)
 
