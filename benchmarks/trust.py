@@ -20,7 +20,7 @@ def trust_numbers(pairs: Sequence[tuple[float, float]], limit: float | Sequence[
     return {
         "expected_dice": float(expected.mean()),
         "expected_dice_5th_percentile": float(np.quantile(expected, 0.05)),
-        "rank_correlation": float(spearmanr(expected, dice).statistic),
+        "rank_correlation": float(spearmanr(expected, dice).statistic) if _vary(expected) and _vary(dice) else None,
         "uncertain": float(1 - certain.mean()),
         "dice_certain": float(dice[certain].mean()) if certain.any() else None,
         "dice_uncertain": float(dice[~certain].mean()) if not certain.all() else None,
@@ -30,8 +30,13 @@ def trust_numbers(pairs: Sequence[tuple[float, float]], limit: float | Sequence[
 def trust_text(numbers: dict[str, Any]) -> str:
     """Write `trust_numbers` as a line."""
     parts = [f"{numbers[f'dice_{name}']:.3f} if {name}" for name in ("certain", "uncertain") if numbers[f"dice_{name}"]]
+    correlation = "not defined" if numbers["rank_correlation"] is None else f"{numbers['rank_correlation']:.2f}"
     return (
         f"expected Dice {numbers['expected_dice']:.3f}, 5 % below {numbers['expected_dice_5th_percentile']:.3f}, "
-        f"rank correlation {numbers['rank_correlation']:.2f}; {numbers['uncertain']:.0%} uncertain, "
+        f"rank correlation {correlation}; {numbers['uncertain']:.0%} uncertain, "
         f"Dice {', '.join(parts)}"
     )
+
+
+def _vary(values: np.ndarray) -> bool:
+    return bool(np.ptp(values) > 0)

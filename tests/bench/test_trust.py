@@ -25,3 +25,10 @@ def test_one_part_may_be_empty(limit: float | None, share: float) -> None:
 
     assert numbers["uncertain"] == share
     assert numbers["dice_certain" if share else "dice_uncertain"] is None
+
+
+def test_without_differences_there_is_no_correlation() -> None:
+    numbers = trust_numbers([(0.9, 1.0), (0.8, 1.0)], None)
+
+    assert numbers["rank_correlation"] is None
+    assert "rank correlation not defined; 0% uncertain" in trust_text(numbers)
