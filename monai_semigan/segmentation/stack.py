@@ -5,10 +5,10 @@ Images are a stack whose slices have nothing to do with each other: all are refi
 over the slices that have the organ, first the even ones from the encoder, then the odd ones, which may start from what
 their neighbours found. So slices are still refined in batches, and every second one profits from its neighbours.
 
-Convolutions choose their kernels by the size of the batch, so finished slices stay in theirs. Batches of images have the
-size that was asked for, and a smaller one is filled with copies: a result does not depend on an image's mates. A volume
-is always worked through as a whole, so its slices are shared out evenly, and few copies are needed. What is kept for all
-slices is small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
+Convolutions choose their kernels by the size of the batch, so finished slices stay in theirs. Batches of images have
+the size that was asked for, and a smaller one is filled with copies: a result does not depend on an image's mates. A
+volume is worked through as a whole, so its slices are shared out evenly, and few copies are needed. What is kept for
+all slices is small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
 """
 
 from __future__ import annotations
