@@ -63,7 +63,7 @@ def command(
     facts = {
         "output": str(dest),
         "network": result.network,
-        "d_pair": result.pair_critic,
+        "d_pair": result.pair_discriminator,
         "networks": counts,
         "fresh": list(result.fresh),
         "ignored": list(result.ignored),
@@ -80,6 +80,6 @@ def command(
     if len(result.ignored) > SHOWN:
         click.echo(f"ignored: {len(result.ignored) - SHOWN} more (--json lists all)")
     click.echo(f'"network": {json.dumps(result.network)}')
-    if result.pair_critic:
-        click.echo(f'"d_pair": {json.dumps(result.pair_critic)}')
+    if result.pair_discriminator:
+        click.echo(f'"d_pair": {json.dumps(result.pair_discriminator)}')
     click.echo(dest)

@@ -164,8 +164,8 @@ class RunLock:
         self.folder = Path(folder)
         self._descriptor: int | None = None
 
-    def __enter__(self) -> RunLock:
-        """Take the lock.
+    def take(self) -> RunLock:
+        """Take the lock, until `release`.
 
         Raises:
             TrainingError: Another process has it.
@@ -188,10 +188,17 @@ class RunLock:
         self._descriptor = descriptor
         return self
 
-    def __exit__(self, *reason: object) -> None:
+    def release(self) -> None:
+        """Let others work there; nothing to do the second time."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def __enter__(self) -> RunLock:
+        return self.take()
+
+    def __exit__(self, *reason: object) -> None:
+        self.release()
 
 
 def _locked(descriptor: int) -> bool:

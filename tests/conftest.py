@@ -139,6 +139,7 @@ def tiny_bundle(tmp_path: Path, tiny_network: SemiGanSegmenter) -> Path:
 @pytest.fixture
 def volume_bundle(tiny_bundle: Path) -> Path:
     """The tiny bundle as one for volumes, CT and MR."""
+    shutil.copy(bundle_root("liver_ct_segmentation") / "configs" / "inference.json", tiny_bundle / "configs")
     edit_metadata(
         tiny_bundle,
         domain="abdomen",

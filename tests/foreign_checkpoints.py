@@ -71,8 +71,8 @@ def rosinality_generator(
     return state
 
 
-def rosinality_critic(channels: Sequence[int], *, image_channels: int = 3, seed: int = 1) -> State:
-    """The image critic of rosinality and of the official SemanticGAN."""
+def rosinality_discriminator(channels: Sequence[int], *, image_channels: int = 3, seed: int = 1) -> State:
+    """The image discriminator of rosinality and of the official SemanticGAN."""
     draw, table = Numbers(seed), list(channels)[::-1]
     state = {"convs.0.0.weight": draw(table[0], image_channels, 1, 1), "convs.0.1.bias": draw(table[0])}
     for at in range(1, len(table)):
@@ -91,8 +91,8 @@ def rosinality_critic(channels: Sequence[int], *, image_channels: int = 3, seed:
     return state
 
 
-def pair_critic(in_channels: int, *, num_scales: int = 3, width: int = 2, seed: int = 2) -> State:
-    """The pair critic of the official SemanticGAN."""
+def pair_discriminator(in_channels: int, *, num_scales: int = 3, width: int = 2, seed: int = 2) -> State:
+    """The pair discriminator of the official SemanticGAN."""
     draw, state = Numbers(seed), {}
     widths = [width, 2 * width, 4 * width, 8 * width]
     for scale in range(num_scales):
@@ -202,7 +202,7 @@ def ada_generator(
     return state
 
 
-def ada_critic(channels: Sequence[int], *, image_channels: int = 3, seed: int = 5) -> State:
+def ada_discriminator(channels: Sequence[int], *, image_channels: int = 3, seed: int = 5) -> State:
     """StyleGAN2-ADA's discriminator, residual architecture."""
     draw, state = Numbers(seed), {}
 
@@ -236,8 +236,8 @@ def semanticgan_files(*, num_classes: int = 3, image_channels: int = 3) -> tuple
     generator = rosinality_generator(CHANNELS, num_classes=num_classes, image_channels=image_channels)
     gan = {
         "g": rosinality_generator(CHANNELS, num_classes=num_classes, image_channels=image_channels, seed=7),
-        "d_img": rosinality_critic(CHANNELS, image_channels=image_channels),
-        "d_seg": pair_critic(image_channels + num_classes),
+        "d_img": rosinality_discriminator(CHANNELS, image_channels=image_channels),
+        "d_seg": pair_discriminator(image_channels + num_classes),
         "g_ema": generator,
         "args": argparse.Namespace(size=32, lr=0.002, path="data"),
     }

@@ -2,8 +2,8 @@
 """StyleGAN2 and SemanticGAN's networks in NumPy and SciPy, on the state dicts of other code bases.
 
 Written from the formulas (Karras et al. 2019; Karras et al. 2020, equations 1 to 3 and figure 7; Karras et al. 2018 for
-the minibatch standard deviation; Wang et al. 2018 for the pair critic; He et al. 2016 and Lin et al. 2017 for the
-encoder). Modulation scales each sample's weights, upsampling writes the zeros out, filters are two-dimensional: no step
+the minibatch standard deviation; Wang et al. 2018 for the pair discriminator; He et al. 2016 and Lin et al. 2017 for
+the encoder). Modulation scales each sample's weights, upsampling writes the zeros out, filters are two-dimensional: no step
 is computed as in the package. One sample at a time, channels first.
 """
 
@@ -158,7 +158,7 @@ def synthesis(layout: Layout, w_plus: Array, num_blocks: int, *, output: str = "
     return result
 
 
-def image_critic(images: Array, *, num_blocks: int, get: Callable[[str], Array], group_size: int) -> Array:
+def image_discriminator(images: Array, *, num_blocks: int, get: Callable[[str], Array], group_size: int) -> Array:
     """Logits ``(N,)``; ``get`` returns ``from``, ``{b}.conv1``, ``{b}.conv2``, ``{b}.skip``, ``last``, ``fc``, ``out``,
     with ``.weight`` or ``.bias`` behind it; blocks count from the finest."""
 
@@ -211,14 +211,14 @@ ROSINALITY_CRITIC = {
 }
 
 
-def rosinality_critic(state: State, name: str) -> Array:
+def rosinality_discriminator(state: State, name: str) -> Array:
     block, _, part = name.partition(".")
     if block.isdigit():
         return state[f"convs.{int(block) + 1}.{ROSINALITY_CRITIC[part]}"]
     return state[ROSINALITY_CRITIC[name]]
 
 
-def ada_critic(state: State, name: str, *, num_blocks: int) -> Array:
+def ada_discriminator(state: State, name: str, *, num_blocks: int) -> Array:
     block, _, part = name.partition(".")
     if block.isdigit():
         layer = part.replace("conv1", "conv0") if part.startswith("conv1") else part.replace("conv2", "conv1")
@@ -227,7 +227,7 @@ def ada_critic(state: State, name: str, *, num_blocks: int) -> Array:
     return state[f"{names[block]}.{part}"]
 
 
-def pair_critic(state: State, pair: Array, *, num_scales: int) -> list[Array]:
+def pair_discriminator(state: State, pair: Array, *, num_scales: int) -> list[Array]:
     """Patch logits, finest scale first; spectral norms from singular values."""
 
     def patch(x: Array, name: str) -> Array:

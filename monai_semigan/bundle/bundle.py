@@ -22,7 +22,7 @@ from monai_semigan.domains.base import IMAGE, Domain, Preset
 from monai_semigan.errors import BundleError
 from monai_semigan.files import read_json
 from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.networks.checkpoint import file_digest, load_weights, read_state_dict
+from monai_semigan.networks.checkpoint import build_with_weights, file_digest, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.segmentation.chain import Chain
@@ -191,7 +191,10 @@ def load_network(bundle: Bundle, *, device: torch.device) -> SemiGanSegmenter:
             f"{name} must have the SHA-256 {bundle.weights_sha256[:12]}..., got {actual[:12]}...: it is damaged or was "
             "exchanged. Copy the bundle again."
         )
-    network = SemiGanSegmenter(**bundle.network.arguments())
-    load_weights(network, read_state_dict(bundle.weights_file), source=bundle.weights_file)
+    network = build_with_weights(
+        lambda: SemiGanSegmenter(**bundle.network.arguments()),
+        read_state_dict(bundle.weights_file),
+        source=bundle.weights_file,
+    )
     network.require_trained()
     return network.eval().requires_grad_(False).to(device)

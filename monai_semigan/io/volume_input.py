@@ -234,8 +234,8 @@ class _Search:
             self.barren.append((root.base if root.loose else root.path.name, left))
         self.has_result = self.has_result or bool(found)
         if found and on_failure is not None:
-            for file, error in _foreign(root, found):
-                on_failure(file.name, error)
+            for file, reason in _foreign(root, found):
+                on_failure(file.name, reason)
         return folder, found
 
     def _files(self, root: _Root) -> tuple[Path, list[Path]]:

@@ -30,17 +30,17 @@ class StartWeights:
 
     Attributes:
         network: Arguments of `SemiGanSegmenter`, for a bundle's ``network`` block.
-        pair_critic: ``num_scales`` and ``base_channels`` of the pair critic; None without one.
+        pair_discriminator: ``num_scales`` and ``base_channels`` of the pair discriminator; None without one.
         states: State dicts by name: ``generator``, and if there are any ``d_image``, ``d_pair``, ``encoder``.
     """
 
     network: dict[str, Any]
-    pair_critic: dict[str, Any] | None
+    pair_discriminator: dict[str, Any] | None
     states: dict[str, dict[str, Tensor]]
 
     def content(self) -> dict[str, Any]:
         """Return what a file of them holds."""
-        settings = json.dumps({"network": self.network, "pair_critic": self.pair_critic}, indent=2)
+        settings = json.dumps({"network": self.network, "pair_discriminator": self.pair_discriminator}, indent=2)
         return {"format": FORMAT, "settings": settings, **self.states}
 
     def segmenter_state(self) -> dict[str, Tensor]:
@@ -52,8 +52,8 @@ class StartWeights:
         missing = [name for name in ("generator", "encoder", "d_image") if name not in self.states]
         if missing:
             raise CheckpointError(
-                f"The weights must have generator, encoder and image critic, but lack {', '.join(missing)}. Convert "
-                "the files of GAN and encoder together, or train the encoder with `semigan train encoder`."
+                f"The weights must have generator, encoder and image discriminator, but lack {', '.join(missing)}. "
+                "Convert the files of GAN and encoder together, or train the encoder with `semigan train encoder`."
             )
         parts = {
             f"{name}.{key}": tensor
@@ -76,13 +76,13 @@ def read_start(path: PathLike) -> StartWeights:
     damaged = f"`{path}` must describe its networks, but is damaged. Convert again."
     try:
         settings = json.loads(content["settings"])
-        network, pair_critic = settings["network"], settings["pair_critic"]
+        network, pair_discriminator = settings["network"], settings["pair_discriminator"]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(damaged) from error
-    if not isinstance(network, dict) or not isinstance(pair_critic, (dict, type(None))):
+    if not isinstance(network, dict) or not isinstance(pair_discriminator, (dict, type(None))):
         raise CheckpointError(damaged)
     states = {name: named_weights(content[name], source=path, name=name) for name in NAMES if name in content}
-    return StartWeights(network, pair_critic, {"generator": {}, **states})
+    return StartWeights(network, pair_discriminator, {"generator": {}, **states})
 
 
 def is_start(content: dict[str, Any]) -> bool:

@@ -351,7 +351,7 @@ class Segmenter:
             **self._common(source, chain, classes, *errors),
             size=volume.grid.shape,
             spacing_mm=tuple(round(float(spacing), 6) for spacing in volume.grid.spacing_mm),
-            axcodes=axcodes(volume.grid.affine),  # type: ignore[arg-type]  (letters of these six)
+            axcodes=axcodes(volume.grid.affine),  # type: ignore[arg-type]  # letters of these six
             modality=modality,
             modality_reason=reason,
             window=(float(result.window[0]), float(result.window[1])),

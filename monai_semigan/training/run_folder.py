@@ -3,23 +3,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 from monai_semigan.atomic import replacing
 from monai_semigan.errors import ConfigError, OutputError
+from monai_semigan.files import RunLock, make_folder
 from monai_semigan.types import PathLike
 from monai_semigan.versions import environment
 
-__all__ = ["RunFolder", "RunLock"]
+__all__ = ["RunFolder"]
 
 CONFIG_NAME = "resolved_config.json"
 STATS_NAME = "stats.jsonl"
-LOCK_NAME = "run.lock"
 
 
 class RunFolder:
@@ -31,15 +29,15 @@ class RunFolder:
         resume: Continue a run that lies there; without it the folder must hold none.
 
     Raises:
-        ConfigError: A run lies there and ``resume`` is off, or it was made with another configuration, or still
-            goes on.
+        ConfigError: A run lies there and ``resume`` is off, or it was made with another configuration.
+        TrainingError: Another process works there.
         OutputError: The folder cannot be written.
     """
 
     def __init__(self, path: PathLike, config: dict[str, Any], *, resume: bool) -> None:
         self.path = Path(path)
         self._writer: Any = None
-        self._lock = RunLock(self.path)
+        self._lock = RunLock(make_folder(self.path)).take()
         try:
             self._open(config, resume)
         except BaseException:
@@ -89,44 +87,6 @@ class RunFolder:
             self._writer.close()
             self._writer = None
         self._lock.release()
-
-
-class RunLock:
-    """That one process works in a folder; gone when the process is, however it ended.
-
-    Args:
-        folder: Created with its parents if it is not there.
-
-    Raises:
-        ConfigError: Another process works there; its number is named.
-        OutputError: The folder cannot be written.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._descriptor: int | None = None
-        path = folder / LOCK_NAME
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise OutputError(f"`{folder}` must be a folder that can be written: {error}.") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            owner = os.read(descriptor, 20).decode(errors="replace").strip() or "unknown"
-            os.close(descriptor)
-            raise ConfigError(
-                f"`{folder}` must not be in use, but a run goes on there (process {owner}). Wait for it, or stop it."
-            ) from error
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Let others work there; nothing to do the second time."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)  # which also unlocks
-            self._descriptor = None
 
 
 def _replace(path: Path, text: str) -> None:

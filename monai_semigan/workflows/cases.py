@@ -93,7 +93,10 @@ class CaseQueue:
         self.skipped: list[str] = []
         self.redone: list[RedoneReport] = []
         self.failures: list[FailureReport] = []
+        for claim in folder.glob(".*.claim"):
+            _free(claim)
         self._claimed: set[str] = set()
+        self._sources: dict[str, str] = {}  # by case
         self._done = 0
 
     def sources(self, inputs: Iterable[CaseInput]) -> Iterator[Source]:
@@ -121,7 +124,7 @@ class CaseQueue:
         del self.records[case]
         self._release(case)
         self.redone = [item for item in self.redone if item.case != case]
-        self.fail(case, error)
+        self.fail(self._sources[case], error)
 
     def close(self) -> None:
         """Give back the names of cases that were not finished."""
@@ -146,7 +149,7 @@ class CaseQueue:
             self._release(case)
             self._advance()
             return None
-        self.records[case] = None
+        self.records[case], self._sources[case] = None, item.source
         try:
             source = item.read(case, digest)
         except BaseException:
@@ -273,6 +276,22 @@ def _digest(path: Path) -> str | None:
         return None
 
 
+def _free(claim: Path) -> bool:
+    """Remove a claim whose process is gone; False if it lives.
+
+    It is renamed first: of two processes that find it, one gets it, and neither removes what the other made anew.
+    """
+    with suppress(OSError):
+        if is_abandoned(claim.read_text()):
+            taken = claim.with_name(f"{claim.name}.{owner_name()}.tmp")
+            claim.rename(taken)
+            if not is_abandoned(taken.read_text()):  # made anew in between
+                os.link(taken, claim)
+            taken.unlink()
+            return True
+    return False
+
+
 def _take(claim: Path) -> bool:
     """Create a claim; False if a running process, here or on another machine, has it."""
     for _ in range(2):
@@ -280,11 +299,8 @@ def _take(claim: Path) -> bool:
             with claim.open("x") as stream:
                 stream.write(owner_name())
         except FileExistsError:
-            with suppress(OSError):
-                if is_abandoned(claim.read_text()):
-                    claim.unlink()
-                    continue
-            return False
+            if not _free(claim):
+                return False
         except OSError as error:
             raise OutputError(f"`{claim.parent}` must be a folder that can be written: {error.strerror}.") from error
         return True

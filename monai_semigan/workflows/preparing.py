@@ -216,7 +216,7 @@ class _Entries:
             extra["label_rank"] = share.label_rank
         for entry in images:
             bare = {key: value for key, value in entry.items() if key not in ("label", "has_organ")}
-            if share.role == "train":  # labelled images teach the image critic too
+            if share.role == "train":  # labelled images teach the image discriminator too
                 self.roles["unlabelled"].append(bare | {"patient_id": patient_id})
                 if share.is_labelled and "label" in entry:
                     self.roles["labelled"].append(entry | extra)

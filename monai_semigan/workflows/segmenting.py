@@ -174,8 +174,15 @@ class _Run:
 
     def work_through(self, inputs: Iterable[CaseInput]) -> None:
         sources = self.queue.sources(inputs)
-        while batch := list(islice(sources, self.segmenter.sources_at_once)):
+        while self._work_on(sources):
+            pass
+
+    def _work_on(self, sources: Iterator[Source]) -> bool:
+        """Read and finish a batch; nothing of it is in memory any more when the next is read."""
+        batch = list(islice(sources, self.segmenter.sources_at_once))
+        if batch:
             self._finish(batch)
+        return bool(batch)
 
     def _finish(self, batch: list[Source], *, is_short: bool = False) -> None:
         """Segment and write a batch; where it fails, without what cannot be prepared, or one image after the other.
@@ -211,10 +218,11 @@ class _Run:
 
     def _is_fit(self, source: Source) -> bool:
         """Whether an image can be prepared; it is dropped if not."""
+        is_fit = False
         with self._dropping(source.case):
             self.segmenter.prepare_image(source)
-            return True
-        return False
+            is_fit = True
+        return is_fit  # noqa: RET504  (the block swallows what fails)
 
     def _write(self, result: Segmentation) -> None:
         case, options = result.record.case, self.options

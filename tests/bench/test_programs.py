@@ -42,12 +42,12 @@ def test_the_grouped_generator_renders_the_same(generator) -> None:
         torch.testing.assert_close(theirs, ours, rtol=1e-11, atol=1e-11)
 
 
-def test_the_grouped_critic_and_its_penalty_are_the_same() -> None:
+def test_the_grouped_discriminator_and_its_penalty_are_the_same() -> None:
     torch.manual_seed(0)
-    critic = ImageDiscriminator(image_size=32, channels=TINY).double()
+    discriminator = ImageDiscriminator(image_size=32, channels=TINY).double()
     image = torch.randn(2, 1, 32, 32, dtype=torch.float64, requires_grad=True)
     results = []
-    for network in (critic, grouped(critic)):
+    for network in (discriminator, grouped(discriminator)):
         logits = network(image)
         penalty = r1_penalty(logits, image).mean()
         results.append((logits, torch.autograd.grad(penalty, network.blocks[0].conv1.weight)[0]))

@@ -245,7 +245,7 @@ def test_an_image_of_another_kind_is_pointed_out(xray_files, tiny_bundle, tmp_pa
     assert any("do not trust" in warning for warning in unlike.cases[0].record.warnings)
     assert not any("do not trust" in warning for warning in alike.cases[0].record.warnings)
     edit_bundle(tiny_bundle, max_image_error=0)
-    with pytest.raises(BundleError, match="`max_image_error`"):
+    with pytest.raises(BundleError, match="max_image_error"):
         segment([xray_files / "images"], bundle=tiny_bundle, output=tmp_path / "out")
 
 

@@ -61,7 +61,7 @@ def test_another_bundle_or_setting_makes_a_case_again(xray_files, tiny_bundle, t
         "case0: segmented again: another bundle",
         "case0: segmented again: as asked for",
     ]
-    assert "Segmented again: case0: as asked for." in (out / "report.html").read_text()
+    assert "<b>case0</b>: as asked for" in (out / "report.html").read_text()
     assert [path.name for path in out.iterdir() if path.is_dir()] == ["case0"]
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from monai_semigan import prepare_phantom
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundles import bundle_root
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.workflows import prepare_phantom
 from monai_semigan.workflows.train import gan_trainer
 from monai_semigan.workflows.training_data import training_preset
 

@@ -88,37 +88,42 @@ def test_the_constant_that_stylegan2_ada_leaves_out_makes_no_difference():
 
 @DTYPES
 @pytest.mark.parametrize("kind", ["semanticgan", "stylegan2-ada"])
-def test_imported_image_critics_equal_the_formulas(kind, dtype):
+def test_imported_image_discriminators_equal_the_formulas(kind, dtype):
     images = numbers(4, 3, 32, 32)
     if kind == "stylegan2-ada":
-        generator, critic = foreign.ada_generator(CHANNELS), foreign.ada_critic(CHANNELS)
-        p = arrays(critic)
-        expected = formulas.image_critic(
-            images, num_blocks=3, group_size=4, get=lambda name: formulas.ada_critic(p, name, num_blocks=3)
+        generator, discriminator = foreign.ada_generator(CHANNELS), foreign.ada_discriminator(CHANNELS)
+        p = arrays(discriminator)
+        expected = formulas.image_discriminator(
+            images, num_blocks=3, group_size=4, get=lambda name: formulas.ada_discriminator(p, name, num_blocks=3)
         )
     else:
-        generator, critic = foreign.rosinality_generator(CHANNELS, num_classes=3), foreign.rosinality_critic(CHANNELS)
-        p = arrays(critic)
-        expected = formulas.image_critic(
-            images, num_blocks=3, group_size=4, get=lambda name: formulas.rosinality_critic(p, name)
+        generator, discriminator = (
+            foreign.rosinality_generator(CHANNELS, num_classes=3),
+            foreign.rosinality_discriminator(CHANNELS),
         )
-    network = built(import_weights(kind, {"file": {"G_ema": generator, "D": critic}}, num_classes=3), dtype)
+        p = arrays(discriminator)
+        expected = formulas.image_discriminator(
+            images, num_blocks=3, group_size=4, get=lambda name: formulas.rosinality_discriminator(p, name)
+        )
+    network = built(import_weights(kind, {"file": {"G_ema": generator, "D": discriminator}}, num_classes=3), dtype)
 
     assert_equal(network.d_image(torch.tensor(images, dtype=dtype)), expected)
 
 
 @DTYPES
-def test_imported_pair_critics_equal_the_formulas(dtype, semanticgan):
+def test_imported_pair_discriminators_equal_the_formulas(dtype, semanticgan):
     gan, _ = semanticgan
     imported = import_weights("semanticgan", {"gan.pt": gan})
-    critic = MultiscaleDiscriminator(image_channels=3, num_classes=3, **imported.pair_critic).to(dtype).eval()
-    critic.load_state_dict(imported.states["d_pair"])
+    discriminator = (
+        MultiscaleDiscriminator(image_channels=3, num_classes=3, **imported.pair_discriminator).to(dtype).eval()
+    )
+    discriminator.load_state_dict(imported.states["d_pair"])
     pair = numbers(6, 32, 32)
     image, label = torch.tensor(pair, dtype=dtype).split(3)
 
-    logits = critic(image[None], label[None])
+    logits = discriminator(image[None], label[None])
 
-    expected = formulas.pair_critic(arrays(gan["d_seg"]), pair, num_scales=3)
+    expected = formulas.pair_discriminator(arrays(gan["d_seg"]), pair, num_scales=3)
     for actual, scale in zip(logits, expected, strict=True):
         assert_equal(actual.detach()[0], scale, slack=10)  # instance norms of 5 x 5 pixels magnify the rounding
 
@@ -139,8 +144,10 @@ def test_one_label_channel_becomes_two_that_say_the_same():
     gan, _ = foreign.semanticgan_files(num_classes=1)
     imported = import_weights("semanticgan", {"gan.pt": gan})
     network = built(imported, torch.float64)
-    critic = MultiscaleDiscriminator(image_channels=3, num_classes=2, **imported.pair_critic).double().eval()
-    critic.load_state_dict(imported.states["d_pair"])
+    discriminator = (
+        MultiscaleDiscriminator(image_channels=3, num_classes=2, **imported.pair_discriminator).double().eval()
+    )
+    discriminator.load_state_dict(imported.states["d_pair"])
     w_plus = numbers(1, NUM_LAYERS, 5)
 
     image, label_logits = network.generator.synthesis(torch.tensor(w_plus))
@@ -150,7 +157,9 @@ def test_one_label_channel_becomes_two_that_say_the_same():
     assert_equal(label_logits[0], np.concatenate([-expected, expected]))
     pair = np.concatenate([image[0].numpy(), expected])
     for actual, scale in zip(
-        critic(image, label_logits), formulas.pair_critic(arrays(gan["d_seg"]), pair, num_scales=3), strict=True
+        discriminator(image, label_logits),
+        formulas.pair_discriminator(arrays(gan["d_seg"]), pair, num_scales=3),
+        strict=True,
     ):
         assert_equal(actual.detach()[0], scale, slack=100)
 
@@ -160,12 +169,12 @@ def test_grey_networks_are_what_color_ones_are_on_grey_images(semanticgan):
     sources = {"gan.pt": gan, "encoder.pt": encoder}
     color, grey = (import_weights("semanticgan", sources, to_grey=to_grey) for to_grey in (False, True))
     network, network_grey = built(color, torch.float64), built(grey, torch.float64)
-    critic, critic_grey = (
-        MultiscaleDiscriminator(image_channels=channels, num_classes=3, **imported.pair_critic).double().eval()
+    discriminator, discriminator_grey = (
+        MultiscaleDiscriminator(image_channels=channels, num_classes=3, **imported.pair_discriminator).double().eval()
         for channels, imported in ((3, color), (1, grey))
     )
-    critic.load_state_dict(color.states["d_pair"])
-    critic_grey.load_state_dict(grey.states["d_pair"])
+    discriminator.load_state_dict(color.states["d_pair"])
+    discriminator_grey.load_state_dict(grey.states["d_pair"])
     w_plus = torch.tensor(numbers(1, NUM_LAYERS, 5))
 
     image, label_logits = network.generator.synthesis(w_plus)
@@ -177,4 +186,4 @@ def test_grey_networks_are_what_color_ones_are_on_grey_images(semanticgan):
     torch.testing.assert_close(label_logits_grey, label_logits)
     torch.testing.assert_close(network_grey.d_image(luma), network.d_image(repeated))
     torch.testing.assert_close(network_grey.encoder(luma), network.encoder(repeated))
-    torch.testing.assert_close(critic_grey(luma, label_logits)[0], critic(repeated, label_logits)[0])
+    torch.testing.assert_close(discriminator_grey(luma, label_logits)[0], discriminator(repeated, label_logits)[0])

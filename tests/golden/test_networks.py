@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole networks against NumPy versions written from the papers' formulas, number by number.
 
-StyleGAN: Karras et al. 2019; StyleGAN2: Karras et al. 2020 (equations 1 to 3, figure 7); critic's minibatch standard
-deviation: Karras et al. 2018; pair critic: Wang et al. 2018 (pix2pixHD); spectral norm: Miyato et al. 2018.
+StyleGAN: Karras et al. 2019; StyleGAN2: Karras et al. 2020 (equations 1 to 3, figure 7); minibatch standard deviation of
+the discriminator: Karras et al. 2018; pair discriminator: Wang et al. 2018 (pix2pixHD); spectral norm: Miyato et al. 2018.
 """
 
 from __future__ import annotations
@@ -135,14 +135,14 @@ def test_generator_equals_numpy(generator):
         np.testing.assert_allclose(label_logits[at].detach().numpy(), expected_label, rtol=1e-10, atol=1e-10)
 
 
-def test_image_critic_equals_numpy():
+def test_image_discriminator_equals_numpy():
     torch.manual_seed(0)
-    critic = ImageDiscriminator(image_size=32, image_channels=3, channels=[5, 4, 3, 2], stddev_group=2).double()
+    discriminator = ImageDiscriminator(image_size=32, image_channels=3, channels=[5, 4, 3, 2], stddev_group=2).double()
     with torch.no_grad():
-        for name, parameter in critic.named_parameters():
+        for name, parameter in discriminator.named_parameters():
             if name.endswith("bias"):
                 parameter.normal_()
-    p, images = numbers(critic), torch.randn(4, 3, 32, 32, dtype=torch.float64)
+    p, images = numbers(discriminator), torch.randn(4, 3, 32, 32, dtype=torch.float64)
 
     def convolve(x, name, *, activate=True, down=False):
         weight = p[f"{name}.weight"] / math.sqrt(p[f"{name}.weight"][0].size)
@@ -172,17 +172,17 @@ def test_image_critic_equals_numpy():
         expected.append(linear(leaky(linear(x.reshape(-1), "final_linear")) * SQRT2, "output")[0])
 
     # The deviation alone is computed in float32.
-    np.testing.assert_allclose(critic(images).detach().numpy(), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(discriminator(images).detach().numpy(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_pair_critic_equals_numpy():
+def test_pair_discriminator_equals_numpy():
     torch.manual_seed(0)
-    critic = MultiscaleDiscriminator(image_channels=1, num_classes=2, num_scales=2, base_channels=2).double()
+    discriminator = MultiscaleDiscriminator(image_channels=1, num_classes=2, num_scales=2, base_channels=2).double()
     image, label = torch.randn(1, 1, 32, 32, dtype=torch.float64), torch.randn(1, 2, 32, 32, dtype=torch.float64)
     for _ in range(300):  # power iterations: the estimate of the largest singular value converges
-        critic(image, label)
-    critic.eval()
-    p = numbers(critic)
+        discriminator(image, label)
+    discriminator.eval()
+    p = numbers(discriminator)
 
     def patch(x, name):
         x = leaky(correlate(x, p[f"{name}.first.weight"], padding=2, stride=2) + per_channel(p[f"{name}.first.bias"]))
@@ -199,7 +199,7 @@ def test_pair_critic_equals_numpy():
         return np.stack([convolve2d(c, ones, mode="same") / count for c in x])[:, ::2, ::2]
 
     pair = torch.cat([image, label], dim=1)[0].numpy()
-    actual = [scale.detach().numpy()[0] for scale in critic(image, label)]
+    actual = [scale.detach().numpy()[0] for scale in discriminator(image, label)]
 
     np.testing.assert_allclose(actual[0], patch(pair, "critics.0"), rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(actual[1], patch(halved(pair), "critics.1"), rtol=1e-6, atol=1e-8)

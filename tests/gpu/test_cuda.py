@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
-from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.latent.inversion import Inversion, InversionSettings
+from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.ops.affine_warp import affine_warp
 from monai_semigan.ops.modulated_conv2d import modulated_conv2d
 from monai_semigan.ops.upfirdn2d import upfirdn2d
-from monai_semigan.segmentation.batch import segment_batch
+from monai_semigan.segmentation.stack import SliceOutput, SlicewiseSettings, segment_stack
 from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
@@ -52,14 +54,29 @@ def test_ops_equal_the_cpu():
 
 
 def test_inversion_equals_the_cpu(tiny_network):
-    image = torch.rand(2, 1, 32, 32) * 2 - 1
-    settings = InversionSettings(steps=5, patience=0)
-    expected = segment_batch(tiny_network, image, settings)
+    images = (torch.rand(2, 1, 32, 32) * 2 - 1).numpy()
 
-    actual = segment_batch(copy.deepcopy(tiny_network).cuda(), image.cuda(), settings)
+    class Images:
+        def __len__(self):
+            return len(images)
 
-    torch.testing.assert_close(actual.trace.cpu(), expected.trace, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(actual.label_logits.cpu(), expected.label_logits, rtol=1e-2, atol=1e-2)
+        def prepared(self, indices):
+            return images[indices]
+
+    def segmented(network):
+        outputs: dict[int, SliceOutput] = {}
+        distance = FeatureDistance(network.d_image.features)
+        inversion = Inversion(network.generator, network.encoder, distance, InversionSettings(steps=5, patience=0))
+        settings = SlicewiseSettings(batch_size=2)
+        numbers = segment_stack(inversion, Images(), settings, receive=outputs.__setitem__, are_neighbors=False)
+        return torch.tensor(numbers.traces), torch.from_numpy(np.stack([outputs[at].label_logits for at in (0, 1)]))
+
+    trace, label_logits = segmented(tiny_network)
+
+    trace_gpu, label_logits_gpu = segmented(copy.deepcopy(tiny_network).cuda())
+
+    torch.testing.assert_close(trace_gpu, trace, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(label_logits_gpu, label_logits, rtol=1e-2, atol=1e-2)
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])

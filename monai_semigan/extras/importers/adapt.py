@@ -41,7 +41,7 @@ def fresh_label_heads(widths: Sequence[int], *, num_classes: int, w_dim: int, se
 def two_label_channels(generator: State, d_pair: State | None) -> None:
     """Turn a label of one channel ``y``, positive on the foreground, into two: ``-y`` and ``y``, in place.
 
-    The pair critic's first layer reads half of each, so that it answers as before.
+    The pair discriminator's first layer reads half of each, so that it answers as before.
     """
     for key in [key for key in generator if key.endswith((".to_label.weight", ".to_label.bias"))]:
         generator[key] = torch.cat([-generator[key], generator[key]])
@@ -54,7 +54,7 @@ def two_label_channels(generator: State, d_pair: State | None) -> None:
 def grey(states: dict[str, State]) -> None:
     """Turn networks of color images into networks of grey ones, in place.
 
-    The generator's image is the luma of the one it made; critics and encoder answer as to three equal channels.
+    The generator's image is the luma of the one it made; discriminators and encoder answer as to three equal channels.
     """
     for key, tensor in states["generator"].items():
         if key.endswith((".to_image.weight", ".to_image.bias")):

@@ -58,14 +58,14 @@ def import_weights(
     to_grey: bool = False,
     seed: int = 0,
 ) -> Imported:
-    """Import generator, and image critic, pair critic and encoder where there are any.
+    """Import generator, and image discriminator, pair discriminator and encoder where there are any.
 
     Args:
         kind: The layout.
         sources: Loaded checkpoints by file name. A generator that lies beside an encoder is taken before others,
             an averaged one before one that is not.
         num_classes: Label classes, background included. Needed for an image-only generator. If it is another number
-            than a generator's own, its label heads are fresh and its pair critic is left out.
+            than a generator's own, its label heads are fresh and its pair discriminator is left out.
         to_grey: Turn networks of color images into networks of grey ones.
         seed: Of the fresh label heads and of the latent codes that the mean of w is estimated from.
 
@@ -121,13 +121,15 @@ class _Import:
             raise ConfigError(
                 f"`to_grey` must be for color networks, but this one has {arguments['image_channels']} channel(s)."
             )
-        pair_critic = None
+        pair_discriminator = None
         try:
             states = {"generator": self._generator(generator, arguments, own_classes)}
             if "d_image" in self.found:
-                states["d_image"] = self._image_critic(arguments)
+                states["d_image"] = self._image_discriminator(arguments)
             if "d_pair" in self.found and kept_classes is not None:
-                states["d_pair"], pair_critic = self._pair_critic(arguments["image_channels"], own_classes)
+                states["d_pair"], pair_discriminator = self._pair_discriminator(
+                    arguments["image_channels"], own_classes
+                )
             encoder_arguments: dict[str, Any] = {}
             if "encoder" in self.found:
                 states["encoder"], encoder_arguments = self._encoder(arguments)
@@ -143,7 +145,7 @@ class _Import:
         classes = kept_classes or num_classes
         return Imported(
             network={"image_size": arguments["image_size"], "num_classes": classes, **arguments, **encoder_arguments},
-            pair_critic=pair_critic,
+            pair_discriminator=pair_discriminator,
             states=states,
             fresh=tuple(self.fresh),
             ignored=tuple(self.ignored),
@@ -179,9 +181,9 @@ class _Import:
         self.layout.drop_buffers(state)
         return taken
 
-    def _image_critic(self, arguments: dict[str, Any]) -> State:
+    def _image_discriminator(self, arguments: dict[str, Any]) -> State:
         state = self._foreign("d_image")
-        channels = self.layout.critic_channels(state)
+        channels = self.layout.discriminator_channels(state)
         if channels != arguments["channels"]:
             raise CheckpointError(
                 f"`{state.name}` must have the generator's channels {arguments['channels']} at 4, 8, ... pixels, got "
@@ -193,18 +195,18 @@ class _Import:
                     image_size=arguments["image_size"], image_channels=arguments["image_channels"], channels=channels
                 )
             )
-        taken = state.take(self.layout.critic_rules(num_blocks=len(channels) - 1), shapes)
+        taken = state.take(self.layout.discriminator_rules(num_blocks=len(channels) - 1), shapes)
         self.layout.drop_buffers(state)
         return taken
 
-    def _pair_critic(self, image_channels: int, num_classes: int) -> tuple[State, dict[str, Any]]:
+    def _pair_discriminator(self, image_channels: int, num_classes: int) -> tuple[State, dict[str, Any]]:
         state = self._foreign("d_pair")
-        arguments = semanticgan.pair_critic_arguments(state)
+        arguments = semanticgan.pair_discriminator_arguments(state)
         with torch.device("meta"):
             shapes = _shapes(
                 MultiscaleDiscriminator(image_channels=image_channels, num_classes=num_classes, **arguments)
             )
-        return state.take(semanticgan.pair_critic_rules(num_scales=arguments["num_scales"]), shapes), arguments
+        return state.take(semanticgan.pair_discriminator_rules(num_scales=arguments["num_scales"]), shapes), arguments
 
     def _encoder(self, arguments: dict[str, Any]) -> tuple[State, dict[str, Any]]:
         state = self._foreign("encoder")

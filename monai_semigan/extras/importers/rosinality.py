@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of rosinality's StyleGAN2, which the official SemanticGAN code shares: generator and image critic.
+"""Keys of rosinality's StyleGAN2, which the official SemanticGAN code shares: generator and image discriminator.
 
 Both implementations compute what the networks here compute; only names and axes of size 1 differ.
 """
@@ -16,7 +16,7 @@ from monai_semigan.extras.importers.transfer import (
     with_batch,
 )
 
-__all__ = ["critic_channels", "critic_rules", "drop_buffers", "generator_arguments", "generator_rules"]
+__all__ = ["discriminator_channels", "discriminator_rules", "drop_buffers", "generator_arguments", "generator_rules"]
 
 
 def generator_arguments(state: ForeignState) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def _head(ours: str, theirs: str) -> dict[str, Rule]:
     }
 
 
-def critic_channels(state: ForeignState) -> list[int]:
-    """Read the image critic's channels at 4, 8, ... pixels off its tensors.
+def discriminator_channels(state: ForeignState) -> list[int]:
+    """Read the image discriminator's channels at 4, 8, ... pixels off its tensors.
 
     Raises:
         CheckpointError: A tensor that tells a size is missing.
@@ -87,8 +87,8 @@ def critic_channels(state: ForeignState) -> list[int]:
     return [state.size("convs.0.0.weight", 0), *widths][::-1]
 
 
-def critic_rules(*, num_blocks: int) -> dict[str, Rule]:
-    """Return where each tensor of our image critic comes from; ``num_blocks`` residual blocks."""
+def discriminator_rules(*, num_blocks: int) -> dict[str, Rule]:
+    """Return where each tensor of our image discriminator comes from; ``num_blocks`` residual blocks."""
     rules = {
         "from_image.weight": Rule("convs.0.0.weight"),
         "from_image.bias": Rule("convs.0.1.bias"),
@@ -111,6 +111,6 @@ def critic_rules(*, num_blocks: int) -> dict[str, Rule]:
 
 
 def drop_buffers(state: ForeignState) -> None:
-    """Check and drop the filters that this layout stores: gain 4 where it upsamples, 1 in the critic."""
+    """Check and drop the filters that this layout stores: gain 4 where it upsamples, 1 in the discriminator."""
     state.check_filters(r"convs\.\d+\.conv\.blur\.kernel|to_(rgb|seg)s\.\d+\.upsample\.kernel", gain=4.0)
     state.check_filters(r"convs\.\d+\.(conv2|skip)\.0\.kernel", gain=1.0)

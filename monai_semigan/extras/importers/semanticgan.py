@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keys of the official SemanticGAN code beyond rosinality's: the pair critic and the encoder."""
+"""Keys of the official SemanticGAN code beyond rosinality's: the pair discriminator and the encoder."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from monai_semigan.extras.importers.transfer import ForeignState, Rule
 from monai_semigan.networks.official_encoder import STAGE_DEPTHS
 
-__all__ = ["encoder_arguments", "encoder_rules", "pair_critic_arguments", "pair_critic_rules"]
+__all__ = ["encoder_arguments", "encoder_rules", "pair_discriminator_arguments", "pair_discriminator_rules"]
 
 HEAD_GROUPS = (("course_styles", 3), ("medium_styles", 4), ("fine_styles", None))
 """Groups of heads and how many each has, in the order of the styles; the last has the rest."""
 
 
-def pair_critic_arguments(state: ForeignState) -> dict[str, Any]:
-    """Read ``num_scales`` and ``base_channels`` off the pair critic's tensors.
+def pair_discriminator_arguments(state: ForeignState) -> dict[str, Any]:
+    """Read ``num_scales`` and ``base_channels`` off the pair discriminator's tensors.
 
     Raises:
         CheckpointError: A tensor that tells a size is missing.
@@ -26,8 +26,8 @@ def pair_critic_arguments(state: ForeignState) -> dict[str, Any]:
     }
 
 
-def pair_critic_rules(*, num_scales: int) -> dict[str, Rule]:
-    """Return where each tensor of our pair critic comes from: there, the finest scale has the largest number."""
+def pair_discriminator_rules(*, num_scales: int) -> dict[str, Rule]:
+    """Return where each tensor of our pair discriminator comes from: there, the finest scale has the largest number."""
     rules = {}
     for at in range(num_scales):
         ours, theirs = f"critics.{at}", f"scale{num_scales - 1 - at}"

@@ -3,7 +3,7 @@
 
 Weights are taken as they are. That code leaves out the constant ``1 / sqrt(I k^2)`` where demodulation cancels it, so
 that its epsilon of 1e-8 is relative to larger sums: a difference below float32's precision. Its clamp of activations at
-256, meant for float16, and the group size of the critic's minibatch standard deviation are not stored in tensors.
+256, meant for float16, and the group size of the discriminator's minibatch standard deviation are stored in no tensor.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from monai_semigan.extras.importers.transfer import (
     without_batch_and_channel,
 )
 
-__all__ = ["critic_channels", "critic_rules", "drop_buffers", "generator_arguments", "generator_rules"]
+__all__ = ["discriminator_channels", "discriminator_rules", "drop_buffers", "generator_arguments", "generator_rules"]
 
 
 def _num_blocks(state: ForeignState, pattern: str) -> int:
@@ -66,8 +66,8 @@ def _styled(ours: str, theirs: str) -> dict[str, Rule]:
     return rules | {f"{ours}.noise_const": Rule(f"{theirs}.noise_const", without_batch_and_channel)}
 
 
-def critic_channels(state: ForeignState) -> list[int]:
-    """Read the image critic's channels at 4, 8, ... pixels off its tensors.
+def discriminator_channels(state: ForeignState) -> list[int]:
+    """Read the image discriminator's channels at 4, 8, ... pixels off its tensors.
 
     Raises:
         CheckpointError: A tensor that tells a size is missing.
@@ -76,8 +76,8 @@ def critic_channels(state: ForeignState) -> list[int]:
     return [*(state.size(f"b{size}.skip.weight", 0) for size in sizes), state.size(f"b{sizes[-1]}.fromrgb.weight", 0)]
 
 
-def critic_rules(*, num_blocks: int) -> dict[str, Rule]:
-    """Return where each tensor of our image critic comes from; ``num_blocks`` residual blocks."""
+def discriminator_rules(*, num_blocks: int) -> dict[str, Rule]:
+    """Return where each tensor of our image discriminator comes from; ``num_blocks`` residual blocks."""
     rules = {}
     for part in ("weight", "bias"):
         rules[f"from_image.{part}"] = Rule(f"b{4 * 2**num_blocks}.fromrgb.{part}")

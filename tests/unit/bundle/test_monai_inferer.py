@@ -149,10 +149,10 @@ def test_volumes_of_both_doors_have_one_label(orientation, modality, volume_bund
     np.testing.assert_array_equal(theirs.affine, ours.affine)
 
 
-def loaded(modality: phantoms.Modality, **meta: Any) -> MetaTensor:
+def loaded(contrast: phantoms.Modality, **meta: Any) -> MetaTensor:
     """A batch of one volume, as a data loader gives it."""
     drawn = phantoms.phantom("oblique")
-    voxels = torch.from_numpy(phantoms.voxels(drawn, modality).astype(np.float32))[None, None]
+    voxels = torch.from_numpy(phantoms.voxels(drawn, contrast).astype(np.float32))[None, None]
     return MetaTensor(voxels, affine=torch.tensor(drawn.grid.affine)[None], meta=dict(meta))
 
 

@@ -8,7 +8,6 @@ import importlib.util
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import get_args
 
 import click
 import pytest
@@ -18,10 +17,10 @@ from stylegan_checkout import write_checkout
 
 from monai_semigan import __version__
 from monai_semigan.cli import main as main_module
-from monai_semigan.cli.main import COMMANDS, OP_BACKENDS, cli, main
+from monai_semigan.cli.main import COMMANDS, cli, main
 from monai_semigan.cli.output import progress_bar, text_table
 from monai_semigan.errors import InputError
-from monai_semigan.ops.backend import Backend, _process, resolve_backend
+from monai_semigan.ops.backend import _process, resolve_backend
 
 Outcome = Callable[[], int | None]
 
@@ -146,8 +145,10 @@ def test_the_options_of_the_ops_hold_for_the_command_and_end_with_it(run, tmp_pa
     assert resolve_backend("bias_act", torch.zeros(1)) == "torch" and _process.checkout is None
 
 
-def test_the_names_of_the_backends_are_those_of_the_package() -> None:
-    assert get_args(Backend) == OP_BACKENDS
+def test_an_unknown_backend_is_refused_with_the_known_ones(run, capsys) -> None:
+    assert run(lambda: None, "--op-backend", "fast") == 2
+
+    assert "reference" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [[], ["--stylegan-ops", "nowhere"]])

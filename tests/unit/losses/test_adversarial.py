@@ -52,7 +52,7 @@ def test_the_loss_is_averaged_over_patches_not_the_logit():
 
 
 @pytest.mark.parametrize("loss", [logistic_discriminator_loss, hinge_discriminator_loss])
-def test_critics_are_asked_to_raise_real_and_lower_fake_logits(loss):
+def test_discriminators_are_asked_to_raise_real_and_lower_fake_logits(loss):
     real, fake = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
 
     loss(real, fake).sum().backward()

@@ -14,7 +14,7 @@ from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscrimina
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
-def test_a_linear_critic_costs_its_squared_weight(batch_size):
+def test_a_linear_discriminator_costs_its_squared_weight(batch_size):
     weight = torch.randn(3, 4, 5)
     x = torch.randn(batch_size, 3, 4, 5, requires_grad=True)
 
@@ -24,7 +24,7 @@ def test_a_linear_critic_costs_its_squared_weight(batch_size):
     torch.testing.assert_close(penalty, weight.square().sum().expand(batch_size))
 
 
-def test_a_quadratic_critic_costs_its_own_gradient_per_sample():
+def test_a_quadratic_discriminator_costs_its_own_gradient_per_sample():
     x = torch.randn(3, 2, 2, 2, requires_grad=True)
 
     penalty = r1_penalty(x.square().sum(dim=(1, 2, 3)), x)
@@ -50,16 +50,16 @@ def test_the_derivative_with_respect_to_the_weight_is_twice_the_weight():
 
 
 @pytest.mark.parametrize("batch_size", [4, 16])
-def test_of_the_image_critic_a_sample_costs_the_same_in_any_batch(batch_size):
-    """The minibatch deviation is the critic's one coupling between samples: with groups of one it is off."""
+def test_of_the_image_discriminator_a_sample_costs_the_same_in_any_batch(batch_size):
+    """The minibatch deviation is the discriminator's one coupling between samples: with groups of one it is off."""
     torch.manual_seed(0)
-    critic = ImageDiscriminator(image_size=32, channels=[4, 4, 4, 4], stddev_group=1)
+    discriminator = ImageDiscriminator(image_size=32, channels=[4, 4, 4, 4], stddev_group=1)
     images = torch.randn(batch_size, 1, 32, 32)
 
     penalties = []
     for count in (1, batch_size):
         real = images[:count].clone().requires_grad_()
-        penalties.append(r1_penalty(critic(real), real)[0])
+        penalties.append(r1_penalty(discriminator(real), real)[0])
 
     torch.testing.assert_close(*penalties, rtol=1e-4, atol=0)
 
@@ -67,27 +67,27 @@ def test_of_the_image_critic_a_sample_costs_the_same_in_any_batch(batch_size):
 def test_with_the_minibatch_deviation_repeated_samples_cost_the_same_in_any_batch():
     """Four times the same group: each group is judged as it would be alone, so the mean penalty is the same."""
     torch.manual_seed(0)
-    critic = ImageDiscriminator(image_size=32, channels=[4, 4, 4, 4])
+    discriminator = ImageDiscriminator(image_size=32, channels=[4, 4, 4, 4])
     group = torch.randn(4, 1, 32, 32)
 
     means = []
     for copies in (1, 4):
         real = group.repeat_interleave(copies, dim=0).requires_grad_()  # members of a group are strided over the batch
-        means.append(r1_penalty(critic(real), real).mean())
+        means.append(r1_penalty(discriminator(real), real).mean())
 
     torch.testing.assert_close(*means, rtol=1e-4, atol=0)
 
 
 @pytest.mark.parametrize("batch_size", [4, 16])
-def test_of_the_pair_critic_a_sample_costs_the_same_in_any_batch(batch_size):
+def test_of_the_pair_discriminator_a_sample_costs_the_same_in_any_batch(batch_size):
     torch.manual_seed(0)
-    critic = MultiscaleDiscriminator(num_scales=2, base_channels=2).eval()
+    discriminator = MultiscaleDiscriminator(num_scales=2, base_channels=2).eval()
     image, label = torch.randn(batch_size, 1, 32, 32), torch.randn(batch_size, 2, 32, 32)
 
     penalties = []
     for count in (1, batch_size):
         pair = image[:count].clone().requires_grad_(), label[:count].clone().requires_grad_()
-        penalties.append(r1_penalty(mean_logit(critic(*pair)), *pair)[0])
+        penalties.append(r1_penalty(mean_logit(discriminator(*pair)), *pair)[0])
 
     torch.testing.assert_close(*penalties, rtol=1e-3, atol=0)
 

@@ -94,7 +94,9 @@ def test_the_distance_has_a_derivative_even_at_zero_features():
 
 
 def test_a_feature_file_that_cannot_be_loaded_says_what_to_do(tmp_path):
-    with pytest.raises(ConfigError, match=r"`pretrained_path` must.*Leave `perceptual` out to use the image critic's"):
+    with pytest.raises(
+        ConfigError, match=r"`pretrained_path` must.*Leave `perceptual` out to use the image discriminator's"
+    ):
         MonaiPerceptualDistance("resnet50", str(tmp_path / "missing.pth"))
 
 

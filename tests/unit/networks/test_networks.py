@@ -1,4 +1,4 @@
-"""Generator, critics, encoder: shapes, indices, state."""
+"""Generator, discriminators, encoder: shapes, indices, state."""
 
 from __future__ import annotations
 
@@ -181,17 +181,17 @@ def test_truncation_interpolates_to_the_tracked_mean():
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 5, 8])
-def test_image_critic_takes_any_batch_size(batch_size):
-    critic = ImageDiscriminator(image_size=32, image_channels=3, channels=[4, 4, 4, 4])
+def test_image_discriminator_takes_any_batch_size(batch_size):
+    discriminator = ImageDiscriminator(image_size=32, image_channels=3, channels=[4, 4, 4, 4])
 
-    assert critic(torch.randn(batch_size, 3, 32, 32)).shape == (batch_size,)
-    assert [tuple(f.shape[2:]) for f in critic.features(torch.randn(1, 3, 32, 32))] == [(16, 16), (8, 8), (4, 4)]
+    assert discriminator(torch.randn(batch_size, 3, 32, 32)).shape == (batch_size,)
+    assert [tuple(f.shape[2:]) for f in discriminator.features(torch.randn(1, 3, 32, 32))] == [(16, 16), (8, 8), (4, 4)]
 
 
-def test_critic_keeps_channels_last():
-    critic = ImageDiscriminator(image_size=32, channels=[4, 4, 4, 4])
+def test_discriminator_keeps_channels_last():
+    discriminator = ImageDiscriminator(image_size=32, channels=[4, 4, 4, 4])
 
-    for feature in critic.features(torch.randn(2, 1, 32, 32)):
+    for feature in discriminator.features(torch.randn(2, 1, 32, 32)):
         assert feature.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -205,15 +205,15 @@ def test_minibatch_stddev_equals_numpy():
     np.testing.assert_allclose(y[:, 2, 0, 0].numpy(), np.tile(expected, 3), rtol=1e-5)
 
 
-def test_pair_critic_returns_one_map_per_scale():
-    critic = MultiscaleDiscriminator(image_channels=1, num_classes=3, num_scales=3, base_channels=4)
+def test_pair_discriminator_returns_one_map_per_scale():
+    discriminator = MultiscaleDiscriminator(image_channels=1, num_classes=3, num_scales=3, base_channels=4)
 
-    logits = critic(torch.randn(2, 1, 32, 32), torch.randn(2, 3, 32, 32))
+    logits = discriminator(torch.randn(2, 1, 32, 32), torch.randn(2, 3, 32, 32))
 
     assert [tuple(scale.shape[:2]) for scale in logits] == [(2, 1)] * 3
     assert logits[0].shape[2] > logits[1].shape[2] > logits[2].shape[2]
     with pytest.raises(ShapeError, match="`label`"):
-        critic(torch.randn(2, 1, 32, 32), torch.randn(2, 2, 32, 32))
+        discriminator(torch.randn(2, 1, 32, 32), torch.randn(2, 2, 32, 32))
 
 
 @pytest.mark.parametrize("size", [32, 64, 128])

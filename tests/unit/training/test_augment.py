@@ -137,7 +137,7 @@ def test_the_same_random_state_gives_the_same_draw():
 
 
 @pytest.mark.parametrize(("sign", "expected"), [(0.9, 0.51), (0.3, 0.49), (-1.0, 0.49)])
-def test_a_critic_that_is_too_sure_raises_the_probability(sign, expected):
+def test_a_discriminator_that_is_too_sure_raises_the_probability(sign, expected):
     adaptive = AdaptiveProbability(AugmentSettings(probability=0.5, target_sign=0.6, ramp_kimg=1.0))
 
     adaptive.update(sign, 10)

@@ -43,8 +43,8 @@ def weights(network: torch.nn.Module) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["d_image", "d_pair"])
-def test_r1_reaches_the_critic(name):
-    """The same iteration with and without the penalty leaves different critics: it is not lost on frozen weights."""
+def test_r1_reaches_the_discriminator(name):
+    """With and without the penalty an iteration leaves different discriminators: it is not lost on frozen weights."""
     gammas = {"d_image": "r1_gamma", "d_pair": "r1_gamma_pair"}
     off, on = make_step(**{gammas[name]: 0.0}), make_step(**{gammas[name]: 1000.0})
     for step in (off, on):
@@ -77,7 +77,7 @@ def test_lazy_penalties_come_at_their_intervals():
     ]  # fmt: skip
 
 
-def test_critic_steps_leave_the_generator_alone():
+def test_discriminator_steps_leave_the_generator_alone():
     step = make_step()
     unlabelled, labelled, target = batch()
     before = weights(step.networks.generator)
@@ -102,7 +102,7 @@ def test_pair_loss_reaches_label_heads_and_trunk_but_no_image_head():
     assert generator.mapping.layers[0].weight.grad.abs().sum() > 0
 
 
-def test_generator_step_leaves_the_critics_alone():
+def test_generator_step_leaves_the_discriminators_alone():
     step = make_step()
     image, label_logits = step.networks.generator(torch.randn(2, 8))
     before = weights(step.networks.d_image), weights(step.networks.d_pair)

@@ -67,7 +67,7 @@ def spy_on_penalties(monkeypatch) -> list[torch.Tensor]:
     return seen
 
 
-def test_each_penalty_alone_has_a_gradient_for_its_critic(make_step, monkeypatch):
+def test_each_penalty_alone_has_a_gradient_for_its_discriminator(make_step, monkeypatch):
     """The penalty is differentiated before the update frees its graph; nothing else adds to these gradients."""
     seen, step, alone = spy_on_penalties(monkeypatch), make_step(), {}
     update = step._update
@@ -90,7 +90,7 @@ def test_each_penalty_alone_has_a_gradient_for_its_critic(make_step, monkeypatch
 
 
 @pytest.mark.parametrize(("name", "setting"), [("d_image", "r1_gamma"), ("d_pair", "r1_gamma_pair")])
-def test_a_critic_moves_otherwise_with_its_penalty(make_step, name, setting):
+def test_a_discriminator_moves_otherwise_with_its_penalty(make_step, name, setting):
     off, on = make_step(**OFF), make_step(**(OFF | {setting: 100.0}))
     torch.testing.assert_close(vector(getattr(off.networks, name)), vector(getattr(on.networks, name)), rtol=0, atol=0)
 
@@ -190,7 +190,7 @@ def test_each_update_moves_its_own_network_alone(make_step):
     assert moved == [("d_image", ["d_image"]), ("d_pair", ["d_pair"]), ("generator", ["generator"])]
 
 
-def test_the_critics_see_no_graph_of_the_generator(make_step):
+def test_the_discriminators_see_no_graph_of_the_generator(make_step):
     step = make_step()
     run(step)
     step.optimizers["generator"].zero_grad(set_to_none=True)

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from monai_semigan.errors import ConfigError, OutputError
+from monai_semigan.errors import ConfigError, OutputError, TrainingError
 from monai_semigan.training.run_folder import RunFolder
 
 CONFIG = {"gan": {"learning_rate": 0.002, "channels": (8, 8)}, "data_digest": "abc"}
@@ -104,15 +104,15 @@ def test_without_statistics_there_is_nothing_to_drop(tmp_path):
 
 def test_the_folder_of_a_running_process_is_refused_and_free_when_it_is_killed(tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from monai_semigan.training.run_folder import RunLock\n"
-        "lock = RunLock(Path(sys.argv[1])); print('locked', flush=True); time.sleep(60)"
+        "import sys, time; from monai_semigan.files import RunLock\n"
+        "lock = RunLock(sys.argv[1]).take(); print('locked', flush=True); time.sleep(60)"
     )
     child = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout.readline() == "locked\n"
-        with pytest.raises(ConfigError, match=rf"a run goes on there \(process {child.pid}\). Wait for it, or stop it"):
+        with pytest.raises(TrainingError, match=rf"process {child.pid} on .* works in it"):
             RunFolder(tmp_path, CONFIG, resume=True)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["run.lock"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == [".run.lock"]
     finally:
         child.kill()
         child.communicate()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The teacher: it learns, it is kept whole, and its gradient goes where the pair critic's goes."""
+"""The teacher: it learns, it is kept whole, and its gradient goes where the pair discriminator's goes."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_lost_teacher_is_trained_again_alike(make_gan, tmp_path: Path) -> None
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
 
-def test_the_pair_critic_sees_perturbed_images(make_gan, tmp_path: Path, monkeypatch) -> None:
+def test_the_pair_discriminator_sees_perturbed_images(make_gan, tmp_path: Path, monkeypatch) -> None:
     step = make_gan(tmp_path, 2).task.step
     assert step._perturb_pair(torch.zeros(2, 1, 32, 32)).abs().sum() == 0
     step.perturb_pair = PerturbSettings(probability=1.0)

@@ -52,7 +52,7 @@ def grey_files(tmp_path: Path) -> tuple[Path, Path]:
     return paths
 
 
-def use_network(bundle: Path, network: dict, pair_critic: dict | None = None) -> None:
+def use_network(bundle: Path, network: dict, pair_discriminator: dict | None = None) -> None:
     """Put a converted network's description into all configs of a bundle that name it."""
     path = bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text())
@@ -61,8 +61,8 @@ def use_network(bundle: Path, network: dict, pair_critic: dict | None = None) ->
     for name in ("train.json", "train_encoder.json"):
         path = bundle / "configs" / name
         config = json.loads(path.read_text())
-        if pair_critic and name == "train.json":
-            config["trainer"]["d_pair"] = pair_critic
+        if pair_discriminator and name == "train.json":
+            config["trainer"]["d_pair"] = pair_discriminator
         path.write_text(json.dumps(config))
 
 
@@ -71,7 +71,7 @@ def test_a_converted_file_describes_its_networks(files: tuple[Path, Path], tmp_p
 
     facts = json.loads(result.stdout)
     start = read_start(tmp_path / "new" / "out.pt")
-    assert facts["network"] == start.network and facts["d_pair"] == start.pair_critic
+    assert facts["network"] == start.network and facts["d_pair"] == start.pair_discriminator
     assert set(facts["networks"]) == {"generator", "d_image", "d_pair", "encoder"}
     assert facts["network"]["num_classes"] == 2 and facts["network"]["encoder_kind"] == "official"
     assert "args" in facts["ignored"]
@@ -108,7 +108,7 @@ def test_training_starts_from_converted_weights(
     datalist: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, start = tmp_path / "ada.pt", tmp_path / "start.pt"
-    torch.save({"G_ema": foreign.ada_generator(CHANNELS), "D": foreign.ada_critic(CHANNELS)}, source)
+    torch.save({"G_ema": foreign.ada_generator(CHANNELS), "D": foreign.ada_discriminator(CHANNELS)}, source)
     result = convert("stylegan2-ada", [source], start, num_classes=2, to_grey=True)
     use_network(tiny_bundle, result.network)
     settings = {"bundle": str(tiny_bundle), "datalist": datalist, "device": "cpu"}
@@ -144,7 +144,7 @@ def test_training_refuses_what_does_not_fit(
     with pytest.raises(CheckpointError, match="there is none"):
         train_gan(tmp_path / "c", **settings, start=tmp_path / "none.pt")
     assert not any((tmp_path / name).exists() for name in "abc")
-    use_network(tiny_bundle, result.network, result.pair_critic)
+    use_network(tiny_bundle, result.network, result.pair_discriminator)
     gan = train_gan(tmp_path / "gan", **settings, start=tmp_path / "start.pt", total_kimg=0.004)
     with pytest.raises(ConfigError, match="`encoder_kind` must be pyramid to train"):
         train_encoder(tmp_path / "encoder", **settings, gan_run=gan)

@@ -63,8 +63,8 @@ def test_expressions_are_data(tiny_bundle, datalist, tmp_path):
 def test_unknown_settings_are_named_and_what_the_metadata_say_is_passed_over(tiny_bundle, datalist, tmp_path):
     place = {"bundle_root": tiny_bundle, "datalist": datalist, "run_dir": tmp_path / "run", "device": "cpu"}
 
-    with pytest.raises(ConfigError, match="pair_critic"):
-        gan_trainer(**place, pair_critic={})
+    with pytest.raises(ConfigError, match="pair_discriminator"):
+        gan_trainer(**place, pair_discriminator={})
     loop = gan_trainer(**place, network={"image_size": 999}, domain="nowhere", preprocessing={}, _remark="older file")
 
     assert loop.task.config["network"]["image_size"] == 32

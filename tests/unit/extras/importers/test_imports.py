@@ -59,10 +59,10 @@ def test_the_official_networks_at_256_pixels_map_completely() -> None:
         "encoder_channels": [64, 128, 256, 512],
         "head_channels": 512,
     }
-    assert imported.pair_critic == {"num_scales": 3, "base_channels": 64}
+    assert imported.pair_discriminator == {"num_scales": 3, "base_channels": 64}
     with torch.device("meta"):
         network = SemiGanSegmenter(**imported.network)
-        d_pair = MultiscaleDiscriminator(image_channels=3, num_classes=8, **imported.pair_critic)
+        d_pair = MultiscaleDiscriminator(image_channels=3, num_classes=8, **imported.pair_discriminator)
     for name, module in (("generator", network.generator), ("encoder", network.encoder), ("d_image", network.d_image)):
         assert {key: tensor.shape for key, tensor in imported.states[name].items()} == shapes(module)
     assert {key: tensor.shape for key, tensor in imported.states["d_pair"].items()} == shapes(d_pair)
@@ -88,7 +88,7 @@ def test_an_image_only_generator_gets_fresh_label_heads_alone() -> None:
         assert differs != torch.equal(tensor, other.states["generator"][key]) or key == "mapping.latent_avg"
 
 
-def test_other_classes_get_fresh_heads_and_no_pair_critic(gan: dict) -> None:
+def test_other_classes_get_fresh_heads_and_no_pair_discriminator(gan: dict) -> None:
     imported = import_weights("semanticgan", {"gan.pt": gan}, num_classes=5)
 
     assert imported.network["num_classes"] == 5 and set(imported.states) == {"generator", "d_image"}
@@ -182,12 +182,16 @@ def test_absurd_numbers_in_keys_are_unknown_or_missing_and_cost_nothing(key: str
         ("rosinality", {"g_ema": foreign.rosinality_generator(CHANNELS, num_classes=3)}, "semigan convert semanticgan"),
         ("semanticgan", {"g_ema": foreign.rosinality_generator(CHANNELS)}, "semigan convert rosinality"),
         ("rosinality", {"G_ema": foreign.ada_generator(CHANNELS)}, "semigan convert stylegan2-ada"),
-        ("stylegan2-ada", {"d": foreign.rosinality_critic(CHANNELS)}, "semigan convert rosinality"),
+        ("stylegan2-ada", {"d": foreign.rosinality_discriminator(CHANNELS)}, "semigan convert rosinality"),
         ("stylegan2-ada", {"synthesis.L0_36_512.weight": torch.zeros(1)}, "alias-free.*cannot be converted"),
         ("rosinality", {"generator.synthesis.const": torch.zeros(1)}, "needs no conversion"),
         ("rosinality", {"model": {"layer.weight": torch.zeros(1)}, "epoch": 3}, "no network was found; it holds model"),
         ("rosinality", {}, "no network was found"),
-        ("rosinality", {"d": foreign.rosinality_critic(CHANNELS)}, "must hold a generator, but only has d_image"),
+        (
+            "rosinality",
+            {"d": foreign.rosinality_discriminator(CHANNELS)},
+            "must hold a generator, but only has d_image",
+        ),
     ],
 )
 def test_other_files_are_recognized(kind: str, content: dict, words: str) -> None:
@@ -207,7 +211,7 @@ def test_settings_out_of_range_are_refused(gan: dict) -> None:
 
 
 def test_networks_that_do_not_belong_together_are_refused(gan: dict) -> None:
-    gan["d_img"] = foreign.rosinality_critic((5, 4, 3, 3))
+    gan["d_img"] = foreign.rosinality_discriminator((5, 4, 3, 3))
     with pytest.raises(CheckpointError, match=r"`d_img` must have the generator's channels \[5, 4, 3, 2\]"):
         import_weights("semanticgan", {"f": gan})
     small = foreign.rosinality_generator((3, 2))

@@ -18,10 +18,13 @@ SIZE, CHANNELS = 32, [2, 2, 2, 2]
 
 def r1_gradients() -> list[torch.Tensor]:
     torch.manual_seed(0)
-    critic = ImageDiscriminator(image_size=SIZE, channels=CHANNELS).double()
+    discriminator = ImageDiscriminator(image_size=SIZE, channels=CHANNELS).double()
     image = torch.randn(1, 1, SIZE, SIZE, dtype=torch.float64, requires_grad=True)
-    penalty = r1_penalty(critic(image), image).mean()
-    return [penalty, *torch.autograd.grad(penalty, [critic.blocks[0].conv1.weight, critic.from_image.weight])]
+    penalty = r1_penalty(discriminator(image), image).mean()
+    return [
+        penalty,
+        *torch.autograd.grad(penalty, [discriminator.blocks[0].conv1.weight, discriminator.from_image.weight]),
+    ]
 
 
 def path_length_gradients() -> list[torch.Tensor]:

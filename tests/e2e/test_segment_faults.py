@@ -1,0 +1,368 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``semigan segment`` among damage, beside another run, and ended from outside."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import phantoms
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from segment_run import names, reasons, records, segment
+
+from monai_semigan import atomic
+from monai_semigan.cli.main import cli
+from monai_semigan.errors import ConfigError
+from monai_semigan.io.image_file import ImageFile
+from monai_semigan.latent.inversion import Inversion
+from monai_semigan.logs import enable_logging
+from monai_semigan.segmentation import outputs
+from monai_semigan.segmentation.segmenter import Segmenter
+
+pytestmark = pytest.mark.e2e
+
+SECRET = "Geheim^Grete 19290607"
+"""What a library's message might quote from a file."""
+
+
+def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "monai_semigan.cli.main", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    ends = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+def tree(folder: Path) -> dict[str, str]:
+    """Digest of every label below a folder, by case."""
+    return {
+        path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*/label.png"))
+    }
+
+
+def damaged(make_xray: Any, folder: Path) -> int:
+    """Write inputs that no result can come of, in ten ways; return their number."""
+    good = io.BytesIO()
+    Image.fromarray(make_xray()[0]).save(good, "PNG")
+    color = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+    for at in range(5):
+        Image.new("L", (50, 50), at).save(folder / f"flat{at}.png")
+        Image.fromarray(color).save(folder / f"color{at}.png")
+        Image.fromarray(np.full((30, 30), np.nan, dtype=np.float32)).save(folder / f"nan{at}.tif")
+        Image.new("L", (5, 50), at).save(folder / f"tiny{at}.png")
+        Image.fromarray(np.full((30, 30), np.inf, dtype=np.float32)).save(folder / f"inf{at}.tif")
+        (folder / f"cut{at}.png").write_bytes(good.getvalue()[: 200 + 100 * at])
+        (folder / f"text{at}.png").write_text(SECRET)
+        (folder / f"empty{at}.png").write_bytes(b"")
+        (folder / f"dicom{at}.dcm").write_bytes(bytes(128) + b"DICM" + SECRET.encode())
+        two = [Image.new("L", (40, 40), value) for value in (at, 9)]
+        two[0].save(folder / f"pages{at}.tif", save_all=True, append_images=two[1:])
+    return 50
+
+
+def test_fifty_good_inputs_among_fifty_damaged_ones(tiny_bundle, make_xray, tmp_path, monkeypatch) -> None:
+    """Each has a result or a reason; an image's label does not depend on what failed beside it."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for at in range(50):
+        Image.fromarray(make_xray(40 + at, 60, seed=at)[0]).save(folder / f"{'abcde'[at % 5]}{at}.png")
+    count = damaged(make_xray, folder)
+    batches: list[int] = []
+    forward = Inversion.__call__
+    monkeypatch.setattr(
+        Inversion, "__call__", lambda self, image, **options: (batches.append(1), forward(self, image, **options))[1]
+    )
+    arguments = ("segment", folder, "-b", tiny_bundle, "-o", tmp_path / "out", "--format", "png", "--json")
+    result = CliRunner().invoke(cli, [str(item) for item in arguments], standalone_mode=False)
+
+    assert result.exception is None and result.return_value == 3, result.output
+    report = json.loads(result.stdout)
+    said = {failure["source"]: failure["reason"] for failure in report["failures"]}
+    assert len(report["cases"]) == 50 and len(said) == count == len(report["failures"])
+    assert said.keys() == {path.name for path in folder.iterdir()} - {
+        case["source"]["name"] for case in report["cases"]
+    }
+    for name, reason in said.items():
+        assert "\n" not in reason and SECRET[:6] not in reason and "not expected" not in reason, (name, reason)
+    assert len(batches) <= 30, "what fails in preparation does not make single work of the others"
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")) == []
+    lone = segment(folder / "c7.png", bundle=tiny_bundle, output=tmp_path / "lone", formats=("png",))
+    assert tree(tmp_path / "lone")["c7"] == tree(tmp_path / "out")["c7"] and names(lone) == ["c7"]
+
+
+@pytest.mark.parametrize("stage", ["digest", "read", "prepare", "segment", "write"])
+def test_an_error_of_a_library_fails_its_case_alone_in_our_words(
+    stage, xray_files, tiny_bundle, tmp_path, monkeypatch, capsys
+) -> None:
+    """Its text, which may quote the file, is nowhere; where it came from is shown with -vv alone."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError(SECRET)
+
+    if stage in ("digest", "read"):
+        original = getattr(ImageFile, stage)
+        monkeypatch.setattr(ImageFile, stage, lambda self: broken() if self.path.stem == "case1" else original(self))
+    elif stage == "prepare":
+        prepare = Segmenter.prepare_image
+        monkeypatch.setattr(
+            Segmenter,
+            "prepare_image",
+            lambda self, source: broken() if source.case == "case1" else prepare(self, source),
+        )
+    elif stage == "segment":
+        original = Segmenter._image_result
+        monkeypatch.setattr(
+            Segmenter,
+            "_image_result",
+            lambda self, source, *rest: broken() if source.case == "case1" else original(self, source, *rest),
+        )
+    else:
+        monkeypatch.setitem(
+            outputs.OUTPUTS,
+            "png",
+            outputs.Output(
+                "png", "label.png", lambda path, result, _: broken() if result.record.case == "case1" else path.touch()
+            ),
+        )
+    for verbose in (False, True):
+        arguments = ["segment", xray_files / "images", "-b", tiny_bundle, "-o", tmp_path / f"out{verbose}"]
+        flags = ["-vv"] if verbose else []
+        result = CliRunner().invoke(cli, [str(item) for item in flags + arguments], standalone_mode=False)
+        enable_logging(30)
+        logged = result.output + capsys.readouterr().err
+
+        assert result.exception is None and result.return_value == 3, result.output
+        written = json.loads((tmp_path / f"out{verbose}" / "report.json").read_text())
+        assert [case["case"] for case in written["cases"]] == ["case0", "case2", "case3"]
+        (failure,) = written["failures"]
+        assert failure["source"] == "case1.png"
+        assert failure["reason"].startswith("An error that was not expected (KeyError)") and "-vv" in failure["reason"]
+        assert SECRET not in (tmp_path / f"out{verbose}" / "report.html").read_text()
+        if not verbose:
+            assert "Traceback" not in logged and SECRET not in logged
+        assert not (tmp_path / f"out{verbose}" / "case1").exists()
+
+
+def test_where_an_unexpected_error_came_from_is_logged_for_who_asks(
+    xray_files, tiny_bundle, tmp_path, monkeypatch, caplog
+) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError(SECRET)
+
+    monkeypatch.setattr(Segmenter, "_image_result", broken)
+    caplog.set_level("DEBUG", logger="monai_semigan")
+    segment(xray_files / "images" / "case0.png", bundle=tiny_bundle, output=tmp_path / "out")
+
+    assert "in broken" in caplog.text and "_segment_images" in caplog.text
+
+
+def test_two_runs_at_once_into_one_folder(xray_files, tiny_bundle, tmp_path) -> None:
+    """Equal names of different images: every image has one case, and its own label is in it."""
+    inputs = {}
+    for name, shift in (("a", 0), ("b", 2)):
+        folder = inputs[name] = tmp_path / name
+        folder.mkdir()
+        for at in range(2):
+            (folder / f"x{at}.png").write_bytes((xray_files / "images" / f"case{at + shift}.png").read_bytes())
+    processes = [
+        start("segment", folder, "-b", tiny_bundle, "-o", tmp_path / "out", "--json") for folder in inputs.values()
+    ]
+    reports = [json.loads(process.communicate(timeout=240)[0]) for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0]
+    cases = [case for report in reports for case in report["cases"]]
+    assert sorted(case["case"] for case in cases) == ["x0", "x0-2", "x1", "x1-2"]
+    wanted = {hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.glob("[ab]/*.png")}
+    assert {case["source"]["sha256"] for case in cases} == wanted
+    for case in cases:
+        written = json.loads((tmp_path / "out" / case["case"] / "case.json").read_text())
+        assert written["source"]["sha256"] == case["source"]["sha256"]
+        (source,) = [
+            path
+            for path in tmp_path.glob("[ab]/*.png")
+            if hashlib.sha256(path.read_bytes()).hexdigest() == case["source"]["sha256"]
+        ]
+        segment(source, bundle=tiny_bundle, output=tmp_path / "lone" / case["case"])
+        label = tmp_path / "lone" / case["case"] / source.stem / "label.png"
+        assert label.read_bytes() == (tmp_path / "out" / case["case"] / "label.png").read_bytes()
+    assert not list((tmp_path / "out").glob(".*"))
+    for folder in inputs.values():
+        again = segment(folder, bundle=tiny_bundle, output=tmp_path / "out", device="auto")
+        assert len(again.skipped) == 2 and not again.redone
+
+
+def test_a_source_that_changed_replaces_its_result(xray_files, tiny_bundle, tmp_path) -> None:
+    source = tmp_path / "in" / "x.png"
+    source.parent.mkdir()
+    source.write_bytes((xray_files / "images" / "case0.png").read_bytes())
+    segment(source, bundle=tiny_bundle, output=tmp_path / "out")
+    before = tree(tmp_path / "out")
+    source.write_bytes((xray_files / "images" / "case1.png").read_bytes())
+
+    report = segment(source, bundle=tiny_bundle, output=tmp_path / "out")
+
+    assert names(report) == ["x"] and [item.reason for item in report.redone] == ["its source has changed"]
+    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["x"]
+    assert tree(tmp_path / "out") != before
+    moved = source.rename(tmp_path / "in" / "y.png")
+    (tmp_path / "in" / "x.png").write_bytes((xray_files / "images" / "case2.png").read_bytes())
+    both = segment([moved, source], bundle=tiny_bundle, output=tmp_path / "out")
+    assert names(both) == ["y", "x"]
+
+
+SLOW = "import time; from monai_semigan.latent.inversion import Inversion as I; f = I.__call__\n"
+SLOW += "I.__call__ = lambda s, *a, **k: (time.sleep(60) if GO() else None, f(s, *a, **k))[1]\n"
+
+
+def start_slowly(condition: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start the command with an inversion that sleeps where a Python expression says so."""
+    code = f"import sys, pathlib\ndef GO():\n    return {condition}\n{SLOW}from monai_semigan.cli.main import main\n"
+    code += f"main({[str(item) for item in arguments]!r})\n"
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.mark.parametrize("kind", ["images", "study"])
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_nothing_half_and_is_gone_on_with(
+    kind, end, xray_files, tiny_bundle, request, tmp_path
+) -> None:
+    out = tmp_path / "out"
+    if kind == "images":
+        source, bundle = xray_files / "images", tiny_bundle
+        condition = f"len(list(pathlib.Path({str(out)!r}).glob('*/case.json'))) == 2"
+        arguments = ("segment", source, "-b", bundle, "-o", out, "--batch-size", 2)
+    else:
+        bundle, source = request.getfixturevalue("volume_bundle"), tmp_path / "study.zip"
+        files = phantoms.write_series(tmp_path / "ct", phantoms.phantom(), "CT")
+        with zipfile.ZipFile(source, "w") as archive:
+            for path in files:
+                archive.write(path, path.name)
+        condition, arguments = "True", ("segment", source, "-b", bundle, "-o", out, "--modality", "CT")
+    process = start_slowly(condition, *arguments)
+    claims = 2 if kind == "images" else 1
+    done = 2 if kind == "images" else 0
+    wait_for(lambda: len(list(out.glob(".*.claim"))) == claims and len(list(out.glob("*/case.json"))) == done, process)
+    time.sleep(0.3)
+    process.send_signal(end)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == (143 if end == signal.SIGTERM else -9)
+    if end == signal.SIGTERM:
+        assert err.strip().endswith("terminated") and "Traceback" not in err
+        assert not list(out.glob(".*")), "no claim, no unpacked study, no half case"
+    repeated = start(*arguments, "--json")
+    stdout, err = repeated.communicate(timeout=240)
+    assert repeated.returncode == 0, err
+    report = json.loads(stdout)
+    wanted = [f"case{at}" for at in range(4)] if kind == "images" else ["study"]
+    assert [case["case"] for case in report["cases"]] == wanted
+    assert report["skipped"] == wanted[:done] and not report["redone"]
+    assert not list(out.glob(".*"))
+    whole = segment(source, bundle=bundle, output=tmp_path / "whole", modality="auto", batch_size=2)
+    if kind == "images":
+        assert tree(out) == tree(tmp_path / "whole") and len(tree(out)) == 4
+    else:
+        labels = [folder / "study" / "label.nii.gz" for folder in (out, tmp_path / "whole")]
+        assert whole.cases and labels[0].read_bytes() == labels[1].read_bytes()
+
+
+def test_claims_of_killed_runs_do_not_stay(xray_files, tiny_bundle, tmp_path) -> None:
+    """Nor does one of them keep a case's name from the next run."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    owner = f"{gone.pid}-{atomic._host()}"
+    (tmp_path / "out").mkdir()
+    for name in ("case0", "other"):
+        (tmp_path / "out" / f".{name}.claim").write_text(owner)
+    (tmp_path / "out" / ".case1.claim").write_text(atomic.owner_name())
+
+    report = segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+
+    assert names(report) == ["case0", "case1-2", "case2", "case3"]
+    assert [path.name for path in (tmp_path / "out").glob(".*")] == [".case1.claim"]
+
+
+def test_a_path_a_text_and_lists_of_both_are_inputs_and_an_array_is_not(xray_files, tiny_bundle, tmp_path) -> None:
+    path = xray_files / "images" / "case0.png"
+    for at, inputs in enumerate((path, str(path), [path], (str(path),), iter([path]))):
+        report = segment(inputs, bundle=str(tiny_bundle), output=str(tmp_path / f"out{at}"), steps=0)
+        assert names(report) == ["case0"]
+    for wrong in (np.zeros((40, 40)), [np.zeros((40, 40))], 3, None):
+        with pytest.raises(ConfigError, match=r"`inputs` must be a path.*monai_semigan\.read"):
+            segment(wrong, bundle=tiny_bundle, output=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("option", ["formats", "extra_formats", "left_out"])
+def test_an_unknown_format_is_refused_before_the_work(option, xray_files, tiny_bundle, tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"`formats` must be of png, .*, got gif"):
+        segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", **{option: ("gif",)})
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_description_is_opened_once_a_run(xray_files, tiny_bundle, tmp_path) -> None:
+    """Beside the audit, which opens every config of a bundle that it has not seen yet."""
+    opened: list[str] = []
+    is_on = True
+    sys.addaudithook(lambda event, args: opened.append(str(args[0])) if is_on and event == "open" else None)
+    for expected in (2, 1):
+        opened.clear()
+        segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+        assert sum(name.endswith("metadata.json") for name in opened) == expected
+    is_on = False
+
+
+def test_an_output_format_of_another_package_is_written(xray_files, tiny_bundle, tmp_path, monkeypatch) -> None:
+    """One file of somebody else's, and nothing of this package changed."""
+    monkeypatch.setattr(outputs, "OUTPUTS", outputs.OUTPUTS.copy())
+    (tmp_path / "their_package.py").write_text(
+        "import numpy as np\n"
+        "from monai_semigan import Output, register_output\n"
+        "def write(path, result, options):\n"
+        "    with path.open('wb') as stream:\n"
+        "        np.save(stream, result.label)\n"
+        "register_output(Output('npy', 'label.npy', write))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import their_package
+
+    assert their_package
+    image = xray_files / "images" / "case0.png"
+    arguments = ["segment", image, "-b", tiny_bundle, "-o", tmp_path / "out", "--format", "npy", "--format", "png"]
+    result = CliRunner().invoke(cli, [str(item) for item in arguments], standalone_mode=False)
+
+    assert result.exception is None and result.return_value == 0, result.output
+    with Image.open(tmp_path / "out" / "case0" / "label.png") as label:
+        np.testing.assert_array_equal(np.load(tmp_path / "out" / "case0" / "label.npy"), np.asarray(label))
+    again = segment(image, bundle=tiny_bundle, output=tmp_path / "out", formats=("npy", "png"))
+    assert again.skipped == ("case0",) and "label.npy" in records(again)["case0"].files and not reasons(again)
