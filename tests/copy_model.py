@@ -45,6 +45,8 @@ class CopyGenerator(nn.Module):
 class CopyNetwork(nn.Module):
     """What it is shown is what it draws, and foreground is what is above zero."""
 
+    device = torch.device("cpu")
+
     def __init__(self, size: int) -> None:
         super().__init__()
         self.generator, self.encoder = CopyGenerator(size), CopyEncoder()

@@ -272,7 +272,7 @@ def parser(bundle: Path) -> Any:
 
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
-    parser["displayable_configs::steps"] = 0
+    parser["bundle_root"], parser["steps"] = str(bundle), 0
     return parser
 
 
