@@ -22,6 +22,7 @@ __all__ = [
     "escaped",
     "make_folder",
     "open_regular",
+    "parse_json",
     "read_json",
     "read_regular",
     "safe_name",
@@ -99,7 +100,11 @@ def read_json(path: PathLike, max_bytes: int, *, error: type[SemiGanError] = Inp
     Raises:
         SemiGanError: As ``error``: as `read_regular`, or it is no JSON.
     """
-    content = read_regular(path, max_bytes, error=error)
+    return parse_json(read_regular(path, max_bytes, error=error), path, error=error)
+
+
+def parse_json(content: bytes, path: PathLike, *, error: type[SemiGanError] = InputError) -> Any:
+    """Parse what was read of ``path`` as `read_json` does; raises as it does."""
     try:
         return json.loads(content.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as cause:

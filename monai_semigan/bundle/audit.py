@@ -25,7 +25,10 @@ import monai_semigan
 from monai_semigan.errors import BundleError
 from monai_semigan.files import escaped, read_regular
 
-__all__ = ["MAX_CONFIG_BYTES", "audit_bundle", "require_clean"]
+__all__ = ["MAX_CONFIG_BYTES", "METADATA", "audit_bundle", "require_clean"]
+
+METADATA = Path("configs", "metadata.json")
+"""The description of a bundle, inside its folder."""
 
 MAX_CONFIG_BYTES = 1 << 20
 """Larger configs are refused unread."""
@@ -104,13 +107,17 @@ LOGGING_EVALUATED = {
 }
 
 
-def require_clean(root: Path) -> None:
+def require_clean(root: Path, metadata: bytes | None = None) -> None:
     """Refuse a bundle with findings.
+
+    Args:
+        root: The bundle.
+        metadata: Content of its `METADATA`, if it was read already: it is not opened again.
 
     Raises:
         BundleError: Names the first finding and counts the rest.
     """
-    findings = audit_bundle(root)
+    findings = audit_bundle(root, metadata)
     if findings:
         more = f" ({len(findings) - 1} more findings)" if len(findings) > 1 else ""
         raise BundleError(
@@ -118,7 +125,7 @@ def require_clean(root: Path) -> None:
         )
 
 
-def audit_bundle(root: Path) -> list[str]:
+def audit_bundle(root: Path, metadata: bytes | None = None) -> list[str]:
     """Return what is suspicious in a bundle folder, one printable line each; empty if nothing was found."""
     findings: list[str] = []
     entries: list[tuple[str, tuple[int, ...]]] = []
@@ -135,7 +142,7 @@ def audit_bundle(root: Path) -> list[str]:
         elif not path.is_dir():
             target = path.stat()
             entries.append((str(path.relative_to(root)), (target.st_size, target.st_mtime_ns, target.st_ctime_ns)))
-    return findings or list(_audit_contents(root.resolve(), tuple(sorted(entries))))
+    return findings or list(_audit_contents(root.resolve(), tuple(sorted(entries)), metadata))
 
 
 def _entries(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -191,7 +198,9 @@ def _limit(name: Path) -> int:
 
 
 @lru_cache(maxsize=64)
-def _audit_contents(root: Path, entries: tuple[tuple[str, tuple[int, ...]], ...]) -> tuple[str, ...]:
+def _audit_contents(
+    root: Path, entries: tuple[tuple[str, tuple[int, ...]], ...], metadata: bytes | None
+) -> tuple[str, ...]:
     """Read what MONAI's runner would read; once for files of the same sizes and times."""
     findings: list[str] = []
     for text, _ in entries:
@@ -199,13 +208,17 @@ def _audit_contents(root: Path, entries: tuple[tuple[str, tuple[int, ...]], ...]
         if name.name.lower() == "logging.conf":
             findings += [f"`{escaped(name)}`: {finding}" for finding in _audit_logging(root / name)]
         elif _is_config(name) and name.suffix.lower() == ".json":
-            findings += [f"`{escaped(name)}`: {finding}" for finding in _audit_json(root / name)]
+            findings += [
+                f"`{escaped(name)}`: {finding}"
+                for finding in _audit_json(root / name, metadata if name == METADATA else None)
+            ]
     return tuple(findings)
 
 
-def _audit_json(path: Path) -> Iterator[str]:
+def _audit_json(path: Path, known: bytes | None) -> Iterator[str]:
     try:
-        leaves = list(_leaves(json.loads(read_regular(path, MAX_CONFIG_BYTES, error=BundleError))))
+        content = read_regular(path, MAX_CONFIG_BYTES, error=BundleError) if known is None else known
+        leaves = list(_leaves(json.loads(content)))
     except (BundleError, ValueError, RecursionError) as error:
         yield f"must be JSON, but is not ({type(error).__name__})"
         return

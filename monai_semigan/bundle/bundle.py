@@ -15,12 +15,12 @@ from pathlib import Path
 
 import torch
 
-from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, require_clean
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA, require_clean
 from monai_semigan.bundle.description import MAX_NAME_LENGTH, Color, read_metadata
 from monai_semigan.bundles import bundle_root
 from monai_semigan.domains.base import IMAGE, Domain, Preset
 from monai_semigan.errors import BundleError
-from monai_semigan.files import read_json
+from monai_semigan.files import parse_json, read_regular
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.checkpoint import build_with_weights, file_digest, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -135,11 +135,12 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
     root = path if is_folder else bundle_root(str(name_or_path))
     if not root.is_dir():
         raise BundleError(f"`bundle` must be a folder or a shipped bundle's name, but `{root}` does not exist.")
-    path = root / "configs" / "metadata.json"
+    path = root / METADATA
     if not path.is_file():  # asked first: the audit looks at every file, and this may be any folder
         raise BundleError(f"`{root}` must be a bundle, but has no configs/metadata.json.")
-    require_clean(root)
-    content = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
+    raw = read_regular(path, MAX_CONFIG_BYTES, error=BundleError)
+    require_clean(root, raw)  # before anything of it is taken
+    content = parse_json(raw, path, error=BundleError)
     metadata = read_metadata(content, path)
     described, weights = metadata.semigan, metadata.semigan.weights
     return Bundle(
