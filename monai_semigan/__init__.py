@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from monai_semigan.workflows.train import train_encoder, train_gan
     from monai_semigan.workflows.tuning import tune
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Output",

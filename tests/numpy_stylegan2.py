@@ -3,8 +3,8 @@
 
 Written from the formulas (Karras et al. 2019; Karras et al. 2020, equations 1 to 3 and figure 7; Karras et al. 2018 for
 the minibatch standard deviation; Wang et al. 2018 for the pair discriminator; He et al. 2016 and Lin et al. 2017 for
-the encoder). Modulation scales each sample's weights, upsampling writes the zeros out, filters are two-dimensional: no step
-is computed as in the package. One sample at a time, channels first.
+the encoder). Modulation scales each sample's weights, upsampling writes the zeros out, filters are two-dimensional: no
+step is computed as in the package. One sample at a time, channels first.
 """
 
 from __future__ import annotations

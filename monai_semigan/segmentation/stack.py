@@ -5,9 +5,10 @@ Images are a stack whose slices have nothing to do with each other: all are refi
 over the slices that have the organ, first the even ones from the encoder, then the odd ones, which may start from what
 their neighbours found. So slices are still refined in batches, and every second one profits from its neighbours.
 
-Every batch has one size: a smaller one is filled with copies, and finished slices stay in it. Convolutions choose their
-kernels by the size of the batch, so a slice's result would otherwise depend on its mates. What is kept for all slices
-is small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
+Convolutions choose their kernels by the size of the batch, so finished slices stay in theirs. Batches of images have
+the size that was asked for, and a smaller one is filled with copies: a result does not depend on an image's mates. A
+volume is worked through as a whole, so its slices are shared out evenly, and few copies are needed. What is kept for
+all slices is small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
 """
 
 from __future__ import annotations
@@ -173,8 +174,8 @@ class _Stack:
     def encode(self) -> None:
         """First pass: the encoder's result for every slice; handed out at once where no refinement follows."""
         is_final = self.inversion.settings.steps == 0
-        for indices in _batches(list(range(len(self.source))), self.settings.batch_size):
-            image, kept = self._load(indices)
+        for indices, size in self._batches(list(range(len(self.source)))):
+            image, kept = self._load(indices, size)
             if kept:
                 with torch.inference_mode():
                     w_plus = self.inversion.encoder(image)
@@ -195,8 +196,8 @@ class _Stack:
             self._refine_all([index for index in chosen if index % 2 == parity], after=parity == 1)
 
     def _refine_all(self, indices: list[int], *, after: bool) -> None:
-        for batch in _batches(indices, self.settings.batch_size):
-            image, kept = self._load(batch)
+        for batch, size in self._batches(indices):
+            image, kept = self._load(batch, size)
             if kept:
                 result = self.inversion(image, neighbors=self._neighbors(kept, len(image)) if after else None)
                 if self.are_neighbors:
@@ -209,14 +210,22 @@ class _Stack:
                     self.numbers.traces[index] = tuple(loss for loss in trace if math.isfinite(loss))
             self._advance(len(batch))
 
-    def _load(self, indices: list[int]) -> tuple[Tensor, list[int]]:
-        """Return the prepared slices, filled up to a whole batch, and which ones they are: without the empty ones."""
+    def _batches(self, indices: list[int]) -> Iterator[tuple[list[int], int]]:
+        """Yield batches, and the size that each is filled up to."""
+        size = self.settings.batch_size
+        if self.are_neighbors and indices:
+            size = math.ceil(len(indices) / math.ceil(len(indices) / size))
+        for start in range(0, len(indices), size):
+            yield indices[start : start + size], size
+
+    def _load(self, indices: list[int], size: int) -> tuple[Tensor, list[int]]:
+        """Return the prepared slices, filled up to a batch of a size, and which ones they are: without empty ones."""
         image = torch.from_numpy(self.source.prepared(indices))
         is_empty = image.flatten(1).isnan().any(dim=1)
         self.numbers.is_empty[indices] = is_empty.numpy()
         kept = [index for index, empty in zip(indices, is_empty.tolist(), strict=True) if not empty]
         image = image[~is_empty]
-        missing = self.settings.batch_size - len(image) if kept else 0
+        missing = size - len(image) if kept else 0
         return torch.cat([image, image[-1:].expand(missing, -1, -1, -1)]).to(self.device), kept
 
     def _neighbors(self, indices: list[int], count: int) -> Tensor:
@@ -264,8 +273,3 @@ def _grown(mask: np.ndarray, margin: int) -> np.ndarray:
         grown[distance:] |= mask[:-distance]
         grown[:-distance] |= mask[distance:]
     return grown
-
-
-def _batches(indices: list[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(indices), size):
-        yield indices[start : start + size]

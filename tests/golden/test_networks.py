@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole networks against NumPy versions written from the papers' formulas, number by number.
 
-StyleGAN: Karras et al. 2019; StyleGAN2: Karras et al. 2020 (equations 1 to 3, figure 7); minibatch standard deviation of
-the discriminator: Karras et al. 2018; pair discriminator: Wang et al. 2018 (pix2pixHD); spectral norm: Miyato et al. 2018.
+StyleGAN: Karras et al. 2019; StyleGAN2: Karras et al. 2020 (equations 1 to 3, figure 7); the discriminator's minibatch
+standard deviation: Karras et al. 2018; pair discriminator: Wang et al. 2018 (pix2pixHD); spectral norm: Miyato et al.
+2018.
 """
 
 from __future__ import annotations
