@@ -70,17 +70,17 @@ def damaged(make_xray: Any, folder: Path) -> int:
     Image.fromarray(make_xray()[0]).save(good, "PNG")
     color = np.random.default_rng(0).integers(0, 255, (40, 40, 3), dtype=np.uint8)
     for at in range(5):
-        Image.new("L", (50, 50), at).save(folder / f"flat{at}.png")
-        Image.fromarray(color).save(folder / f"color{at}.png")
-        Image.fromarray(np.full((30, 30), np.nan, dtype=np.float32)).save(folder / f"nan{at}.tif")
-        Image.new("L", (5, 50), at).save(folder / f"tiny{at}.png")
-        Image.fromarray(np.full((30, 30), np.inf, dtype=np.float32)).save(folder / f"inf{at}.tif")
-        (folder / f"cut{at}.png").write_bytes(good.getvalue()[: 200 + 100 * at])
-        (folder / f"text{at}.png").write_text(SECRET)
-        (folder / f"empty{at}.png").write_bytes(b"")
-        (folder / f"dicom{at}.dcm").write_bytes(bytes(128) + b"DICM" + SECRET.encode())
+        Image.new("L", (50, 50), at).save(folder / f"{at}flat.png")
+        Image.fromarray(color).save(folder / f"{at}color.png")
+        Image.fromarray(np.full((30, 30), np.nan, dtype=np.float32)).save(folder / f"{at}nan.tif")
+        Image.new("L", (5, 50), at).save(folder / f"{at}tiny.png")
+        Image.fromarray(np.full((30, 30), np.inf, dtype=np.float32)).save(folder / f"{at}inf.tif")
+        (folder / f"{at}cut.png").write_bytes(good.getvalue()[: 200 + 100 * at])
+        (folder / f"{at}text.png").write_text(SECRET)
+        (folder / f"{at}empty.png").write_bytes(b"")
+        (folder / f"{at}dicom.dcm").write_bytes(bytes(128) + b"DICM" + SECRET.encode())
         two = [Image.new("L", (40, 40), value) for value in (at, 9)]
-        two[0].save(folder / f"pages{at}.tif", save_all=True, append_images=two[1:])
+        two[0].save(folder / f"{at}pages.tif", save_all=True, append_images=two[1:])
     return 50
 
 
@@ -88,8 +88,8 @@ def test_fifty_good_inputs_among_fifty_damaged_ones(tiny_bundle, make_xray, tmp_
     """Each has a result or a reason; an image's label does not depend on what failed beside it."""
     folder = tmp_path / "in"
     folder.mkdir()
-    for at in range(50):
-        Image.fromarray(make_xray(40 + at, 60, seed=at)[0]).save(folder / f"{'abcde'[at % 5]}{at}.png")
+    for at in range(50):  # by name, every batch has good ones and such that cannot be prepared
+        Image.fromarray(make_xray(40 + at, 60, seed=at)[0]).save(folder / f"{at % 5}{'dgjox'[at // 10]}{at}.png")
     count = damaged(make_xray, folder)
     batches: list[int] = []
     forward = Inversion.__call__
@@ -108,10 +108,10 @@ def test_fifty_good_inputs_among_fifty_damaged_ones(tiny_bundle, make_xray, tmp_
     }
     for name, reason in said.items():
         assert "\n" not in reason and SECRET[:6] not in reason and "not expected" not in reason, (name, reason)
-    assert len(batches) <= 30, "what fails in preparation does not make single work of the others"
+    assert len(batches) <= 20, "what fails in preparation does not make single work of the others"
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")) == []
-    lone = segment(folder / "c7.png", bundle=tiny_bundle, output=tmp_path / "lone", formats=("png",))
-    assert tree(tmp_path / "lone")["c7"] == tree(tmp_path / "out")["c7"] and names(lone) == ["c7"]
+    lone = segment(folder / "2d7.png", bundle=tiny_bundle, output=tmp_path / "lone", formats=("png",))
+    assert tree(tmp_path / "lone")["2d7"] == tree(tmp_path / "out")["2d7"] and names(lone) == ["2d7"]
 
 
 @pytest.mark.parametrize("stage", ["digest", "read", "prepare", "segment", "write"])
