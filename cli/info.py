@@ -81,8 +81,11 @@ def _describe(name: str) -> dict[str, str]:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} {entry[:12]}" if key == "digest" else entry for key, entry in value.items())
+    if isinstance(value, dict):  # a bundle
+        first = ", ".join(value[key] for key in ("version", "state") if key in value)
+        first += f", digest {value['digest'][:12]}" if "digest" in value else ""
+        about = "; ".join(value[key] for key in ("task", "takes", "terms") if key in value)
+        return "\n    ".join(line for line in (first, about, value["folder"]) if line)
     if isinstance(value, list):
         return ", ".join(value) or "none"
     return str(value)

@@ -47,8 +47,8 @@ MAX_HELD_BYTES = 2**30
 GREY_TOLERANCE = 12
 """An RGB image is grey when its channels differ by no more than this (JPEG rounding), of 255."""
 
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-"""Pillow's readers that may see a file; JPEG includes MPO, of which the first picture counts."""
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF")
+"""Pillow's readers that may see a file; JPEG includes MPO, of which the first picture counts. GIF: JSRT's masks."""
 
 TURNS = {1: (0, 0, 0), 2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
 """By orientation, what makes stored pixels upright: rows and columns change places, then rows, then columns turn."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from click.testing import CliRunner
 
 from monai_semigan import __version__
 from monai_semigan.bundle import bundle as bundle_module
-from monai_semigan.bundles import list_bundles
+from monai_semigan.bundles import bundle_root, list_bundles
 from monai_semigan.cli.info import command
 from monai_semigan.errors import BundleError
 from monai_semigan.ops.backend import describe_backends
@@ -28,7 +29,14 @@ def test_scripts_get_one_object() -> None:
     assert facts["op_backends"] == describe_backends()
     assert set(facts["bundles"]) == set(list_bundles())
     for entry in facts["bundles"].values():
-        assert set(entry) == {"version", "state", "digest"} and len(entry["digest"]) == 64
+        assert set(entry) == {"version", "state", "task", "takes", "terms", "folder", "digest"}
+        assert len(entry["digest"]) == 64 and Path(entry["folder"], "configs", "metadata.json").is_file()
+
+
+def test_the_folder_of_a_bundle_is_all_that_path_prints() -> None:
+    result = CliRunner().invoke(command, ["--path", "lung_cxr_segmentation"])
+
+    assert result.stdout == f"{bundle_root('lung_cxr_segmentation')}\n"
 
 
 def test_people_get_lines() -> None:

@@ -323,7 +323,7 @@ def test_a_second_process_is_refused_while_a_run_goes_on(tmp_path, make_run):
 
     def disturbed(images_seen):
         with pytest.raises(
-            ConfigError, match=rf"must not be in use, but a run goes on there \(process {os.getpid()}\)"
+            TrainingError, match=rf"must be used by one run at a time, but process {os.getpid()} on .* works in it"
         ):
             second.run()
         refusals.append(images_seen)
