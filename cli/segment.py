@@ -66,10 +66,11 @@ SOME_CASES_FAILED = 3
 @options.option(
     "Volumes",
     "--modality",
-    type=click.Choice(["auto", "CT", "MR"], case_sensitive=False),
+    metavar="NAME",
+    callback=lambda _context, _option, value: value if value == "auto" else value.upper(),
     default="auto",
     show_default=True,
-    help="What the values are. auto: the DICOM tag, else the intensities.",
+    help="What the values are, one of the bundle's modalities, such as CT. auto: the DICOM tag, else the intensities.",
 )
 @options.series_rules
 @options.repairs

@@ -22,7 +22,7 @@ data = click.option(
     "datalist",
     required=True,
     type=click.Path(path_type=Path),
-    help="JSON data list (see docs/quick-start.md).",
+    help="JSON data list; `semigan train --help` shows one.",
 )
 resume = click.option("--resume", is_flag=True, help="Continue the run in RUN_DIR from its latest snapshot.")
 kimg = click.option(
@@ -41,6 +41,13 @@ def command() -> None:
       semigan train gan runs/gan -b lung_cxr_segmentation --data data.json
       semigan train gan runs/gan -b lung_cxr_segmentation --data data.json --resume
       semigan train encoder runs/encoder -b lung_cxr_segmentation --data data.json --gan runs/gan
+
+    \b
+    A data list; paths are relative to "root", and "root" to the file:
+      {"schema": "semigan-datalist-1", "root": "images", "label_values": "binary",
+       "labelled": [{"image": "a.png", "label": "a_mask.png", "patient_id": "1"}],
+       "unlabelled": [{"image": "b.png", "patient_id": "2"}],
+       "validation": [{"image": "c.png", "label": "c_mask.png", "patient_id": "3"}]}
 
     \b
     Several GPUs (or processes) together, with the same options:
