@@ -174,7 +174,15 @@ class CaseQueue:
         stem = item.stem.strip(". ") or "case"
         for number in range(1, MAX_NAMES):
             case = stem if number == 1 else f"{stem}-{number}"
-            if case in self.records or not _take(self._claim_file(case)):
+            if case in self.records:
+                continue
+            claim = self._claim_file(case)
+            if not _take(claim, item.location):
+                if item.location in _said(claim):
+                    raise InputError(
+                        f"`{item.source}` must be segmented by one run at a time, but another one works on it in this "
+                        "folder. Wait for it, then repeat."
+                    )
                 continue
             self._claimed.add(case)
             target = self.folder / case
@@ -286,24 +294,32 @@ def _free(claim: Path) -> bool:
     It is renamed first: of two processes that find it, one gets it, and neither removes what the other made anew.
     """
     with suppress(OSError):
-        owner = claim.read_text()
+        owner, *_ = _said(claim) or [""]
         if is_abandoned(owner) or (not owner and time.time() - claim.stat().st_mtime > UNSIGNED_S):
             taken = claim.with_name(f"{claim.name}.{owner_name()}.tmp")
             claim.rename(taken)
-            if taken.read_text() != owner:  # made anew in between
+            if (_said(taken) or [""])[0] != owner:  # made anew in between
                 os.link(taken, claim)
             taken.unlink()
             return True
     return False
 
 
-def _take(claim: Path) -> bool:
-    """Create a claim; False if a running process, here or on another machine, has it."""
+def _said(claim: Path) -> list[str]:
+    """Whose a claim is, and what location is worked on; nothing if it is gone or says nothing yet."""
+    try:
+        return claim.read_text().split()
+    except OSError:
+        return []
+
+
+def _take(claim: Path, location: str) -> bool:
+    """Create a claim of an input; False if a running process, here or on another machine, has it."""
     for _ in range(3):  # what a gone process left is freed, and perhaps taken by another one before us
         try:
             with claim.open("x") as stream:
                 try:
-                    stream.write(owner_name())
+                    stream.write(f"{owner_name()} {location}")
                     stream.flush()
                 except OSError:
                     claim.unlink()

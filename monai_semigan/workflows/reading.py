@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from monai_semigan.io.volume import SourceVolume
 from monai_semigan.io.volume_input import VOLUME_SUFFIXES, find_volumes
 from monai_semigan.segmentation.record import SourceRecord
 from monai_semigan.segmentation.source import Source, array_digest
-from monai_semigan.types import PathLike
+from monai_semigan.types import PathLike, as_paths
 from monai_semigan.workflows.sources import read_image_source, read_volume_source
 
 __all__ = ["read"]
@@ -59,8 +59,10 @@ def read(
         InputError: It cannot be read, or holds no or several volumes.
         GeometryError: It is no regular volume.
     """
+    if kind not in get_args(Kind):
+        raise ConfigError(f"`kind` must be one of {', '.join(get_args(Kind))}, got {kind!r:.40}.")
     if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
+        (path,) = as_paths(source)
         is_volume = path.is_dir() or path.name.lower().endswith((*VOLUME_SUFFIXES, ".zip"))
         if kind == "volume" or (kind == "auto" and is_volume):
             return _volume_file(path, rules, repairs)
@@ -98,6 +100,7 @@ def _in_memory(
         source = source.detach().cpu()
         source = source.float() if source.is_floating_point() else source
     values = np.asarray(source)
+    values = values.astype(np.uint8) if values.dtype == bool else values
     if values.dtype.kind not in "biuf" or values.ndim not in (2, 3):
         raise ConfigError(
             f"`source` must be a path or an array of numbers with 2 or 3 axes, got {values.dtype} of {values.ndim}."
@@ -124,7 +127,7 @@ def _in_memory(
 
 
 def _from_meta_tensor(source: Any, kind: Kind, modality: str | None) -> SourceImage | SourceVolume:
-    values = source.detach().cpu().numpy()
+    values = source.detach().cpu().float().numpy() if source.is_floating_point() else source.detach().cpu().numpy()
     affine = np.asarray(source.affine.cpu(), dtype=np.float64)
     if str(source.meta.get("space", "RAS")) == "LPS":  # as some of MONAI's readers leave it when they are asked to
         affine = lps_from_ras(affine)  # its own inverse

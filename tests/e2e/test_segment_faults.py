@@ -406,10 +406,23 @@ def test_a_claim_that_was_freed_is_taken(tmp_path) -> None:
     claim = tmp_path / ".x.claim"
     claim.write_text(f"{gone.pid}-{atomic._host()}")
 
-    assert cases._take(claim)
-    assert claim.read_text() == atomic.owner_name()
-    assert not cases._take(claim)
+    assert cases._take(claim, "here")
+    assert claim.read_text() == f"{atomic.owner_name()} here"
+    assert not cases._take(claim, "there")
     claim.write_text("")
-    assert not cases._take(claim)
+    assert not cases._take(claim, "here")
     os.utime(claim, (0, 0))
-    assert cases._take(claim)
+    assert cases._take(claim, "here")
+
+
+def test_an_input_that_another_run_works_on_is_not_made_twice(xray_files, tiny_bundle, tmp_path) -> None:
+    from monai_semigan.workflows import cases
+
+    (tmp_path / "out").mkdir()
+    location = cases.location_digest(xray_files / "images" / "case1.png")
+    (tmp_path / "out" / ".case1.claim").write_text(f"{atomic.owner_name()} {location}")
+
+    report = segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+
+    assert names(report) == ["case0", "case2", "case3"]
+    assert "another one works on it" in reasons(report)["case1.png"]

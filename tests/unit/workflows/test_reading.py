@@ -123,6 +123,7 @@ def test_a_folder_of_two_volumes_is_refused(tmp_path: Path) -> None:
         semigan.read(tmp_path / "no.png")
 
 
+@pytest.mark.filterwarnings("ignore")  # MONAI warns of readers that are not installed
 def test_what_monai_s_readers_give_lies_as_the_file_does(tmp_path: Path) -> None:
     """They put columns before rows."""
     from monai.transforms import LoadImage
