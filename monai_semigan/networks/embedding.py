@@ -67,7 +67,7 @@ class Embedding:
     def unpacked(self, packed: Tensor, parts: Parts = "both") -> Embedding:
         """Return an embedding of this one's shapes with numbers that `packed` made; the other parts are this one's."""
         chosen = self._chosen(parts)
-        flat = packed.squeeze(1).split([value[0].numel() for value in chosen], dim=1)
+        flat = torch.split(packed.squeeze(1), [value[0].numel() for value in chosen], dim=1)
         values = [part.reshape(-1, *value.shape[1:]) for part, value in zip(flat, chosen, strict=True)]
         w_plus = self.w_plus if parts == "features" else values.pop(0)
         return Embedding(w_plus, self.features if parts == "styles" else tuple(values))
