@@ -12,6 +12,7 @@ from torch import Tensor
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.losses.local_correlation import local_correlation_loss
+from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.stack import SliceOutput, SlicewiseSettings, segment_stack
 
@@ -110,9 +111,9 @@ def test_odd_slices_start_from_the_better_of_encoder_and_neighbors(copy_network,
 
     class Failing(type(copy_network(SIZE).encoder)):
         def forward(self, image: Tensor) -> Tensor:
-            w_plus = super().forward(image)
+            w_plus = super().forward(image).w_plus
             is_second = (image.flatten(1) - torch.from_numpy(data[1]).float().flatten()).abs().sum(dim=1) < 1e-5
-            return torch.where((is_second & self.fails)[:, None, None], torch.full_like(w_plus, 0.1), w_plus)
+            return Embedding(torch.where((is_second & self.fails)[:, None, None], torch.full_like(w_plus, 0.1), w_plus))
 
         fails = torch.tensor(False)
 
