@@ -8,6 +8,7 @@ import torch
 from numbers_read import NumbersRead
 
 from monai_semigan.errors import ConfigError, ShapeError
+from monai_semigan.latent.descent import Adam, Lbfgs
 from monai_semigan.latent.inversion import Inversion, InversionSettings
 from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.embedding import Embedding
@@ -88,6 +89,91 @@ class _Constant(torch.nn.Module):
 
     def forward(self, _image: torch.Tensor) -> Embedding:
         return self.embedding
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_styles_alone_are_moved_bit_by_bit_as_without_packing(network, images, optimizer):
+    """The loop written out over ``(N, L, w_dim)``."""
+    invert = inversion(network, steps=6, encoder_weight=0.1, optimizer=optimizer)
+    result = invert(images)
+
+    with torch.no_grad():
+        targets = invert.prepare(images, network.encoder(images))
+    descent = Adam(invert._rate) if optimizer == "adam" else Lbfgs()
+    w_plus, best = targets.encoded.w_plus, torch.full((3,), float("inf"))
+    kept = w_plus
+    for step in range(7):
+        at = w_plus.clone().requires_grad_(True)
+        image = network.generator.synthesis.image(at)
+        loss = 2.0 * (image - images).square().flatten(1).mean(dim=1)
+        loss = loss + invert.distance(image, targets.prepared)
+        loss = loss + 0.1 * (at - targets.encoded.w_plus).square().flatten(1).mean(dim=1)
+        (grad,) = torch.autograd.grad(loss.sum(), at)
+        loss = loss.detach()
+        assert torch.equal(loss, result.trace[:, step])
+        better = loss < best
+        best, kept = torch.where(better, loss, best), torch.where(better[:, None, None], w_plus, kept)
+        w_plus = descent.step(w_plus, loss, grad)
+
+    assert torch.equal(kept, result.embedding.w_plus)
+
+
+@pytest.fixture
+def spatial(make_segmenter):
+    return make_segmenter(feature_sizes=[8, 16])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimize", ["styles", "features", "both"])
+def test_what_is_to_be_optimized_moves_and_lowers_the_loss(spatial, images, optimize, optimizer):
+    result = inversion(spatial, steps=12, optimize=optimize, optimizer=optimizer)(images)
+
+    assert bool((result.trace.amin(dim=1) < 0.97 * result.trace[:, 0]).all())
+    assert torch.equal(result.embedding.w_plus, result.encoded.w_plus) == (optimize == "features")
+    for after, before in zip(result.embedding.features, result.encoded.features, strict=True):
+        assert torch.equal(after, before) == (optimize == "styles")
+
+
+def test_styles_and_offsets_together_get_furthest(spatial, images):
+    ends = {
+        name: inversion(spatial, steps=30, optimize=name)(images).trace.amin(dim=1).mean()
+        for name in ("styles", "features", "both")
+    }
+    assert ends["both"] < min(ends["styles"], ends["features"])
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "lbfgs", "steps": 4}])
+def test_each_image_goes_its_way_with_offsets(spatial, images, settings):
+    invert = inversion(spatial, optimize="both", **settings)
+    together = invert(images)
+
+    for at in range(3):
+        alone = invert(images[at : at + 1])
+        torch.testing.assert_close(together.embedding[[at]].packed(), alone.embedding.packed(), atol=1e-4, rtol=1e-4)
+
+
+def test_offsets_have_a_pull_of_their_own(spatial, images):
+    free, pulled = (
+        inversion(spatial, steps=15, optimize="both", encoder_weight=0.0, feature_weight=weight)(images)
+        for weight in (0.0, 300.0)
+    )
+
+    moved = [result.embedding.feature_distance(result.encoded).mean() for result in (free, pulled)]
+    assert 0 < moved[1] < 0.3 * moved[0]
+
+
+def test_offsets_are_optimized_in_bfloat16_too(spatial, images, bfloat16_hardware):
+    bfloat16_hardware(None)
+    result = inversion(spatial, optimize="both", compute_dtype="bfloat16")(images)
+
+    assert bool((result.trace.amin(dim=1) < result.trace[:, 0]).all())
+    assert {value.dtype for value in result.embedding.features} == {torch.float32}
+
+
+@pytest.mark.parametrize("optimize", ["features", "both"])
+def test_offsets_that_are_not_there_cannot_be_optimized(network, images, optimize):
+    with pytest.raises(ConfigError, match=f"`optimize` must be styles for an encoder .*, got {optimize}"):
+        inversion(network, optimize=optimize)(images)
 
 
 @pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode, torch.enable_grad])

@@ -251,3 +251,27 @@ def test_the_expected_overlap_is_that_of_the_slices_with_the_organ(segmented, st
         m = data[index] > 0
         wanted = [2 * (p * m).sum(), p.sum() + m.sum()]
         np.testing.assert_allclose(numbers.overlap[index, 0], wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("are_neighbors", [False, True])
+def test_a_stack_with_offsets_is_refined_and_does_not_depend_on_its_mates(
+    make_segmenter, invert, are_neighbors: bool
+) -> None:
+    images = np.random.default_rng(0).uniform(-1, 1, (5, 32, 32))
+    inversion = invert(make_segmenter(feature_sizes=[8, 16]), steps=2, optimize="both")
+
+    def segmented(rows: slice) -> dict[int, SliceOutput]:
+        received: dict[int, SliceOutput] = {}
+        numbers = segment_stack(
+            inversion,
+            Stack(images[rows]),
+            SlicewiseSettings(batch_size=4, margin=5),
+            receive=received.__setitem__,
+            are_neighbors=are_neighbors,
+        )
+        assert bool(numbers.is_refined.all())
+        return received
+
+    together = segmented(slice(None))
+    if not are_neighbors:
+        np.testing.assert_array_equal(segmented(slice(3, 4))[0].label_logits, together[3].label_logits)
