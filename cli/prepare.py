@@ -51,7 +51,8 @@ def command() -> None:
     """Make a data list of a public data set, or of drawn phantoms.
 
     Checks that the download follows the published layout and is complete, splits by patient, and writes DEST/data.json
-    with what cannot be read where it is. Nothing is downloaded: get the archives from their publishers, and read the terms.
+    with what cannot be read where it is. Nothing is downloaded: get the archives from their publishers, and read the
+    terms.
 
     \b
     Examples:

@@ -15,7 +15,6 @@ from typing import Any, Literal
 import numpy as np
 
 from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.files import safe_name
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
@@ -26,7 +25,7 @@ from monai_semigan.io.volume_input import VOLUME_SUFFIXES, find_volumes
 from monai_semigan.segmentation.record import SourceRecord
 from monai_semigan.segmentation.source import Source, array_digest
 from monai_semigan.types import PathLike
-from monai_semigan.workflows.segmenting import IMAGE_FORMATS
+from monai_semigan.workflows.sources import read_image_source, read_volume_source
 
 __all__ = ["read"]
 
@@ -65,7 +64,7 @@ def read(
         is_volume = path.is_dir() or path.name.lower().endswith((*VOLUME_SUFFIXES, ".zip"))
         if kind == "volume" or (kind == "auto" and is_volume):
             return _volume_file(path, rules, repairs)
-        return _image_file(path)
+        return read_image_source(ImageFile(path))
     started = time.perf_counter()
     data = _in_memory(source, spacing_mm, kind, modality)
     values = data.pixels if isinstance(data, SourceImage) else data.voxels
@@ -73,18 +72,7 @@ def read(
     return Source(data=data, record=record, case="array", seconds={"read": time.perf_counter() - started})
 
 
-def _image_file(path: Path) -> Source:
-    started = time.perf_counter()
-    file = ImageFile(path)
-    sha256 = file.digest()
-    data = file.read()
-    image_format = "dicom" if data.is_dicom else IMAGE_FORMATS.get(path.suffix.lower(), "png")
-    record = SourceRecord(name=path.name, format=image_format, sha256=sha256)  # type: ignore[arg-type]
-    return Source(data=data, record=record, case=safe_name(path.stem), seconds={"read": time.perf_counter() - started})
-
-
 def _volume_file(path: Path, rules: SeriesRules | None, repairs: RepairOptions) -> Source:
-    started = time.perf_counter()
     with ExitStack() as stack:
         unpacked = stack.enter_context(tempfile.TemporaryDirectory(prefix=".semigan-"))
         found = find_volumes([path], rules=rules, repairs=repairs, unpack_to=unpacked)
@@ -93,16 +81,10 @@ def _volume_file(path: Path, rules: SeriesRules | None, repairs: RepairOptions) 
                 f"`{path.name}` must hold one volume, got {len(found)}. Choose by `rules`; `semigan series` lists them."
             )
         (candidate,) = found
-        record = SourceRecord(
-            name=candidate.name,
-            format=candidate.kind,  # type: ignore[arg-type]
-            sha256=candidate.digest(),
-            num_files=len(candidate.files),
-        )
-        data = candidate.load()
+        source = read_volume_source(candidate)
         # What was unpacked lasts as long as the volume: DICOM results are written with the headers of its files.
-        weakref.finalize(data, stack.pop_all().close)
-    return Source(data=data, record=record, case=candidate.name, seconds={"read": time.perf_counter() - started})
+        weakref.finalize(source.data, stack.pop_all().close)
+    return source
 
 
 def _in_memory(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +19,7 @@ from monai_semigan.atomic import remove_stale, scratch_folder
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.files import make_folder, safe_name, write_json, write_text
+from monai_semigan.io.dicom.identity import Identity
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
 from monai_semigan.io.image_file import ImageFile, find_images
@@ -27,7 +27,7 @@ from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
 from monai_semigan.pictures.overlay import encode_jpeg
 from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
 from monai_semigan.segmentation.outputs import OUTPUTS, is_image, require_formats, usual_formats, write_case
-from monai_semigan.segmentation.record import CaseRecord, SourceRecord
+from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.segmentation.source import Source
@@ -41,12 +41,10 @@ from monai_semigan.workflows.cases import (
     location_digest,
     require_apart,
 )
+from monai_semigan.workflows.sources import read_image_source, read_volume_source
 from monai_semigan.writers.dicom_options import DicomOptions
 
 __all__ = ["SegmentOptions", "segment_files"]
-
-IMAGE_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff", ".tiff": "tiff"}
-"""What an image file's ending says; DICOM is known by its content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,25 +275,10 @@ def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
     location = location_digest(path)
 
     def read(case: str, sha256: str) -> Source:
-        started = time.perf_counter()
-        data = file.read()
-        kind = "dicom" if data.is_dicom else IMAGE_FORMATS.get(path.suffix.lower(), "png")
-        record = SourceRecord(name=path.name, format=kind, sha256=sha256, location_sha256=location)  # type: ignore[arg-type]
-        return Source(
-            data=data,
-            record=record,
-            case=case,
-            identity=None if identity is None else asdict(identity),
-            seconds={"read": time.perf_counter() - started},
-        )
+        return read_image_source(file, case=case, sha256=sha256, location_sha256=location, identity=identity)
 
-    named = identity.patient_id if identity is not None else ""
     return CaseInput(
-        source=path.name,
-        stem=safe_name(named or path.stem),
-        location=location,
-        digest=file.digest,
-        read=read,
+        source=path.name, stem=_stem(identity) or safe_name(path.stem), location=location, digest=file.digest, read=read
     )
 
 
@@ -303,38 +286,24 @@ def _volume_input(
     candidate: VolumeCandidate, options: SegmentOptions, announce: Callable[[str, VolumeCandidate], None]
 ) -> CaseInput:
     identity = candidate.identity() if options.identify else None
-    series = candidate.series
-    series_sha256 = hashlib.sha256(series.series_uid.encode()).hexdigest() if series else None
     location = location_digest(candidate.path, candidate.name)
 
     def read(case: str, sha256: str) -> Source:
-        started = time.perf_counter()
         announce(case, candidate)
-        data = candidate.load()
-        record = SourceRecord(
-            name=candidate.name,
-            format=candidate.kind,  # type: ignore[arg-type]
-            sha256=sha256,
-            series_sha256=series_sha256,
-            num_files=len(candidate.files),
-            location_sha256=location,
-        )
-        return Source(
-            data=data,
-            record=record,
-            case=case,
-            identity=None if identity is None else asdict(identity),
-            seconds={"read": time.perf_counter() - started},
-        )
+        return read_volume_source(candidate, case=case, sha256=sha256, location_sha256=location, identity=identity)
 
-    named = identity.patient_id if identity is not None else ""
     return CaseInput(
         source=candidate.name,
-        stem=safe_name(named) if named else candidate.name,
+        stem=_stem(identity) or candidate.name,
         location=location,
         digest=candidate.digest,
         read=read,
     )
+
+
+def _stem(identity: Identity | None) -> str:
+    """What a case is called where the patient is to be said; nothing if that is not asked for, or not known."""
+    return safe_name(identity.patient_id) if identity is not None and identity.patient_id else ""
 
 
 def _announce(segmenter: Segmenter, say: Callable[[str], None] | None, case: str, candidate: VolumeCandidate) -> None:

@@ -247,6 +247,7 @@ def test_network_is_exported(bundle: Path, network: SemiGanSegmenter, tmp_path: 
         ckpt_file=weights,
         use_trace=True,
         input_shape=size,
+        bundle_root=bundle,
         **common,
     )
     network.load_state_dict(read_state_dict(weights))
