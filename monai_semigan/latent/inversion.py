@@ -266,7 +266,7 @@ class Inversion:
         if settings.correlation_weight > 0:
             loss = loss + settings.correlation_weight * local_correlation_loss(image, targets.image)
         loss = loss + settings.encoder_weight * _distance(w_plus, targets.encoded.w_plus)
-        if at.features:
+        if settings.optimize != "styles":  # else the offsets are the encoder's
             loss = loss + settings.feature_weight * at.feature_distance(targets.encoded)
         if settings.neighbor_weight > 0 and targets.neighbor is not None:
             # Without a neighbour the distance is NaN and counts as none.
