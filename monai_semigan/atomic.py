@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write files whole or not at all.
 
-What is not whole yet has a hidden name that says whose it is: ``.NAME.PID-HOST.tmp``, where HOST is a short hash. So a
-later run can tell what a killed one left behind from what another one, here or on another machine, is still writing.
+What is not whole yet has a hidden name that says whose it is: ``.NAME.PID-HOST.tmp``, where HOST is a short hash and,
+where the system tells it, when the process began: numbers of processes come again, in a container at once. So a later
+run can tell what a killed one left behind from what another one, here or on another machine, is still writing.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from monai_semigan.types import PathLike
 
 __all__ = ["is_abandoned", "owner_name", "remove_stale", "replacing", "replacing_folder", "scratch_folder"]
 
-STALE_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-(?P<host>[0-9a-f]{6})\.(?P<kind>tmp|old)")
+STALE_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-(?P<host>[0-9a-f]{6,22})\.(?P<kind>tmp|old)")
 
 
 @contextlib.contextmanager
@@ -106,17 +107,29 @@ def remove_stale(folder: PathLike) -> None:
 
 def owner_name() -> str:
     """Return what tells this process from all others, here and on other machines."""
-    return f"{os.getpid()}-{_host()}"
+    return f"{os.getpid()}-{_host()}{_began(os.getpid())}"
 
 
 def is_abandoned(owner: str) -> bool:
     """Whether an `owner_name` is of a process of this machine that runs no more."""
-    found = re.fullmatch(r"(\d+)-([0-9a-f]{6})", owner)
-    return found is not None and found[2] == _host() and not _is_running(int(found[1]))
+    found = re.fullmatch(r"(\d+)-([0-9a-f]{6})([0-9a-f]*)", owner)
+    if found is None or found[2] != _host():
+        return False
+    pid, began = int(found[1]), found[3]
+    return not _is_running(pid) or (began != "" and _began(pid) not in ("", began))
 
 
 def _host() -> str:
     return hashlib.sha256(platform.node().encode()).hexdigest()[:6]
+
+
+def _began(pid: int) -> str:
+    """When a process began, in the system's own count, hexadecimal; nothing where the system does not tell."""
+    try:
+        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]  # a name may hold anything
+        return format(int(after_name.split()[19]), "x")
+    except (OSError, ValueError, IndexError):
+        return ""
 
 
 def _is_running(pid: int) -> bool:

@@ -37,4 +37,6 @@ def as_paths(paths: Paths) -> list[Path]:
                 f"`inputs` must be a path or a list of paths, got {type(item).__name__}. "
                 "What is in memory goes through `monai_semigan.read` to a segmenter."
             )
+        if not os.fspath(item):
+            raise ConfigError("`inputs` must be paths, got an empty one. Is a variable of the shell not set?")
     return [Path(item) for item in items]

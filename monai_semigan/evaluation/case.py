@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from scipy import ndimage
 
-from monai_semigan.errors import InputError
+from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.evaluation.empty import OVERLAP_IF_BOTH_EMPTY
 from monai_semigan.evaluation.overlap import check_same_shape, class_masks, dice, intersection_over_union
 from monai_semigan.evaluation.surface import SurfaceDistances, surface_distances
@@ -102,6 +102,8 @@ def score_label(
     """
     label, reference = _class_ids("label", label), _class_ids("reference", reference)
     check_same_shape(label, reference, ignore)
+    if spacing_mm is not None and (np.ndim(spacing_mm) != 1 or len(spacing_mm) != label.ndim):
+        raise ConfigError(f"`spacing_mm` must be one number above 0 per axis, {label.ndim}, got {spacing_mm!r:.60}.")
     boxes = [ndimage.find_objects(part) for part in (label, reference)]
     most = num_classes or max(len(class_names or ()), *(len(found) + 1 for found in boxes), 2)
     is_volume = reference.ndim == 3 and spacing_mm is not None

@@ -39,7 +39,10 @@ __all__ = [
 MIN_SIDE = 16
 """Smaller images show no anatomy."""
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".dcm", ".dicom"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".dcm", ".dicom"})
+
+CASE_FILE = "case.json"
+"""A folder that holds it holds results of an earlier run."""
 
 MAX_HELD_BYTES = 2**30
 """A larger DICOM file is not read before its header has been judged."""
@@ -97,7 +100,8 @@ class SourceImage:
 def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> list[Path]:
     """List the images among files and, recursively, folders; in order, without doubles.
 
-    In folders, files are taken by their ending, and files without one if they are DICOM; hidden files are left out.
+    In folders, files are taken by their ending, and DICOM files whatever their name; hidden files and the results of
+    earlier runs are left out.
 
     Args:
         inputs: Files and folders.
@@ -335,4 +339,7 @@ def _pixels_of(name: str, picture: Image.Image, *, is_label: bool = False) -> di
 
 
 def _is_candidate(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES or (not path.suffix and is_dicom(path))
+    """Known by its ending, or DICOM of whatever name; what lies beside a ``case.json`` is a result, not an input."""
+    if (path.parent / CASE_FILE).exists():
+        return False
+    return path.suffix.lower() in SUFFIXES or is_dicom(path)

@@ -233,8 +233,13 @@ class _Search:
         if not found:
             self.barren.append((root.base if root.loose else root.path.name, left))
         self.has_result = self.has_result or bool(found)
-        if found and on_failure is not None:
-            for file, reason in _foreign(root, found):
+        if on_failure is not None:
+            inside = [file for file in files if file.suffix.lower() == ".zip"]
+            for file in inside:
+                reason = InputError(f"`{file.name}` must be named itself to be unpacked: it lies in a folder.")
+                on_failure(file.name, reason)
+            self.has_result = self.has_result or bool(inside)
+            for file, reason in _foreign(root, found) if found else ():
                 on_failure(file.name, reason)
         return folder, found
 
@@ -271,13 +276,13 @@ class _Search:
 
 
 def _roots(paths: list[Path]) -> list[_Root]:
-    """Sort the inputs: folders and zips by themselves, loose files together at the end.
+    """Sort the inputs: folders and zips by themselves, loose files of one folder together at the end.
 
     Raises:
         InputError: One does not exist.
     """
     roots: list[_Root] = []
-    loose: dict[Path, None] = {}
+    loose: dict[Path, dict[Path, None]] = {}  # by folder: a name must not come from another patient's folder
     for path in paths:
         if path.is_dir():
             roots.append(_Root(path, path.resolve().name))
@@ -285,11 +290,10 @@ def _roots(paths: list[Path]) -> list[_Root]:
             files_in(path)  # that it exists
             roots.append(_Root(path, path.stem))
         else:
-            loose |= dict.fromkeys(files_in(path))
-    if loose:
-        first = next(iter(loose))
-        base = first.stem if len(loose) == 1 else first.resolve().parent.name
-        roots.append(_Root(first.parent, base, tuple(loose)))
+            loose.setdefault(path.parent, {}).update(dict.fromkeys(files_in(path)))
+    for folder, files in loose.items():
+        base = next(iter(files)).stem if len(files) == 1 else folder.resolve().name
+        roots.append(_Root(folder, base, tuple(files)))
     return roots
 
 

@@ -134,7 +134,10 @@ def _chosen(result: Segmentation, formats: Sequence[str] | None) -> list[Output]
     for output in chosen:
         if formats is not None and not output.fits(result) and not output.is_extra:
             raise ConfigError(f"`formats` must fit the source, but `{result.source.record.name}` has no {output.name}.")
-    return [output for output in chosen if output.fits(result)]
+    fitting = [output for output in chosen if output.fits(result)]
+    if chosen and not fitting:
+        raise ConfigError(f"`formats` must fit the source, but `{result.source.record.name}` has none of them.")
+    return fitting
 
 
 def is_image(result: Segmentation) -> bool:

@@ -151,7 +151,7 @@ class Segmentation:
         """
         from monai_semigan.segmentation.outputs import write_case  # noqa: PLC0415  (it takes this class)
 
-        return write_case(Path(folder), self, formats)
+        return write_case(Path(folder).absolute(), self, formats)
 
     def show(self) -> Figure:
         """Draw the label on the source and, of an image, what the generator made of it."""

@@ -179,6 +179,8 @@ class Segmenter:
         """
         wanted, name = (SourceVolume, "volumes") if self.takes_volumes else (SourceImage, "images")
         for source in sources:
+            if not isinstance(source, Source):
+                raise ConfigError(f"`source` must be what `monai_semigan.read` returns, got {type(source).__name__}.")
             if not isinstance(source.data, wanted):
                 raise InputError(f"`{source.record.name}` must fit the bundle {self.bundle.name}, which is for {name}.")
         with _one_thread() if self.options.deterministic else _as_it_is():

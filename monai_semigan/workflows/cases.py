@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 MAX_NAMES = 10_000
 """Cases of one stem in one folder."""
+
+UNSIGNED_S = 60.0
+"""Age of a claim that says nobody's name, because its process was killed while it made it, seconds."""
 
 OUT_OF_MEMORY = re.compile(r"out of memory|allocate|not enough memory|bad_alloc", re.IGNORECASE)
 """What torch writes in a RuntimeError where it has no class of its own for it."""
@@ -282,10 +286,11 @@ def _free(claim: Path) -> bool:
     It is renamed first: of two processes that find it, one gets it, and neither removes what the other made anew.
     """
     with suppress(OSError):
-        if is_abandoned(claim.read_text()):
+        owner = claim.read_text()
+        if is_abandoned(owner) or (not owner and time.time() - claim.stat().st_mtime > UNSIGNED_S):
             taken = claim.with_name(f"{claim.name}.{owner_name()}.tmp")
             claim.rename(taken)
-            if not is_abandoned(taken.read_text()):  # made anew in between
+            if taken.read_text() != owner:  # made anew in between
                 os.link(taken, claim)
             taken.unlink()
             return True
@@ -294,14 +299,20 @@ def _free(claim: Path) -> bool:
 
 def _take(claim: Path) -> bool:
     """Create a claim; False if a running process, here or on another machine, has it."""
-    for _ in range(2):
+    for _ in range(3):  # what a gone process left is freed, and perhaps taken by another one before us
         try:
             with claim.open("x") as stream:
-                stream.write(owner_name())
-        except FileExistsError:
+                try:
+                    stream.write(owner_name())
+                    stream.flush()
+                except OSError:
+                    claim.unlink()
+                    raise
+        except FileExistsError:  # noqa: PERF203  (a try is what the loop is for)
             if not _free(claim):
                 return False
         except OSError as error:
             raise OutputError(f"`{claim.parent}` must be a folder that can be written: {error.strerror}.") from error
-        return True
+        else:
+            return True
     return False

@@ -46,8 +46,8 @@ def read(
     Args:
         source: A path: an image file, or a volume: NIfTI, MHA, NRRD, a zip or a folder with one DICOM series. Or an
             array: ``(H, W)`` grey, ``(H, W, 3)`` RGB, or a volume ``(I, J, K)`` whose axes grow to right, anterior and
-            superior. Or MONAI's ``MetaTensor``, channel first, or a SimpleITK image, which say themselves where they
-            lie.
+            superior. Or MONAI's ``MetaTensor`` as its readers give it, ``(C, W, H)`` or ``(1, I, J, K)``, or a
+            SimpleITK image, which say themselves where they lie. Labels of images have rows before columns always.
         spacing_mm: Of an array: distance of pixels (row, column) or voxels (I, J, K).
         kind: ``image`` or ``volume``; ``auto`` takes what the source looks like, a single DICOM file for an image.
         modality: Of an array: as DICOM writes it, such as ``CT``; None leaves it to the intensities.
@@ -94,12 +94,20 @@ def _in_memory(
         return _from_itk(source, modality)
     if hasattr(source, "affine") and hasattr(source, "meta"):
         return _from_meta_tensor(source, kind, modality)
-    values = np.asarray(source.detach().cpu() if hasattr(source, "detach") else source)
+    if hasattr(source, "detach"):  # a tensor; NumPy knows no bfloat16
+        source = source.detach().cpu()
+        source = source.float() if source.is_floating_point() else source
+    values = np.asarray(source)
     if values.dtype.kind not in "biuf" or values.ndim not in (2, 3):
         raise ConfigError(
             f"`source` must be a path or an array of numbers with 2 or 3 axes, got {values.dtype} of {values.ndim}."
         )
     is_color = values.ndim == 3 and values.shape[-1] == 3 and kind != "volume"
+    if values.ndim == 3 and kind == "auto" and (values.shape[-1] in (1, 4) or values.shape[0] in (1, 3)):
+        raise ConfigError(
+            f"`source` must be (H, W), (H, W, 3) or (I, J, K), got {values.shape}, which looks like another layout. "
+            "Give such an array, or say kind='volume'."
+        )
     if values.ndim == 2 or is_color:
         if kind == "volume":
             raise ConfigError(f"`source` must have three axes for a volume, got {values.ndim}.")
@@ -124,15 +132,17 @@ def _from_meta_tensor(source: Any, kind: Kind, modality: str | None) -> SourceIm
         return _volume(values[0], affine, modality or source.meta.get("modality") or None)
     if values.ndim == 3 and len(values) in (1, 3) and kind != "volume":
         spacing = np.linalg.norm(affine[:2, :2], axis=0)
+        if "stored_type" not in source.meta:  # MONAI's own readers put columns before rows
+            values, spacing = values.swapaxes(1, 2), spacing[::-1]
         pixels = values[0] if len(values) == 1 else np.moveaxis(values, 0, -1)
         return SourceImage(
             path=Path("array"),
-            pixels=pixels,
+            pixels=np.ascontiguousarray(pixels),
             photometric="MONOCHROME2" if len(values) == 1 else "RGB",
             spacing_mm=(float(spacing[0]), float(spacing[1])),
         )
     raise ConfigError(
-        f"A MetaTensor must be an image (1 or 3, H, W) or a volume (1, I, J, K), got {tuple(values.shape)}."
+        f"A MetaTensor must be an image (1 or 3, W, H) or a volume (1, I, J, K), got {tuple(values.shape)}."
     )
 
 
@@ -163,7 +173,10 @@ def _volume(voxels: np.ndarray, affine: np.ndarray, modality: str | None) -> Sou
 def _spacing(spacing_mm: Sequence[float] | None, axes: int) -> tuple[float, ...] | None:
     if spacing_mm is None:
         return None
-    values = tuple(float(value) for value in spacing_mm)
+    try:
+        values = tuple(float(value) for value in spacing_mm)
+    except (TypeError, ValueError):
+        values = ()
     if len(values) != axes or not all(0 < value < np.inf for value in values):
         raise ConfigError(f"`spacing_mm` must be {axes} numbers above 0, got {spacing_mm!r}.")
     return values

@@ -364,3 +364,52 @@ def test_an_output_format_of_another_package_is_written(xray_files, tiny_bundle,
         np.testing.assert_array_equal(np.load(tmp_path / "out" / "case0" / "label.npy"), np.asarray(label))
     again = segment(image, bundle=tiny_bundle, output=tmp_path / "out", formats=("npy", "png"))
     assert again.skipped == ("case0",) and "label.npy" in records(again)["case0"].files and not reasons(again)
+
+
+def test_images_of_odd_names_are_found_and_results_of_an_earlier_run_are_not(
+    xray_files, tiny_bundle, dicom_files, tmp_path
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "1.2.840.3").write_bytes(dicom_files.write_series(tmp_path / "ct")[0].read_bytes())
+    Image.open(next((xray_files / "images").iterdir())).save(folder / "photo.bmp")
+    first = segment(folder, bundle=tiny_bundle, output=folder / "earlier", steps=0)
+
+    second = segment(folder, bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+
+    assert len(names(first)) + len(first.failures) == 2
+    assert names(second) == names(first)
+
+
+def test_an_empty_path_is_refused(tiny_bundle, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="got an empty one"):
+        segment("", bundle=tiny_bundle, output=tmp_path / "out")
+
+
+def test_formats_that_fit_nothing_fail_the_case_and_leave_an_earlier_one(xray_files, tiny_bundle, tmp_path) -> None:
+    whole = segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+
+    report = segment(
+        xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0, formats=("dicom-seg",)
+    )
+
+    assert not report.cases
+    assert all("has none of them" in reason for reason in reasons(report).values())
+    assert all((tmp_path / "out" / name / "label.png").is_file() for name in names(whole))
+
+
+def test_a_claim_that_was_freed_is_taken(tmp_path) -> None:
+    from monai_semigan.workflows import cases
+
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    claim = tmp_path / ".x.claim"
+    claim.write_text(f"{gone.pid}-{atomic._host()}")
+
+    assert cases._take(claim)
+    assert claim.read_text() == atomic.owner_name()
+    assert not cases._take(claim)
+    claim.write_text("")
+    assert not cases._take(claim)
+    os.utime(claim, (0, 0))
+    assert cases._take(claim)

@@ -93,3 +93,16 @@ def test_scratch_folders_go_and_say_whose_they_are(tmp_path):
         assert atomic.STALE_NAME.fullmatch(folder.name)["pid"] == str(os.getpid())
 
     assert not list(tmp_path.iterdir())
+
+
+def test_a_number_that_another_process_has_now_does_not_keep_what_was_left(tmp_path):
+    """In a container the numbers begin anew: the first process of the next run has that of the killed one."""
+    if not atomic._began(os.getpid()):
+        pytest.skip("this system does not tell when a process began")
+    mine = atomic.owner_name()
+    other = f"{os.getpid()}-{atomic._host()}{'0' * 3}1"
+
+    assert not atomic.is_abandoned(mine)
+    assert atomic.is_abandoned(other)
+    assert not atomic.is_abandoned(f"{os.getpid()}-{atomic._host()}")
+    assert atomic.STALE_NAME.fullmatch(f".case.{mine}.tmp")["pid"] == str(os.getpid())

@@ -18,6 +18,9 @@ __all__ = ["read_dicom_image"]
 MIN_WINDOW_WIDTH = 1.0
 """A window that is no wider is a threshold and shows nothing."""
 
+SEGMENTATIONS = "1.2.840.10008.5.1.4.1.1.66."
+"""Root of the SOP classes of registrations, segmentations and surfaces (PS3.4 B.5)."""
+
 
 def read_dicom_image(file: DicomFile) -> dict[str, Any]:
     """Return the fields of `SourceImage` but its path.
@@ -36,6 +39,8 @@ def read_dicom_image(file: DicomFile) -> dict[str, Any]:
         raise InputError(f"`{name}` {frames[0].fault}. Copy it again.")
     if len(frames) > 1:
         raise InputError(f"`{name}` must hold one frame, got {len(frames)}. Export single frames.")
+    if (frames[0].sop_class_uid or "").startswith(SEGMENTATIONS):
+        raise InputError(f"`{name}` must be an image, but is a DICOM segmentation. Give what it was made from.")
     decoded = next(decode_frames(frames, name))
     warnings = list(decoded.warnings)
     if frames[0].is_rescale_incomplete:

@@ -59,7 +59,7 @@ def test_a_volume_by_hand() -> None:
     assert score.hd95_px is score.assd_px is None and score.has_surfaces
     # Of 42 surface points 3 are sqrt(26) mm off, 12 are 5: the 95th percentile lies between, at place 38.95 from 0.
     assert score.hd95_mm == pytest.approx(5 + 0.95 * (np.sqrt(26) - 5), rel=1e-6)
-    with pytest.raises(ConfigError, match="`spacing` must be 3 positive numbers"):
+    with pytest.raises(ConfigError, match="`spacing_mm` must be one number above 0 per axis, 3"):
         score_label(predicted, reference, (1.0, 1.0))
 
 

@@ -51,7 +51,13 @@ def test_every_way_to_an_image_has_its_pixels(tmp_path: Path) -> None:
         first = pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
         itk = SimpleITK.GetImageFromArray(pixels, isVector=pixels.ndim == 3)
         itk.SetSpacing((0.5, 0.25))  # x, y
-        for way in (tmp_path / f"{name}.png", str(tmp_path / f"{name}.png"), pixels, MetaTensor(first.copy()), itk):
+        for way in (
+            tmp_path / f"{name}.png",
+            str(tmp_path / f"{name}.png"),
+            pixels,
+            MetaTensor(first.swapaxes(1, 2).copy()),
+            itk,
+        ):
             data = semigan.read(way).data
             assert isinstance(data, SourceImage)
             np.testing.assert_array_equal(data.pixels, pixels)
@@ -115,3 +121,33 @@ def test_a_folder_of_two_volumes_is_refused(tmp_path: Path) -> None:
         semigan.read(tmp_path / "in")
     with pytest.raises(InputError, match="does not exist"):
         semigan.read(tmp_path / "no.png")
+
+
+def test_what_monai_s_readers_give_lies_as_the_file_does(tmp_path: Path) -> None:
+    """They put columns before rows."""
+    from monai.transforms import LoadImage
+
+    pixels = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
+    Image.fromarray((pixels % 251).astype(np.uint8)).save(tmp_path / "x.png")
+
+    source = semigan.read(LoadImage(reader="PILReader", image_only=True, ensure_channel_first=True)(tmp_path / "x.png"))
+
+    np.testing.assert_array_equal(source.data.pixels, pixels % 251)
+
+
+def test_tensors_of_half_precision_are_read() -> None:
+    tensor = torch.arange(20 * 30).reshape(20, 30).bfloat16()
+
+    np.testing.assert_array_equal(semigan.read(tensor).data.pixels, tensor.float().numpy())
+
+
+@pytest.mark.parametrize("spacing_mm", [1, "x", (None, None), (1.0,), (0.0, 1.0)])
+def test_a_spacing_that_is_none_is_refused(spacing_mm: object) -> None:
+    with pytest.raises(ConfigError, match=r"`spacing_mm` must be 2 numbers above 0"):
+        semigan.read(np.ones((20, 30)), spacing_mm=spacing_mm)
+
+
+@pytest.mark.parametrize("shape", [(20, 30, 4), (20, 30, 1), (1, 20, 30), (3, 20, 30)])
+def test_arrays_of_another_layout_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match="looks like another layout"):
+        semigan.read(np.ones(shape))
