@@ -20,6 +20,7 @@ from benchmarks.peer import official_generator
 from monai_semigan.errors import CheckpointError
 from monai_semigan.latent.inversion import Inversion, InversionSettings, InversionTargets
 from monai_semigan.losses.perceptual import FeatureDistance
+from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.generator import Generator
 
 __all__ = [
@@ -91,12 +92,12 @@ class OurProgram:
     def prepare(self, w_plus: Tensor, target: Tensor) -> InversionTargets:
         """Do what is done once per target, if it was not yet."""
         if self.prepared is None or self.prepared[0] is not target:
-            self.prepared = target, self.inversion.prepare(target, w_plus)
+            self.prepared = target, self.inversion.prepare(target, Embedding(w_plus))
         return self.prepared[1]
 
     def step(self, w_plus: Tensor, target: Tensor) -> Tensor:
         """Take a step; the target is prepared in the first call with it."""
-        return self.inversion.gradient(w_plus, self.prepare(w_plus, target))[1]
+        return self.inversion.gradient(Embedding(w_plus), self.prepare(w_plus, target))[1].view_as(w_plus)
 
 
 class BaseProgram:

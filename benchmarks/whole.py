@@ -30,6 +30,7 @@ from monai_semigan.errors import InputError
 from monai_semigan.io.image_file import find_images, read_image
 from monai_semigan.latent.inversion import Inversion, InversionSettings
 from monai_semigan.losses.perceptual import FeatureDistance
+from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.stack import SlicewiseSettings, segment_stack
 
@@ -117,9 +118,9 @@ def _stacked(network: SemiGanSegmenter, images: Tensor, settings: InversionSetti
     """Refine even slices, then odd ones from their neighbours; return the mean of the best losses."""
     inversion = _inversion(network, settings)
     even = inversion(images[::2])
-    following = even.w_plus.roll(-1, dims=0).clone()
+    following = even.embedding.w_plus.roll(-1, dims=0).clone()
     following[-1] = torch.nan  # the last odd slice has only one neighbour, if their number is even
-    neighbors = torch.stack([even.w_plus, following], dim=1)[: len(images) // 2]
+    neighbors = torch.stack([even.embedding.w_plus, following], dim=1)[: len(images) // 2]
     odd = inversion(images[1::2], neighbors=neighbors)
     losses = [result.trace.nan_to_num(math.inf).amin(dim=1) for result in (even, odd)]
     return float(torch.cat(losses).mean())
@@ -132,12 +133,13 @@ def _one_by_one(network: SemiGanSegmenter, images: Tensor, settings: InversionSe
     losses = []
     for image in images.split(1):
         with torch.no_grad():
-            w_plus = network.encoder(image)
-        encoded = w_plus.clone()
-        w_plus = w_plus.clone().requires_grad_(True)
+            encoded = network.encoder(image)
+        w_plus = encoded.w_plus.clone().requires_grad_(True)
         adam = torch.optim.Adam([w_plus], lr=0.1)
         for step in range(settings.steps + 1):
-            loss = inversion._loss(w_plus, inversion.prepare(image, encoded))[0]  # features anew in every step
+            loss = inversion._loss(Embedding(w_plus), inversion.prepare(image, encoded))[
+                0
+            ]  # features anew in every step
             if step == settings.steps:
                 break
             adam.param_groups[0]["lr"] = 0.1 * _published_ramp(step / settings.steps)

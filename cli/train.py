@@ -94,13 +94,28 @@ def gan(
 @options.bundle
 @data
 @click.option(
-    "--gan", "gan_run", required=True, type=click.Path(path_type=Path), help="The GAN's run folder or a snapshot."
+    "--gan",
+    "gan_run",
+    type=click.Path(path_type=Path),
+    help="The GAN's run folder or a snapshot. [default: the networks of --start]",
+)
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="Weights of a bundle, whose encoder learns on: models/model.pt, or best.pt of another run.",
 )
 @resume
 @kimg
 @options.device
 def encoder(
-    run_dir: Path, bundle: str, datalist: Path, gan_run: Path, resume: bool, kimg: float | None, device: str
+    run_dir: Path,
+    bundle: str,
+    datalist: Path,
+    gan_run: Path | None,
+    start: Path | None,
+    resume: bool,
+    kimg: float | None,
+    device: str,
 ) -> None:
     """Train the encoder for a trained GAN; best.pt in RUN_DIR is the weight file."""
     from monai_semigan.workflows.train import train_encoder
@@ -111,6 +126,7 @@ def encoder(
             bundle=bundle,
             datalist=datalist,
             gan_run=gan_run,
+            start=start,
             resume=resume,
             device=device,
             total_kimg=kimg,

@@ -7,12 +7,14 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
+from monai_semigan.networks.embedding import Embedding
+
 
 class CopyEncoder(nn.Module):
     image_channels = 1
 
-    def forward(self, image: Tensor) -> Tensor:
-        return image.flatten(1)[:, None]
+    def forward(self, image: Tensor) -> Embedding:
+        return Embedding(image.flatten(1)[:, None])
 
 
 class CopySynthesis(nn.Module):
@@ -24,11 +26,11 @@ class CopySynthesis(nn.Module):
         super().__init__()
         self.size = size
 
-    def image(self, w_plus: Tensor) -> Tensor:
-        return w_plus.reshape(-1, 1, self.size, self.size)
+    def image(self, embedding: Embedding) -> Tensor:
+        return embedding.w_plus.reshape(-1, 1, self.size, self.size)
 
-    def forward(self, w_plus: Tensor) -> tuple[Tensor, Tensor]:
-        image = self.image(w_plus)
+    def forward(self, embedding: Embedding) -> tuple[Tensor, Tensor]:
+        image = self.image(embedding)
         return image, torch.cat([-image, image], dim=1)
 
 

@@ -59,7 +59,7 @@ def trainer(folder: Path, kind: str, total: int, ranks: Ranks, *, resume: bool) 
     torch.manual_seed(0)
     segmenter = SemiGanSegmenter(
         image_size=32, num_classes=2, z_dim=8, w_dim=8, num_mapping_layers=1, channels=[4] * 4,
-        encoder_channels=[4] * 4, head_channels=4,
+        encoder_channels=[4] * 4, head_channels=4, feature_sizes=[8, 16],
     )  # fmt: skip
     for name, parameter in segmenter.generator.named_parameters():
         if name.endswith("noise_strength"):
@@ -70,7 +70,7 @@ def trainer(folder: Path, kind: str, total: int, ranks: Ranks, *, resume: bool) 
     common: dict[str, Any] = {"settings": run}
     common |= {"unlabelled": ImagePool(images), "labelled": LabelledPool(images[:9], targets[:9])}
     if kind == "encoder":
-        step = EncoderStep(segmenter, EncoderSettings(), ranks=ranks)
+        step = EncoderStep(segmenter, EncoderSettings(), ranks=ranks, started=["stem.weight"])
         task = EncoderTask(step, validation=LabelledPool(images[:4], targets[:4]), **common)
         return TrainingLoop(task, folder, resume=resume)
     networks = GanNetworks(

@@ -138,10 +138,16 @@ class Description:
                     f"`preprocessing` must make what the network takes, {taken[0]} channels of {taken[1]} px, "
                     f"got {preset.channels} of {preset.image_size} px."
                 )
+        found = {key: read_settings(InversionSettings, inversions[key], "inversion") for key in presets}
+        for inversion in found.values():
+            if inversion.optimize != "styles" and not self.network.feature_sizes:
+                raise ConfigError(
+                    f"`optimize` must be styles for a network without `feature_sizes`, got {inversion.optimize}."
+                )
         return {
             key: Chain(
                 preset=preset,
-                inversion=read_settings(InversionSettings, inversions[key], "inversion"),
+                inversion=found[key],
                 max_image_error=_limit(self.max_image_error, "max_image_error", key),
                 min_expected_dice=None
                 if self.min_expected_dice is None

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Descend many losses at once, each sample alone: Adam, and L-BFGS.
 
-Both see a batch ``(N, L, w_dim)`` with one loss and one gradient per sample, and say where to look next. Nothing is
-shared between samples: a sample's path does not depend on the others.
+Both see a batch ``(N, 1, M)``, as `Embedding.packed` makes it, with one loss and one gradient per sample, and say where
+to look next. Nothing is shared between samples: a sample's path does not depend on the others.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class Descent(Protocol):
     """One rule of descent with its state."""
 
     def step(self, at: Tensor, loss: Tensor, grad: Tensor) -> Tensor:
-        """Return the next place to evaluate, ``(N, L, w_dim)``.
+        """Return the next place to evaluate, ``(N, 1, M)``.
 
         Args:
             at: The place evaluated last, the one that the last call returned.
             loss: ``(N,)`` there.
-            grad: ``(N, L, w_dim)`` there.
+            grad: ``(N, 1, M)`` there.
         """
 
 

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find the styles whose image is most like a given one, starting from the encoder (test-time optimization).
+"""Find the embedding whose image is most like a given one, starting from the encoder (test-time optimization).
 
 SemanticGAN (Li et al. 2021), equation 8: minimize over w_plus the distance of the rendered image to the target, with a
-pull to the encoder. Images are optimized in batches; every operation acts on each sample alone and losses are summed
-over the batch, so an image's path does not depend on its mates. Finished images stay in the batch: kernels, and with
-them the last bits of a result, are chosen by a batch's size. Noise is fixed: nothing here is random.
+pull to the encoder; here over the offsets too, or over them alone, if the encoder predicts some. Images are optimized
+in batches; every operation acts on each sample alone and losses are summed over the batch, so an image's path does not
+depend on its mates. Finished images stay in the batch: kernels, and with them the last bits of a result, are chosen by
+a batch's size. Noise is fixed: nothing here is random.
 
 What a step costs is one rendering of the image and the way back through it, and through the perceptual distance: no
 label is rendered, no weight gets a gradient, the targets' features are computed once. In bfloat16 only the feature maps
-are: styles, their gradients, the optimizer's state, heads and sums stay float32, and the result is rendered in float32.
+are: embeddings, their gradients, the optimizer's state, heads and sums stay float32, and the result is rendered in
+float32.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from monai_semigan.errors import check_shape
+from monai_semigan.errors import ConfigError, check_shape
 from monai_semigan.latent.descent import Adam, Descent, Lbfgs, Optimizer
 from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.losses.perceptual import PerceptualDistance
+from monai_semigan.networks.embedding import Embedding, Parts
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.freezing import frozen
 from monai_semigan.networks.generator import Generator
@@ -48,7 +51,8 @@ class InversionSettings:
     """Numbers of the test-time optimization.
 
     Attributes:
-        steps: Optimization steps; 0 keeps the encoder's styles.
+        steps: Optimization steps; 0 keeps the encoder's embedding.
+        optimize: What moves: ``styles``, the offsets (``features``), or ``both``.
         optimizer: ``adam``, or ``lbfgs``, which needs about half as many steps for the same loss and has no rate: it
             ignores ``learning_rate`` and the two ramps.
         learning_rate: Of Adam, at its highest.
@@ -59,6 +63,7 @@ class InversionSettings:
         correlation_weight: Weight of the squared local correlation, blind to contrast: for images of another modality
             than the generator's, with ``image_weight`` and ``perceptual_weight`` 0.
         encoder_weight: Weight of the mean squared distance of w_plus to the encoder's.
+        feature_weight: Weight of the mean squared distance of the offsets to the encoder's.
         neighbor_weight: Weight of the mean squared distance of w_plus to a neighbouring slice's, where there is one.
         cycle_weight: Weight of the mean squared distance of w_plus to the encoding of the rendered image.
         cycle_gradient: Differentiate through that encoding; without it, it is only a target.
@@ -71,6 +76,7 @@ class InversionSettings:
     """
 
     steps: Annotated[int, Range(0, 10_000)] = 50
+    optimize: Parts = "styles"
     optimizer: Optimizer = "adam"
     learning_rate: Annotated[float, Range(0, 1e3, exclusive="low")] = 0.05
     ramp_up: Annotated[float, Range(0, 1)] = 0.1
@@ -79,6 +85,7 @@ class InversionSettings:
     perceptual_weight: Weight = 1.0
     correlation_weight: Weight = 0.0
     encoder_weight: Weight = 0.02
+    feature_weight: Weight = 0.05
     neighbor_weight: Weight = 0.0
     cycle_weight: Weight = 0.0
     cycle_gradient: bool = False
@@ -101,15 +108,15 @@ class InversionResult:
     """Where the optimization ended.
 
     Attributes:
-        w_plus: Best styles per image, ``(N, L, w_dim)``.
-        encoder_w_plus: The encoder's styles, ``(N, L, w_dim)``.
+        embedding: Best of each image, N images.
+        encoded: The encoder's.
         trace: Loss before each step and after the last, ``(N, steps + 1)``; NaN from where an image had finished.
         steps_taken: Steps per image, ``(N,)``.
         images: Rendered images by step, as asked for, ``(N, C, S, S)`` each; a finished image keeps its best.
     """
 
-    w_plus: Tensor
-    encoder_w_plus: Tensor
+    embedding: Embedding
+    encoded: Embedding
     trace: Tensor
     steps_taken: Tensor
     images: dict[int, Tensor] = field(default_factory=dict)
@@ -119,7 +126,7 @@ class Inversion:
     """Invert images with a trained generator and encoder.
 
     Args:
-        generator: Renders styles.
+        generator: Renders embeddings.
         encoder: Gives the start.
         distance: Compares images.
         settings: Steps, rates and weights.
@@ -150,10 +157,14 @@ class Inversion:
         Args:
             image: Targets, ``(N, C, S, S)`` in [-1, 1].
             neighbors: Styles of M neighbouring slices of each image, ``(N, M, L, w_dim)``, all NaN where there is none.
-                An image starts from the one whose loss is lowest, if that is below its encoder's; their mean is what
-                ``neighbor_weight`` pulls to.
+                An image starts from the one whose loss is lowest, if that is below its encoder's, with its own offsets;
+                their mean is what ``neighbor_weight`` pulls to.
             images_at: Steps at which to keep the rendered images.
             progress: Called with the steps done and their number.
+
+        Raises:
+            ConfigError: ``optimize`` names offsets, but the encoder predicts none.
+            ShapeError: The images are not of the network's shape.
         """
         size = self.generator.image_size
         check_shape("image", image.shape, f"N {self.encoder.image_channels} {size} {size}")
@@ -170,17 +181,22 @@ class Inversion:
                 return self._optimize(targets, start, images_at, progress)
 
     @torch.no_grad()
-    def prepare(self, image: Tensor, encoded: Tensor, *, neighbors: Tensor | None = None) -> InversionTargets:
-        """Compute once what every step needs of images ``(N, C, S, S)`` and of the encoder's styles of them."""
+    def prepare(self, image: Tensor, encoded: Embedding, *, neighbors: Tensor | None = None) -> InversionTargets:
+        """Compute once what every step needs of images ``(N, C, S, S)`` and of the encoder's embedding of them."""
+        if self.settings.optimize != "styles" and not encoded.features:
+            raise ConfigError(
+                f"`optimize` must be styles for an encoder without `feature_sizes`, got {self.settings.optimize}."
+            )
         features = list(self.distance.prepare(self._narrowed(image)))
         return InversionTargets(image, features, encoded, _mean_neighbor(neighbors))
 
-    def gradient(self, w_plus: Tensor, targets: InversionTargets) -> tuple[Tensor, Tensor]:
-        """Return the loss per image, ``(N,)``, and the gradient of its sum in ``w_plus``."""
-        with self.precision(w_plus.device):
-            w_plus = w_plus.detach().requires_grad_(True)
-            loss = self._loss(w_plus, targets)
-            (grad,) = torch.autograd.grad(loss.sum(), w_plus)
+    def gradient(self, at: Embedding, targets: InversionTargets) -> tuple[Tensor, Tensor]:
+        """Return the loss per image, ``(N,)``, and the gradient of its sum in what is optimized, ``(N, 1, M)``."""
+        parts = self.settings.optimize
+        with self.precision(at.w_plus.device):
+            packed = at.packed(parts).detach().requires_grad_(True)
+            loss = self._loss(at.unpacked(packed, parts), targets)
+            (grad,) = torch.autograd.grad(loss.sum(), packed)
         return loss.detach(), grad
 
     @contextmanager
@@ -197,61 +213,69 @@ class Inversion:
         finally:
             synthesis.compute_dtype = before
 
-    def _best_start(self, targets: InversionTargets, neighbors: Tensor) -> Tensor:
-        starts = [targets.encoded, *neighbors.unbind(dim=1)]
-        losses = torch.stack([self._loss(start, targets) for start in starts])  # NaN, where there is no neighbour
-        chosen = losses.nan_to_num(math.inf).argmin(dim=0)
-        return torch.stack(starts)[chosen, torch.arange(len(chosen), device=chosen.device)]
+    def _best_start(self, targets: InversionTargets, neighbors: Tensor) -> Embedding:
+        starts = [targets.encoded.w_plus, *neighbors.unbind(dim=1)]
+        losses = torch.stack([self._loss(targets.encoded.with_styles(start), targets) for start in starts])
+        chosen = losses.nan_to_num(math.inf).argmin(dim=0)  # NaN, where there is no neighbour
+        return targets.encoded.with_styles(torch.stack(starts)[chosen, torch.arange(len(chosen), device=chosen.device)])
 
     def _optimize(
-        self, targets: InversionTargets, start: Tensor, images_at: Sequence[int], progress: Progress | None
+        self, targets: InversionTargets, start: Embedding, images_at: Sequence[int], progress: Progress | None
     ) -> InversionResult:
         settings, total = self.settings, self.settings.steps
-        best = _Best(start, total)
-        w_plus = start.clone()
+        packed = start.packed(settings.optimize).clone()
+        best = _Best(packed, total)
         descent: Descent = Adam(self._rate) if settings.optimizer == "adam" else Lbfgs()
         images: dict[int, Tensor] = {}
+
+        def unpacked(numbers: Tensor) -> Embedding:
+            return start.unpacked(numbers, settings.optimize)
+
         for step in range(total + 1):
             is_last = step == total
-            loss, grad = self._last_loss(w_plus, targets) if is_last else self.gradient(w_plus, targets)
-            best.update(step, loss, w_plus)
+            at = unpacked(packed)
+            loss, grad = self._last_loss(at, targets) if is_last else self.gradient(at, targets)
+            best.update(step, loss, packed)
             if step in images_at:
-                images[step] = self._render(torch.where(best.is_moving[:, None, None], w_plus, best.w_plus))
+                images[step] = self._render(unpacked(torch.where(best.is_moving[:, None, None], packed, best.packed)))
             if progress is not None:
                 progress(step, total)
             if is_last:
                 break
             with torch.no_grad():
-                w_plus = descent.step(w_plus, loss, grad)
+                packed = descent.step(packed, loss, grad)
             # No image can finish before its patience ends: until then a GPU is not waited for.
             if settings.patience and best.all_finished(settings, can_be=step >= settings.patience):
-                images |= {at: self._render(best.w_plus) for at in images_at if step < at <= total}
+                images |= {at: self._render(unpacked(best.packed)) for at in images_at if step < at <= total}
                 break
-        return InversionResult(best.w_plus, targets.encoded, best.trace, best.steps_taken, images)
+        return InversionResult(unpacked(best.packed), targets.encoded, best.trace, best.steps_taken, images)
 
     @torch.no_grad()
-    def _last_loss(self, w_plus: Tensor, targets: InversionTargets) -> tuple[Tensor, Tensor]:
-        with self.precision(w_plus.device):
-            return self._loss(w_plus, targets), w_plus
+    def _last_loss(self, at: Embedding, targets: InversionTargets) -> tuple[Tensor, Tensor]:
+        """Return the loss, and no gradient."""
+        with self.precision(at.w_plus.device):
+            return self._loss(at, targets), at.w_plus.new_empty(0)
 
-    def _loss(self, w_plus: Tensor, targets: InversionTargets) -> Tensor:
-        settings = self.settings
-        image = self.generator.synthesis.image(w_plus)
+    def _loss(self, at: Embedding, targets: InversionTargets) -> Tensor:
+        settings, w_plus = self.settings, at.w_plus
+        image = self.generator.synthesis.image(at)
         loss = settings.image_weight * (image - targets.image).square().flatten(1).mean(dim=1)
         if settings.perceptual_weight > 0:
             distance = self.distance(self._narrowed(image), targets.prepared)
             loss = loss + settings.perceptual_weight * distance
         if settings.correlation_weight > 0:
             loss = loss + settings.correlation_weight * local_correlation_loss(image, targets.image)
-        loss = loss + settings.encoder_weight * (w_plus - targets.encoded).square().flatten(1).mean(dim=1)
+        loss = loss + settings.encoder_weight * _distance(w_plus, targets.encoded.w_plus)
+        if settings.optimize != "styles":  # else the offsets are the encoder's
+            loss = loss + settings.feature_weight * at.feature_distance(targets.encoded)
         if settings.neighbor_weight > 0 and targets.neighbor is not None:
             # Without a neighbour the distance is NaN and counts as none.
             apart = (w_plus - targets.neighbor).nan_to_num(0.0).square().flatten(1).mean(dim=1)
             loss = loss + settings.neighbor_weight * apart
         if settings.cycle_weight > 0:
             with torch.set_grad_enabled(settings.cycle_gradient):
-                encoded = self.encoder(image)
-            loss = loss + settings.cycle_weight * (w_plus - encoded).square().flatten(1).mean(dim=1)
+                encoded = self.encoder(image).w_plus
+            loss = loss + settings.cycle_weight * _distance(w_plus, encoded)
         return loss  # (N,)
 
     def _narrowed(self, image: Tensor) -> Tensor:
@@ -273,8 +297,8 @@ class Inversion:
         return settings.learning_rate * rise * (0.5 - 0.5 * math.cos(fall * math.pi))
 
     @torch.no_grad()
-    def _render(self, w_plus: Tensor) -> Tensor:
-        return self.generator.synthesis.image(w_plus.detach())
+    def _render(self, embedding: Embedding) -> Tensor:
+        return self.generator.synthesis.image(embedding.detach())
 
 
 @dataclass(frozen=True)
@@ -284,14 +308,19 @@ class InversionTargets:
     Attributes:
         image: ``(N, C, S, S)`` in [-1, 1].
         prepared: What the perceptual distance made of them.
-        encoded: The encoder's styles, ``(N, L, w_dim)``.
+        encoded: The encoder's embedding.
         neighbor: Mean styles of the neighbouring slices, ``(N, L, w_dim)``, NaN where there is none.
     """
 
     image: Tensor
     prepared: list[Tensor]
-    encoded: Tensor
+    encoded: Embedding
     neighbor: Tensor | None = None
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """Mean square per image, ``(N,)``."""
+    return (a - b).square().flatten(1).mean(dim=1)
 
 
 def _mean_neighbor(neighbors: Tensor | None) -> Tensor | None:
@@ -299,11 +328,11 @@ def _mean_neighbor(neighbors: Tensor | None) -> Tensor | None:
 
 
 class _Best:
-    """The best styles so far, the trace, and which images still move: those that lately got better."""
+    """The best numbers so far, packed, the trace, and which images still move: those that lately got better."""
 
     def __init__(self, start: Tensor, steps: int) -> None:
         n = len(start)
-        self.w_plus = start.clone()
+        self.packed = start.clone()
         self.loss = start.new_full((n,), math.inf)
         self.reference = self.loss.clone()  # loss that has to be undercut by the tolerance
         self.reference_step = torch.zeros(n, dtype=torch.long, device=start.device)
@@ -311,13 +340,13 @@ class _Best:
         self.trace = start.new_full((n, steps + 1), math.nan)
         self.steps_taken = torch.zeros_like(self.reference_step)
 
-    def update(self, step: int, loss: Tensor, w_plus: Tensor) -> None:
+    def update(self, step: int, loss: Tensor, packed: Tensor) -> None:
         moving = self.is_moving
         self.trace[:, step] = torch.where(moving, loss, math.nan)
         self.steps_taken = torch.where(moving, step, self.steps_taken)
         improved = moving & (loss < self.loss)  # False for NaN: a diverged image keeps its best
         self.loss = torch.where(improved, loss, self.loss)
-        self.w_plus = torch.where(improved[:, None, None], w_plus, self.w_plus)
+        self.packed = torch.where(improved[:, None, None], packed, self.packed)
 
     def all_finished(self, settings: InversionSettings, *, can_be: bool) -> bool:
         """Stop the images that did not get better within the patience; tell whether none is left, if that can be."""

@@ -25,6 +25,7 @@ from monai_semigan.types import PathLike
 __all__ = [
     "build_with_weights",
     "file_digest",
+    "load_fitting",
     "load_weight_file",
     "load_weights",
     "named_weights",
@@ -163,6 +164,21 @@ def load_weights(network: nn.Module, state: Mapping[str, Tensor], *, source: Pat
     network.load_state_dict(state)
 
 
+def load_fitting(network: nn.Module, state: Mapping[str, Tensor], *, source: PathLike) -> frozenset[str]:
+    """Load the named tensors that a network has in the same shape, leave the rest of it; return their names.
+
+    Raises:
+        CheckpointError: None of the network's parameters is among them, or one is not finite.
+    """
+    wanted = network.state_dict()
+    fitting = {key: value for key, value in state.items() if key in wanted and value.shape == wanted[key].shape}
+    if not any(name in fitting for name, _ in network.named_parameters()):
+        raise CheckpointError(f"`{escaped(source)}` must have weights of the network, but none of them fits.")
+    _check_finite(fitting, source)
+    network.load_state_dict(fitting, strict=False)
+    return frozenset(fitting)
+
+
 def load_weight_file(network: nn.Module, path: PathLike) -> None:
     """Read a weight file and load it strictly, for the bundles' configs.
 
@@ -199,9 +215,13 @@ def _check_fit(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor], source
     name = escaped(source)
     if found:
         raise CheckpointError(f"`{name}` must fit the network, but keys are {found}. Check the bundle's settings.")
+    _check_finite(state, source)
+
+
+def _check_finite(state: Mapping[str, Tensor], source: PathLike) -> None:
     broken = [key for key, value in state.items() if not bool(torch.isfinite(value).all())]
     if broken:
-        raise CheckpointError(f"`{name}` must hold finite numbers, but not so: {_shorten(broken)}.")
+        raise CheckpointError(f"`{escaped(source)}` must hold finite numbers, but not so: {_shorten(broken)}.")
 
 
 def _load(path: PathLike, remedy: str) -> Any:

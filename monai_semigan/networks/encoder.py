@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The encoder: an image to its styles w_plus.
+"""The encoder: an image to its embedding.
 
 A feature pyramid (Lin et al. 2017) whose coarse levels predict the coarse styles and whose fine levels the fine ones,
-as offsets from the mean of w (Richardson et al. 2021, pixel2style2pixel, section 3). Group normalization instead of
+as offsets from the mean of w (Richardson et al. 2021, pixel2style2pixel, section 3). A second pyramid predicts the
+embedding's spatial part, if the generator is to get one; it starts at zero. Group normalization instead of
 batch normalization: a prediction never depends on its batch mates, and training and inference compute the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_semigan.errors import ConfigError, ShapeError, check_shape
+from monai_semigan.networks.embedding import Embedding
 
 __all__ = ["Encoder"]
 
@@ -49,8 +51,55 @@ class EncoderBlock(nn.Module):
         return y + self.skip(F.avg_pool2d(x, 2))
 
 
+class FeaturePyramid(nn.Module):
+    """Go down the trunk's levels, from the coarsest to the finest that is asked for, and predict offsets on the way.
+
+    Its modules are named by the level's halvings of the image: weights mean the same whichever levels are asked for.
+
+    Args:
+        widths: Of the trunk's levels, full resolution first.
+        head_channels: Its own width.
+        outputs: Channels of the offsets by level, 0 for full resolution.
+
+    Shapes:
+        levels ``(N, widths[i], H / 2 ** i, W / 2 ** i)`` -> ``(N, outputs[i], H / 2 ** i, W / 2 ** i)`` for each i of
+        ``outputs``, coarse to fine.
+    """
+
+    def __init__(self, widths: Sequence[int], head_channels: int, outputs: Mapping[int, int]) -> None:
+        super().__init__()
+        self.levels = range(len(widths) - 1, min(outputs) - 1, -1)  # coarse to fine
+        self.laterals = nn.ModuleDict({str(at): nn.Conv2d(widths[at], head_channels, 1) for at in self.levels})
+        self.smooths = nn.ModuleDict(
+            {
+                str(at): nn.Sequential(
+                    nn.Conv2d(head_channels, head_channels, 3, padding=1), _group_norm(head_channels), nn.SiLU()
+                )
+                for at in self.levels
+            }
+        )
+        self.outputs = nn.ModuleDict(
+            {str(at): nn.Conv2d(head_channels, outputs[at], 3, padding=1) for at in self.levels if at in outputs}
+        )
+        for output in self.outputs.values():
+            for parameter in output.parameters():
+                nn.init.zeros_(parameter)  # the first embeddings are those without offsets
+
+    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        offsets: list[Tensor] = []
+        top: Tensor | None = None
+        for at in self.levels:
+            level = self.laterals[str(at)](levels[at])
+            if top is not None:
+                level = level + F.interpolate(top, size=level.shape[2:], mode="bilinear", align_corners=False)
+            top = self.smooths[str(at)](level)
+            if str(at) in self.outputs:
+                offsets.append(self.outputs[str(at)](top))
+        return offsets
+
+
 class Encoder(nn.Module):
-    """Predict the styles of an image.
+    """Predict the embedding of an image.
 
     Args:
         image_channels: 1 or 3.
@@ -59,10 +108,13 @@ class Encoder(nn.Module):
         channels: Widths of the trunk: the first at full resolution, each further one at half the size of the one
             before; at least four.
         head_channels: Width of the pyramid levels that the heads read.
+        feature_channels: Channels of the generator's features that get offsets, by how often the image's side is halved
+            to theirs; at most the trunk's halvings. Empty for styles alone.
 
     Shapes:
         ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by ``2 ** (len(channels) - 1)``
-        -> w_plus ``(N, L, w_dim)``.
+        -> w_plus ``(N, L, w_dim)``, features ``(N, C, H / 2 ** i, W / 2 ** i)`` for each i of ``feature_channels``,
+        coarse to fine.
 
     State:
         latent_avg: ``(w_dim,)``, the generator's mean of w, which the heads' output is added to.
@@ -78,6 +130,7 @@ class Encoder(nn.Module):
         w_dim: int,
         channels: Sequence[int] = (32, 64, 128, 192, 192),
         head_channels: int = 64,
+        feature_channels: Mapping[int, int] | None = None,
     ) -> None:
         super().__init__()
         if len(channels) < 4:
@@ -98,13 +151,18 @@ class Encoder(nn.Module):
             nn.init.normal_(head.weight, std=1e-3)
             nn.init.zeros_(head.bias)
         self.register_buffer("latent_avg", torch.zeros(w_dim))
+        if feature_channels and not 0 <= min(feature_channels) <= max(feature_channels) < len(channels):
+            raise ConfigError(
+                f"`feature_channels` must be of halvings from 0 to {len(channels) - 1}, got {sorted(feature_channels)}."
+            )
+        self.pyramid = FeaturePyramid(channels, head_channels, feature_channels) if feature_channels else None
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Embedding:
         n, height, width = check_shape("image", image.shape, f"N {self.image_channels} H W").values()
         if height % self.stride or width % self.stride:
             raise ShapeError(f"`image` must have sides divisible by {self.stride}, got {height} x {width}.")
         x = self.stem(image).contiguous(memory_format=torch.channels_last)
-        levels: list[Tensor] = []
+        levels: list[Tensor] = [x]
         for block in self.blocks:
             x = block(x)
             levels.append(x)
@@ -118,7 +176,7 @@ class Encoder(nn.Module):
             pooled = F.adaptive_avg_pool2d(F.silu(self.smooths[at](F.silu(level))), HEAD_GRID)
             offsets.append(self.heads[at](pooled.flatten(1)).reshape(n, -1, self.w_dim))
         w_plus: Tensor = self.latent_avg + torch.cat(offsets, dim=1)  # (N, L, w_dim)
-        return w_plus
+        return Embedding(w_plus, () if self.pyramid is None else tuple(self.pyramid(levels)))
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.layers import EqualizedLinear
 
 __all__ = ["STAGE_DEPTHS", "OfficialEncoder"]
@@ -113,7 +114,7 @@ class StyleHead(nn.Module):
 
 
 class OfficialEncoder(nn.Module):
-    """Predict the styles of an image, as absolute points of W+.
+    """Predict the styles of an image, as absolute points of W+; its embeddings have no offsets.
 
     Args:
         image_size: Side of the image, a power of two from 32 to 256.
@@ -164,7 +165,7 @@ class OfficialEncoder(nn.Module):
         self.head_convs = [HEAD_CONVS[_level(style)] for style in range(num_layers)]
         self.heads = nn.ModuleList(StyleHead(head_channels, w_dim, num_convs=count) for count in self.head_convs)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Embedding:
         check_shape("image", image.shape, f"N {self.image_channels} {self.image_size} {self.image_size}")
         x = F.max_pool2d(F.relu(self.stem(image)), 3, stride=2, padding=1)
         maps: list[Tensor] = []
@@ -177,7 +178,7 @@ class OfficialEncoder(nn.Module):
             lateral = self.laterals[at](maps[2 - at])
             top = lateral + F.interpolate(top, size=lateral.shape[2:], mode="bilinear", align_corners=False)
             levels.append(self.smooths[at](top))
-        return torch.stack([head(levels[_level(style)]) for style, head in enumerate(self.heads)], dim=1)
+        return Embedding(torch.stack([head(levels[_level(style)]) for style, head in enumerate(self.heads)], dim=1))
 
 
 def _level(style: int) -> int:

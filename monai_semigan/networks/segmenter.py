@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.networks.discriminator import ImageDiscriminator
+from monai_semigan.networks.embedding import check_feature_sizes
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.generator import Generator
 from monai_semigan.networks.official_encoder import OfficialEncoder
@@ -38,6 +39,7 @@ class SemiGanSegmenter(nn.Module):
         encoder_channels: Widths of the encoder's trunk.
         head_channels: Width of the encoder's pyramid.
         encoder_kind: ``pyramid`` for `Encoder`, ``official`` for `OfficialEncoder`.
+        feature_sizes: Resolutions whose features the encoder shifts, pixels, ascending; empty for styles alone.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -65,6 +67,7 @@ class SemiGanSegmenter(nn.Module):
         encoder_channels: Sequence[int] = (32, 64, 128, 192, 192),
         head_channels: int = 64,
         encoder_kind: str = "pyramid",
+        feature_sizes: Sequence[int] = (),
     ) -> None:
         super().__init__()
         self.generator = Generator(
@@ -85,10 +88,14 @@ class SemiGanSegmenter(nn.Module):
             "channels": encoder_channels,
             "head_channels": head_channels,
         }
+        num_levels = 0 if encoder_kind == "official" else len(encoder_channels)
+        check_feature_sizes(feature_sizes, image_size=image_size, num_levels=num_levels)
+        widths = self.generator.synthesis.widths
+        feature_channels = {(image_size // size).bit_length() - 1: widths[size] for size in feature_sizes}
         self.encoder: Encoder | OfficialEncoder = (
             OfficialEncoder(image_size=image_size, **encoder_settings)
             if encoder_kind == "official"
-            else Encoder(**encoder_settings)
+            else Encoder(**encoder_settings, feature_channels=feature_channels)
         )
         self.d_image = ImageDiscriminator(image_size=image_size, image_channels=image_channels, channels=channels)
         self.register_buffer("is_trained", torch.zeros(()))

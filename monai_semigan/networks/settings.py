@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from monai_semigan.errors import ConfigError
+from monai_semigan.networks.embedding import check_feature_sizes
 from monai_semigan.networks.official_encoder import EXPANSION, HEAD_CONVS, STAGE_DEPTHS
 from monai_semigan.networks.synthesis import check_channels
 from monai_semigan.settings import Range, check_settings, to_json
@@ -43,6 +44,9 @@ class NetworkSettings:
         encoder_channels: Widths of the encoder's trunk.
         head_channels: Width of the encoder's pyramid.
         encoder_kind: ``pyramid`` for `Encoder`, ``official`` for `OfficialEncoder`.
+        feature_sizes: Resolutions, pixels, whose features the encoder shifts, a spatial part of the embedding; each is
+            above 4 and one of the encoder's trunk: ``image_size`` halved less often than ``encoder_channels`` has
+            widths. Empty for styles alone, as the paper has it.
     """
 
     image_size: Annotated[int, Range(32, 1024)]
@@ -55,6 +59,7 @@ class NetworkSettings:
     encoder_channels: tuple[Width, ...] = (32, 64, 128, 192, 192)
     head_channels: Width = 64
     encoder_kind: EncoderKind = "pyramid"
+    feature_sizes: tuple[Annotated[int, Range(8, 1024)], ...] = ()
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -62,6 +67,8 @@ class NetworkSettings:
         most = len(STAGE_DEPTHS) if self.encoder_kind == "official" else MAX_ENCODER_WIDTHS
         if not 4 <= len(self.encoder_channels) <= most:
             raise ConfigError(f"`encoder_channels` must have 4 to {most} widths, got {len(self.encoder_channels)}.")
+        num_levels = 0 if self.encoder_kind == "official" else len(self.encoder_channels)
+        check_feature_sizes(self.feature_sizes, image_size=self.image_size, num_levels=num_levels)
         if self.num_parameters > MAX_PARAMETERS:
             raise ConfigError(
                 f"The network must have at most {MAX_PARAMETERS / 1e6:.0f} million parameters, "
@@ -88,7 +95,17 @@ class NetworkSettings:
     def _pyramid_parameters(self) -> int:
         widths, head = self.encoder_channels, self.head_channels
         trunk = sum(o * (10 * i + 9 * o) for i, o in pairwise(widths))
-        return trunk + head * sum(widths[-3:]) + 27 * head**2 + 16 * head * self.w_dim * self._num_layers
+        styles = head * sum(widths[-3:]) + 27 * head**2 + 16 * head * self.w_dim * self._num_layers
+        return trunk + styles + self._feature_parameters
+
+    @property
+    def _feature_parameters(self) -> int:
+        if not self.feature_sizes:
+            return 0
+        head, table = self.head_channels, check_channels(self.image_size, self.channels)
+        levels = self.encoder_channels[(self.image_size // max(self.feature_sizes)).bit_length() - 1 :]
+        outputs = sum(table[size.bit_length() - 3] for size in self.feature_sizes)
+        return head * (sum(levels) + 9 * head * len(levels) + 9 * outputs)
 
     @property
     def _official_parameters(self) -> int:

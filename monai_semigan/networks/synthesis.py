@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The synthesis network: styles to an image and its label map.
+"""The synthesis network: an embedding to an image and its label map.
 
 StyleGAN2 (Karras et al. 2020) with output skips, and beside each image head a label head that reads the same features
 and the same style (SemanticGAN, Li et al. 2021, section 3.1 and figure 3).
@@ -13,7 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.errors import ConfigError, ShapeError, check_shape
+from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.layers import EqualizedLinear
 from monai_semigan.ops.fir import normalized_taps, upsample_padding
 from monai_semigan.ops.modulated_conv2d import modulated_conv2d, styled_conv2d
@@ -144,15 +145,16 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """Turn styles into an image and a label map.
+    """Turn an embedding into an image and a label map.
 
     The style of layer ``i`` is ``w_plus[:, i]``: index 0 for the convolution at 4 px, then for the block at
     ``2 ** (b + 2)`` px indices ``2b - 1`` and ``2b`` for its convolutions and ``2b + 1`` for both of its heads, which
-    the next block's first convolution shares.
+    the next block's first convolution shares. Offsets of a resolution are added to what its block returns, so that the
+    heads and all later blocks see them.
 
     Shapes:
-        w_plus ``(N, L, w_dim)`` -> image ``(N, image_channels, S, S)``, about [-1, 1] but unbounded;
-        label_logits ``(N, num_classes, S, S)``, unbounded. ``L = 2 log2(S) - 2``.
+        w_plus ``(N, L, w_dim)``, features ``(N, C_r, r, r)`` -> image ``(N, image_channels, S, S)``, about [-1, 1] but
+        unbounded; label_logits ``(N, num_classes, S, S)``, unbounded. ``L = 2 log2(S) - 2``.
     """
 
     taps: Tensor
@@ -190,37 +192,65 @@ class SynthesisNetwork(nn.Module):
         )
         self.register_buffer("taps", normalized_taps(), persistent=False)
 
-    def forward(self, w_plus: Tensor, *, noise: Noise = "fixed") -> tuple[Tensor, Tensor]:
+    @property
+    def widths(self) -> dict[int, int]:
+        """Feature channels by resolution in pixels, from 4 on."""
+        return {block.conv.size: block.conv.weight.shape[0] for block in self.blocks}
+
+    def forward(self, embedding: Embedding | Tensor, *, noise: Noise = "fixed") -> tuple[Tensor, Tensor]:
         """Render image and label logits.
 
         Args:
-            w_plus: Styles, ``(N, L, w_dim)``.
+            embedding: Styles and offsets; a tensor ``(N, L, w_dim)`` is styles alone.
             noise: Source of the noise maps; ``fixed`` is deterministic.
+
+        Raises:
+            ShapeError: Styles or offsets are not of this network's shapes.
         """
-        image, label_logits = self._render(w_plus, noise, with_label=True)
+        image, label_logits = self._render(embedding, noise, with_label=True)
         assert label_logits is not None
         return image, label_logits
 
-    def image(self, w_plus: Tensor, *, noise: Noise = "fixed") -> Tensor:
+    def image(self, embedding: Embedding | Tensor, *, noise: Noise = "fixed") -> Tensor:
         """Render the image alone: the label heads are skipped."""
-        return self._render(w_plus, noise, with_label=False)[0]
+        return self._render(embedding, noise, with_label=False)[0]
 
-    def _render(self, w_plus: Tensor, noise: Noise, *, with_label: bool) -> tuple[Tensor, Tensor | None]:
-        n = check_shape("w_plus", w_plus.shape, f"N {self.num_layers} {self.w_dim}")["N"]
+    def _render(self, embedding: Embedding | Tensor, noise: Noise, *, with_label: bool) -> tuple[Tensor, Tensor | None]:
+        if isinstance(embedding, Tensor):
+            embedding = Embedding(embedding)
+        n = check_shape("w_plus", embedding.w_plus.shape, f"N {self.num_layers} {self.w_dim}")["N"]
+        offsets = self._offsets(embedding)
         x = self.const.expand(n, -1, -1, -1).to(self.compute_dtype or self.const.dtype)
         x = x.contiguous(memory_format=torch.channels_last)
         image: Tensor | None = None
         label_logits: Tensor | None = None
-        styles = w_plus.unbind(dim=1)
+        styles = embedding.w_plus.unbind(dim=1)
         for index, block in enumerate(self.blocks):
             first = max(2 * index - 1, 0)
             x = block(x, styles[first:], noise)
+            if block.conv.size in offsets:
+                x = x + offsets[block.conv.size].to(x.dtype)
             head_style = styles[2 * index + 1]
             image = self._add_skip(image, block.to_image(x, head_style))
             if with_label:
                 label_logits = self._add_skip(label_logits, block.to_label(x, head_style))
         assert image is not None
         return image, label_logits
+
+    def _offsets(self, embedding: Embedding) -> dict[int, Tensor]:
+        """Return the offsets by resolution, checked."""
+        if not embedding.features:
+            return {}
+        n, widths, offsets = len(embedding), self.widths, {}
+        for offset in embedding.features:
+            size = int(offset.shape[-1])
+            if size not in widths or size in offsets:
+                raise ShapeError(
+                    f"`features` must be of different resolutions among {', '.join(map(str, widths))}, got {size}."
+                )
+            check_shape("features", offset.shape, f"{n} {widths[size]} {size} {size}")
+            offsets[size] = offset
+        return offsets
 
     def _add_skip(self, skip: Tensor | None, output: Tensor) -> Tensor:
         if skip is None:

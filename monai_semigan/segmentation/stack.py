@@ -8,7 +8,8 @@ their neighbours found. So slices are still refined in batches, and every second
 Convolutions choose their kernels by the size of the batch, so finished slices stay in theirs. Batches of images have
 the size that was asked for, and a smaller one is filled with copies: a result does not depend on an image's mates. A
 volume is worked through as a whole, so its slices are shared out evenly, and few copies are needed. What is kept for
-all slices is small (styles and numbers, some kilobytes a slice); images and logits live for one batch.
+all slices is small (styles and numbers, some kilobytes a slice); images, offsets and logits live for one batch: a slice
+that starts from a neighbour takes its styles alone, as offsets belong to their own image.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor
 from monai_semigan.errors import ConfigError
 from monai_semigan.latent.inversion import Inversion
 from monai_semigan.losses.local_correlation import local_correlation_loss
+from monai_semigan.networks.embedding import Embedding
 from monai_semigan.segmentation.fusion import LabelFusion
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.types import Progress
@@ -178,8 +180,8 @@ class _Stack:
             image, kept = self._load(indices, size)
             if kept:
                 with torch.inference_mode():
-                    w_plus = self.inversion.encoder(image)
-                    self._finish(kept, image, w_plus, w_plus, is_final=is_final)
+                    encoded = self.inversion.encoder(image)
+                    self._finish(kept, image, encoded, encoded, is_final=is_final)
             self._advance(len(indices))
 
     def refine(self) -> None:
@@ -201,9 +203,9 @@ class _Stack:
             if kept:
                 result = self.inversion(image, neighbors=self._neighbors(kept, len(image)) if after else None)
                 if self.are_neighbors:
-                    self.w_plus[kept] = result.w_plus[: len(kept)].cpu()
+                    self.w_plus[kept] = result.embedding.w_plus[: len(kept)].cpu()
                 with torch.inference_mode():
-                    self._finish(kept, image, result.w_plus, result.encoder_w_plus, is_final=True)
+                    self._finish(kept, image, result.embedding, result.encoded, is_final=True)
                 self.numbers.is_refined[kept] = True
                 self.numbers.steps_taken[kept] = result.steps_taken[: len(kept)].cpu().numpy()
                 for index, trace in zip(kept, result.trace.tolist(), strict=False):
@@ -235,11 +237,13 @@ class _Stack:
         at = torch.tensor(indices + indices[-1:] * (count - len(indices))) + 1
         return torch.stack([around[at - 1], around[at + 1]], dim=1).to(self.device)
 
-    def _finish(self, indices: list[int], image: Tensor, w_plus: Tensor, encoded: Tensor, *, is_final: bool) -> None:
+    def _finish(
+        self, indices: list[int], image: Tensor, embedding: Embedding, encoded: Embedding, *, is_final: bool
+    ) -> None:
         """Render, note the numbers of the slices, and hand them out."""
         numbers, count = self.numbers, len(indices)
-        reconstruction, refined_logits = self.synthesis(w_plus)
-        start, encoded_logits = (reconstruction, refined_logits) if encoded is w_plus else self.synthesis(encoded)
+        reconstruction, refined_logits = self.synthesis(embedding)
+        start, encoded_logits = (reconstruction, refined_logits) if encoded is embedding else self.synthesis(encoded)
         fused = self.fusion(refined_logits, encoded_logits)
         numbers.image_error[indices] = self._error(reconstruction, image)[:count].cpu()
         numbers.encoder_image_error[indices] = self._error(start, image)[:count].cpu()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -42,6 +43,7 @@ class EncoderSettings:
 
     Attributes:
         learning_rate: Of Adam, at its highest.
+        trunk_rate: Factor of the rate for weights that were trained before, see ``started`` of `EncoderStep`.
         warm_up: Share of the training over which the rate rises linearly.
         cool_down: Share of the training over which it falls to zero along a cosine.
         image_weight: Weight of the mean squared error of the image.
@@ -52,6 +54,8 @@ class EncoderSettings:
             asked.
         latent_weight: Weight of the mean squared error of the styles of generated images.
         average_weight: Weight of the mean squared distance of all styles to their mean.
+        feature_weight: Weight of the mean square of the offsets of real images, if the encoder predicts some.
+        generated_feature_weight: The same of generated images, whose offsets are zero in truth.
         mixing_probability: Chance of style mixing per generated sample.
         truncation_psi: Truncation of generated samples.
         max_gradient: Gradients are clipped to this norm.
@@ -62,6 +66,7 @@ class EncoderSettings:
     """
 
     learning_rate: Annotated[float, Range(0, 1, exclusive="low")] = 1e-3
+    trunk_rate: Share = 0.3
     warm_up: Share = 0.02
     cool_down: Share = 0.6
     image_weight: Weight = 2.0
@@ -71,6 +76,8 @@ class EncoderSettings:
     teacher_weight: Weight = 1.0
     latent_weight: Weight = 1.0
     average_weight: Weight = 0.02
+    feature_weight: Weight = 0.05
+    generated_feature_weight: Weight = 0.2
     mixing_probability: Share = 0.5
     truncation_psi: Share = 0.9
     max_gradient: Annotated[float, Range(0, 1e6, exclusive="low")] = 5.0
@@ -96,6 +103,7 @@ class EncoderStep:
         distance: Compares images; None for the discriminator's features.
         teacher: Labels unlabelled images; None for none.
         ranks: The processes that train together; each has the same networks.
+        started: Names of the encoder's parameters that were trained before: they learn at ``trunk_rate``.
 
     Raises:
         ConfigError: The segmenter has the official SemanticGAN's encoder.
@@ -109,6 +117,7 @@ class EncoderStep:
         distance: PerceptualDistance | None = None,
         teacher: LabelTeacher | None = None,
         ranks: Ranks = ALONE,
+        started: Collection[str] = (),
     ) -> None:
         self.segmenter, self.settings, self.teacher, self.ranks = segmenter, settings, teacher, ranks
         if not isinstance(segmenter.encoder, Encoder):
@@ -121,7 +130,10 @@ class EncoderStep:
         self.encoder_ema: Encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.distance = distance or FeatureDistance(segmenter.d_image.features)
         self.optimizer = torch.optim.Adam(
-            self.encoder.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), foreach=True
+            _rated(self.encoder, started, settings.trunk_rate),
+            lr=settings.learning_rate,
+            betas=(0.9, 0.99),
+            foreach=True,
         )
 
     def __call__(
@@ -141,20 +153,20 @@ class EncoderStep:
         """
         settings, n = self.settings, len(unlabelled)
         for group in self.optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _schedule(images_seen / total_images, settings)
+            group["lr"] = settings.learning_rate * _schedule(images_seen / total_images, settings) * group["factor"]
         w_true, generated, generated_label = self._generate(n)
         real, target = self._warp(torch.cat([unlabelled, labelled]), target)
         clean = torch.cat([generated, real])  # generated, unlabelled, labelled: (3 N, C, S, S)
         with frozen(self.generator, self.segmenter.d_image):
             foreign = cross_modality(clean, settings.other_modality) if settings.other_modality else clean
-            w_plus = self.encoder(perturb(foreign, settings.perturb))
-            image, label_logits = self.generator.synthesis(w_plus)
+            embedding = self.encoder(perturb(foreign, settings.perturb))
+            image, label_logits = self.generator.synthesis(embedding)
             stats = {
                 "loss_image": (image - clean).square().mean(),
                 "loss_label": dice_cross_entropy(label_logits[-n:], target).mean(),
                 "loss_label_generated": dice_cross_entropy(label_logits[:n], generated_label).mean(),
-                "loss_latent": (w_plus[:n] - w_true).square().mean(),
-                "loss_average": (w_plus - self.encoder.latent_avg).square().mean(),
+                "loss_latent": (embedding.w_plus[:n] - w_true).square().mean(),
+                "loss_average": (embedding.w_plus - self.encoder.latent_avg).square().mean(),
             }
             loss = (
                 settings.image_weight * stats["loss_image"]
@@ -163,6 +175,11 @@ class EncoderStep:
                 + settings.latent_weight * stats["loss_latent"]
                 + settings.average_weight * stats["loss_average"]
             )
+            if embedding.features:
+                stats["loss_features"] = embedding[n:].feature_distance().mean()
+                stats["loss_features_generated"] = embedding[:n].feature_distance().mean()
+                loss = loss + settings.feature_weight * stats["loss_features"]
+                loss = loss + settings.generated_feature_weight * stats["loss_features_generated"]
             if settings.perceptual_weight:
                 with torch.no_grad():
                     prepared = self.distance.prepare(clean)
@@ -217,6 +234,14 @@ class EncoderStep:
         self.encoder.load_state_dict(state["encoder"])
         self.encoder_ema.load_state_dict(state["encoder_ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+def _rated(encoder: Encoder, started: Collection[str], trunk_rate: float) -> list[dict[str, Any]]:
+    """Return the optimizer's groups of parameters, each with its factor of the rate."""
+    before = [parameter for name, parameter in encoder.named_parameters() if name in started]
+    fresh = [parameter for name, parameter in encoder.named_parameters() if name not in started]
+    groups = ({"params": fresh, "factor": 1.0}, {"params": before, "factor": trunk_rate})
+    return [group for group in groups if group["params"]]
 
 
 def _schedule(done: float, settings: EncoderSettings) -> float:

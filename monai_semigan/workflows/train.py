@@ -7,7 +7,7 @@ import copy
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 
@@ -17,7 +17,13 @@ from monai_semigan.errors import BundleError, CheckpointError, ConfigError
 from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
-from monai_semigan.networks.checkpoint import file_digest, load_weights, named_weights
+from monai_semigan.networks.checkpoint import (
+    file_digest,
+    load_fitting,
+    load_weights,
+    named_weights,
+    read_state_dict,
+)
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import generator_arguments, read_start
@@ -37,12 +43,23 @@ from monai_semigan.workflows.training_data import image_pool, labelled_pool, tra
 
 __all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan"]
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 logger = logging.getLogger(__name__)
 
 MAX_CONFIG_BYTES = 2**20
 
 OF_THE_BUNDLE = ("network", "domain", "preprocessing")
 """Entries of older training files: the bundle's metadata says them."""
+
+
+class RunOptions(TypedDict, total=False):
+    """Options of a training that both stages have, see `train_gan`."""
+
+    resume: bool
+    device: str
+    total_kimg: float | None
 
 
 def gan_trainer(
@@ -110,8 +127,9 @@ def encoder_trainer(
     *,
     bundle_root: PathLike,
     datalist: PathLike,
-    gan_run: PathLike,
+    gan_run: PathLike | None,
     run_dir: PathLike,
+    start: PathLike | None = None,
     device: str = "auto",
     resume: bool = False,
     progress: StageProgress | None = None,
@@ -122,8 +140,11 @@ def encoder_trainer(
     Args:
         bundle_root: The bundle, as in the GAN's run.
         datalist: JSON data list; its labelled, unlabelled and validation entries are used.
-        gan_run: The GAN's run folder or one of its snapshots; its teacher, if it has one, teaches the encoder too.
+        gan_run: The GAN's run folder or one of its snapshots; its teacher, if it has one, teaches the encoder too. None
+            takes generator and discriminator from ``start``.
         run_dir: The run folder.
+        start: A bundle's weights, whose encoder the training starts from as far as it fits, at ``trunk_rate`` of the
+            learning rate; None for random weights.
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: Continue the run in ``run_dir``.
         progress: Called with the stage (``encoder``), the images seen and their total.
@@ -131,8 +152,8 @@ def encoder_trainer(
 
     Raises:
         BundleError: The bundle cannot be used.
-        CheckpointError: ``gan_run`` holds no snapshot, or one of another network.
-        ConfigError: A setting is unknown or out of range.
+        CheckpointError: ``gan_run`` holds no snapshot, or one of another network; or ``start`` does not fit.
+        ConfigError: A setting is unknown or out of range, or there is neither ``gan_run`` nor ``start``.
         InputError: The data list or one of its files cannot be used.
     """
     settings = read_settings(EncoderTraining, _own(training), "trainer")
@@ -140,19 +161,18 @@ def encoder_trainer(
     preset = training_preset(bundle, settings.modality)
     torch.manual_seed(settings.run.seed)  # the networks' first weights
     segmenter = SemiGanSegmenter(**to_json(bundle.network)).to(chosen)
-    snapshot = Path(gan_run) if Path(gan_run).is_file() else latest_snapshot(gan_run)
-    if snapshot is None:
-        raise CheckpointError(f"`{gan_run}` must hold a snapshot of the GAN. Run `semigan train gan` first.")
-    _load_gan(segmenter, snapshot)
+    snapshot = None if gan_run is None else _load_gan(segmenter, gan_run)
+    started = _load_trained(segmenter, start, with_gan=snapshot is None)
     if not data.validation:
         raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
-    teacher, perceptual = snapshot.parent / TEACHER_NAME, settings.perceptual
+    teacher, perceptual = snapshot and snapshot.parent / TEACHER_NAME, settings.perceptual
     step = EncoderStep(
         segmenter,
         settings.encoder,
         distance=MonaiPerceptualDistance(**to_json(perceptual)) if perceptual else None,
-        teacher=load_teacher(teacher, device=chosen) if teacher.exists() else None,
+        teacher=load_teacher(teacher, device=chosen) if teacher and teacher.exists() else None,
         ranks=current_ranks(),
+        started=started,
     )
     num_classes = segmenter.generator.synthesis.num_classes
     task = EncoderTask(
@@ -163,7 +183,8 @@ def encoder_trainer(
         settings=settings.run,
         config={
             **_facts(bundle, data, settings.symmetries, preset),
-            "gan_snapshot": snapshot.name,
+            "gan_snapshot": snapshot and snapshot.name,
+            "start": None if start is None else file_digest(start),
             "has_teacher": step.teacher is not None,
         },
     )
@@ -208,15 +229,27 @@ def train_encoder(
     *,
     bundle: str,
     datalist: PathLike,
-    gan_run: PathLike,
-    resume: bool = False,
-    device: str = "auto",
-    total_kimg: float | None = None,
+    gan_run: PathLike | None = None,
+    start: PathLike | None = None,
     progress: StageProgress | None = None,
+    **options: Unpack[RunOptions],
 ) -> Path:
-    """Train the encoder with the settings of ``configs/train_encoder.json``; return the weight file ``best.pt``."""
-    settings = _training_config(bundle, "train_encoder.json", total_kimg)
-    settings |= {"datalist": datalist, "run_dir": run_dir, "gan_run": gan_run, "resume": resume, "device": device}
+    """Train the encoder with the settings of ``configs/train_encoder.json``; return the weight file ``best.pt``.
+
+    Args:
+        run_dir: The run folder.
+        bundle: Shipped name or folder.
+        datalist: JSON data list.
+        gan_run: The GAN's run folder or one of its snapshots; None takes generator and discriminator from ``start``.
+        start: A bundle's weights to start from; None for those that the bundle's file names, if it does.
+        progress: Called with the stage (``encoder``), the images seen and their total.
+        options: ``resume``, ``device`` and ``total_kimg``, as of `train_gan`.
+    """
+    settings = _training_config(bundle, "train_encoder.json", options.pop("total_kimg", None))
+    settings |= {"datalist": datalist, "run_dir": run_dir, "gan_run": gan_run, "resume": False, "device": "auto"}
+    settings |= options
+    if start is not None:
+        settings["start"] = start
     with joined_ranks() as ranks:
         encoder_trainer(**settings, progress=progress if ranks.is_first else None).run()
     return Path(run_dir) / BEST_NAME
@@ -307,7 +340,11 @@ def _load_start(path: PathLike, networks: GanNetworks) -> None:
             load_weights(networks.named()[name], start.states[name], source=path)
 
 
-def _load_gan(segmenter: SemiGanSegmenter, snapshot: Path) -> None:
+def _load_gan(segmenter: SemiGanSegmenter, gan_run: PathLike) -> Path:
+    """Load generator and discriminator of a GAN's run; return its snapshot."""
+    snapshot = Path(gan_run) if Path(gan_run).is_file() else latest_snapshot(gan_run)
+    if snapshot is None:
+        raise CheckpointError(f"`{gan_run}` must hold a snapshot of the GAN. Run `semigan train gan` first.")
     try:
         networks = load_snapshot(snapshot)["step"]["networks"]
         parts = {name: networks[name] for name in ("generator_ema", "d_image")}
@@ -315,3 +352,26 @@ def _load_gan(segmenter: SemiGanSegmenter, snapshot: Path) -> None:
         raise CheckpointError(f"`{snapshot}` must hold the networks of a GAN's run, but does not.") from error
     for network, name in ((segmenter.generator, "generator_ema"), (segmenter.d_image, "d_image")):
         load_weights(network, named_weights(parts[name], source=snapshot, name=name), source=snapshot)
+    return snapshot
+
+
+def _load_trained(segmenter: SemiGanSegmenter, start: PathLike | None, *, with_gan: bool) -> frozenset[str]:
+    """Load the encoder of a bundle's weights as far as it fits, and the rest if asked; return the encoder's names."""
+    if start is None:
+        if with_gan:
+            raise ConfigError(
+                "An encoder must have a generator: give the GAN's run (`gan_run`, --gan) or the weights of a bundle "
+                "(`start`, --start)."
+            )
+        return frozenset()
+    state = read_state_dict(start)
+    parts = {
+        name: {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+        for name in ("generator", "d_image", "encoder")
+    }
+    if with_gan:
+        load_weights(segmenter.generator, parts["generator"], source=start)
+        load_weights(segmenter.d_image, parts["d_image"], source=start)
+    loaded = load_fitting(segmenter.encoder, parts["encoder"], source=start)
+    logger.info("%d of the encoder's %d tensors were loaded", len(loaded), len(segmenter.encoder.state_dict()))
+    return loaded

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import BundleError, CheckpointError, ConfigError, InputError
+from monai_semigan.networks.checkpoint import read_state_dict
 
 pytestmark = pytest.mark.e2e
 
@@ -57,6 +59,62 @@ def test_the_whole_path(xray_files, datalist, tiny_bundle, tmp_path):
         assert grid.size == (2 * 2 * 32 * 2, 3 * 32 * 2)
     record = json.loads((gan / "resolved_config.json").read_text())
     assert len(record["config"]["data_digest"]) == 64 and record["config"]["network"]["image_size"] == 32
+
+
+def test_a_bundle_gets_a_spatial_embedding(xray_files, datalist, tiny_bundle, edit_bundle, tiny_settings, tmp_path):
+    """From the bundle's own weights, first with a GAN's run, then with the generator that the packed bundle has."""
+    old = tmp_path / "old.pt"
+    old.write_bytes((tiny_bundle / "models" / "model.pt").read_bytes())
+    edit_bundle(
+        tiny_bundle,
+        network=tiny_settings | {"feature_sizes": [8, 16]},
+        inversion={"steps": 2, "optimize": "both"},
+        weights=None,
+    )
+    common = ("-b", tiny_bundle, "--data", datalist, "--device", "cpu", "--kimg", "0.008")  # two iterations
+    first, second = tmp_path / "first", tmp_path / "second"
+
+    assert run("train", "gan", tmp_path / "gan", *common).exception is None
+    assert run("train", "encoder", first, *common, "--gan", tmp_path / "gan", "--start", old).exception is None
+    trained = read_state_dict(first / "best.pt")
+    offsets = {name: value for name, value in trained.items() if name.startswith("encoder.pyramid.outputs.")}
+    assert len(offsets) == 4 and all(bool(value.any()) for value in offsets.values())
+    moved = (trained["encoder.stem.weight"] - read_state_dict(old)["encoder.stem.weight"]).abs().max()
+    assert 0 < moved < 2 * 0.3e-3
+    assert run("pack", tmp_path / "mine", "-b", tiny_bundle, "--weights", first / "best.pt").exception is None
+    packed = tmp_path / "mine" / "models" / "model.pt"
+    own = ("-b", tmp_path / "mine", *common[2:], "--start", packed)
+    assert run("train", "encoder", second, *own).exception is None
+    assert run("train", "encoder", second, *own, "--resume").exception is None
+    assert len((second / "stats.jsonl").read_text().splitlines()) == 1
+    for name in ("generator.synthesis.const", "d_image.output.weight"):
+        assert torch.equal(read_state_dict(second / "best.pt")[name], read_state_dict(packed)[name].float())
+
+    segmented = run("segment", xray_files / "images", "-b", tmp_path / "mine", "-o", tmp_path / "out")
+    assert segmented.return_value == 0
+    case = json.loads((tmp_path / "out" / "case0" / "case.json").read_text())
+    assert case["steps_taken"] == 2 and case["reconstruction"]["refined"] <= case["reconstruction"]["encoder"]
+    assert json.loads((second / "stats.jsonl").read_text())["loss_features"] > 0
+
+
+def test_the_start_of_an_encoder_is_checked(datalist, tiny_bundle, tmp_path):
+    weights = tiny_bundle / "models" / "model.pt"
+    common = ("train", "encoder", tmp_path / "e", "-b", tiny_bundle, "--data", datalist, "--device", "cpu")
+
+    result = run(*common)
+    assert isinstance(result.exception, ConfigError) and "--gan" in str(result.exception)
+    torch.save({"encoder.stem.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    result = run(*common, "--start", tmp_path / "other.pt")
+    assert isinstance(result.exception, CheckpointError) and "missing" in str(result.exception)
+    state = read_state_dict(weights)
+    torch.save({name: value for name, value in state.items() if "encoder" not in name}, tmp_path / "gan_alone.pt")
+    result = run(*common, "--start", tmp_path / "gan_alone.pt")
+    assert isinstance(result.exception, CheckpointError) and "none of them fits" in str(result.exception)
+    assert not (tmp_path / "e").exists()
+    assert run(*common, "--start", weights, "--kimg", "0.004").exception is None
+    torch.save({name: value + 1 for name, value in state.items()}, tmp_path / "changed.pt")
+    result = run(*common, "--start", tmp_path / "changed.pt", "--kimg", "0.004", "--resume")
+    assert isinstance(result.exception, ConfigError) and "another start" in str(result.exception)
 
 
 def test_larger_grids_repeat_the_smaller(tiny_bundle, tmp_path):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -28,9 +28,9 @@ def make_generator() -> Callable[..., Generator]:
 
 @pytest.fixture
 def make_segmenter() -> Callable[..., SemiGanSegmenter]:
-    """Build a seeded segmenter of 32 px whose encoder reads its input: its heads do not start near zero."""
+    """Build a seeded segmenter of 32 px whose encoder reads its input: its heads and offsets do not start near zero."""
 
-    def make(*, seed: int = 0, num_classes: int = 2) -> SemiGanSegmenter:
+    def make(*, seed: int = 0, num_classes: int = 2, feature_sizes: Sequence[int] = ()) -> SemiGanSegmenter:
         torch.manual_seed(seed)
         network = SemiGanSegmenter(
             image_size=32,
@@ -41,10 +41,13 @@ def make_segmenter() -> Callable[..., SemiGanSegmenter]:
             channels=[4, 4, 4, 4],
             encoder_channels=[4, 4, 4, 4],
             head_channels=4,
+            feature_sizes=feature_sizes,
         )
         with torch.no_grad():
             for head in network.encoder.heads:
                 torch.nn.init.normal_(head.weight, std=0.5)
+            for output in network.encoder.pyramid.outputs.values() if feature_sizes else ():
+                torch.nn.init.normal_(output.weight, std=0.1)
         return network.eval()
 
     return make

@@ -47,6 +47,7 @@ WRONG_NETWORKS = [
 ]
 
 WRONG_BLOCKS = [
+    ({"inversion": {"optimize": "both"}}, "`optimize` must be styles for a network without `feature_sizes`, got both"),
     ({"domain": "mri"}, "`domain` must be one of chest_xray, dermoscopy, face, abdomen, got 'mri'"),
     ({"domain": ["chest_xray"]}, "`semigan.domain` in .* must be text, got a list of 1"),
     ({"network": [64]}, "`semigan.network` in .* must be an object, got a list of 1"),

@@ -8,8 +8,10 @@ import torch
 from numbers_read import NumbersRead
 
 from monai_semigan.errors import ConfigError, ShapeError
+from monai_semigan.latent.descent import Adam, Lbfgs
 from monai_semigan.latent.inversion import Inversion, InversionSettings
 from monai_semigan.losses.perceptual import FeatureDistance
+from monai_semigan.networks.embedding import Embedding
 
 
 @pytest.fixture
@@ -31,8 +33,8 @@ def inversion(network, **settings) -> Inversion:
 def test_no_steps_give_the_encoder(network, images):
     result = inversion(network, steps=0)(images)
 
-    torch.testing.assert_close(result.w_plus, network.encoder(images), rtol=0, atol=0)
-    torch.testing.assert_close(result.encoder_w_plus, result.w_plus, rtol=0, atol=0)
+    torch.testing.assert_close(result.embedding.w_plus, network.encoder(images).w_plus, rtol=0, atol=0)
+    torch.testing.assert_close(result.encoded.w_plus, result.embedding.w_plus, rtol=0, atol=0)
     assert result.trace.shape == (3, 1) and bool(result.trace.isfinite().all())
     assert result.steps_taken.tolist() == [0, 0, 0]
 
@@ -61,7 +63,7 @@ def test_each_image_goes_the_way_it_would_go_alone(network, images, settings):
 
     for at in range(3):
         alone = invert(images[at : at + 1])
-        torch.testing.assert_close(together.w_plus[at], alone.w_plus[0], atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(together.embedding.w_plus[at], alone.embedding.w_plus[0], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(together.trace[at], alone.trace[0], atol=1e-4, rtol=1e-4, equal_nan=True)
         assert together.steps_taken[at] == alone.steps_taken[0]
 
@@ -73,7 +75,7 @@ def test_the_kept_styles_are_those_of_the_smallest_loss(network, images):
 
     assert bool((result.trace[:, -1] > result.trace[:, 0]).any())
     again = inversion(network, steps=0, encoder_weight=0.0)
-    again.encoder = _Constant(result.w_plus)
+    again.encoder = _Constant(result.embedding)
     torch.testing.assert_close(again(images).trace[:, 0], result.trace.min(dim=1).values, rtol=1e-4, atol=1e-5)
     assert bool((again(images).trace[:, 0] <= result.trace[:, 0] + 1e-5).all())
 
@@ -81,12 +83,97 @@ def test_the_kept_styles_are_those_of_the_smallest_loss(network, images):
 class _Constant(torch.nn.Module):
     image_channels = 1
 
-    def __init__(self, w_plus: torch.Tensor) -> None:
+    def __init__(self, embedding: Embedding) -> None:
         super().__init__()
-        self.w_plus = w_plus
+        self.embedding = embedding
 
-    def forward(self, _image: torch.Tensor) -> torch.Tensor:
-        return self.w_plus
+    def forward(self, _image: torch.Tensor) -> Embedding:
+        return self.embedding
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_styles_alone_are_moved_bit_by_bit_as_without_packing(network, images, optimizer):
+    """The loop written out over ``(N, L, w_dim)``."""
+    invert = inversion(network, steps=6, encoder_weight=0.1, optimizer=optimizer)
+    result = invert(images)
+
+    with torch.no_grad():
+        targets = invert.prepare(images, network.encoder(images))
+    descent = Adam(invert._rate) if optimizer == "adam" else Lbfgs()
+    w_plus, best = targets.encoded.w_plus, torch.full((3,), float("inf"))
+    kept = w_plus
+    for step in range(7):
+        at = w_plus.clone().requires_grad_(True)
+        image = network.generator.synthesis.image(at)
+        loss = 2.0 * (image - images).square().flatten(1).mean(dim=1)
+        loss = loss + invert.distance(image, targets.prepared)
+        loss = loss + 0.1 * (at - targets.encoded.w_plus).square().flatten(1).mean(dim=1)
+        (grad,) = torch.autograd.grad(loss.sum(), at)
+        loss = loss.detach()
+        assert torch.equal(loss, result.trace[:, step])
+        better = loss < best
+        best, kept = torch.where(better, loss, best), torch.where(better[:, None, None], w_plus, kept)
+        w_plus = descent.step(w_plus, loss, grad)
+
+    assert torch.equal(kept, result.embedding.w_plus)
+
+
+@pytest.fixture
+def spatial(make_segmenter):
+    return make_segmenter(feature_sizes=[8, 16])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+@pytest.mark.parametrize("optimize", ["styles", "features", "both"])
+def test_what_is_to_be_optimized_moves_and_lowers_the_loss(spatial, images, optimize, optimizer):
+    result = inversion(spatial, steps=12, optimize=optimize, optimizer=optimizer)(images)
+
+    assert bool((result.trace.amin(dim=1) < 0.97 * result.trace[:, 0]).all())
+    assert torch.equal(result.embedding.w_plus, result.encoded.w_plus) == (optimize == "features")
+    for after, before in zip(result.embedding.features, result.encoded.features, strict=True):
+        assert torch.equal(after, before) == (optimize == "styles")
+
+
+def test_styles_and_offsets_together_get_furthest(spatial, images):
+    ends = {
+        name: inversion(spatial, steps=30, optimize=name)(images).trace.amin(dim=1).mean()
+        for name in ("styles", "features", "both")
+    }
+    assert ends["both"] < min(ends["styles"], ends["features"])
+
+
+@pytest.mark.parametrize("settings", [{}, {"optimizer": "lbfgs", "steps": 4}])
+def test_each_image_goes_its_way_with_offsets(spatial, images, settings):
+    invert = inversion(spatial, optimize="both", **settings)
+    together = invert(images)
+
+    for at in range(3):
+        alone = invert(images[at : at + 1])
+        torch.testing.assert_close(together.embedding[[at]].packed(), alone.embedding.packed(), atol=1e-4, rtol=1e-4)
+
+
+def test_offsets_have_a_pull_of_their_own(spatial, images):
+    free, pulled = (
+        inversion(spatial, steps=15, optimize="both", encoder_weight=0.0, feature_weight=weight)(images)
+        for weight in (0.0, 300.0)
+    )
+
+    moved = [result.embedding.feature_distance(result.encoded).mean() for result in (free, pulled)]
+    assert 0 < moved[1] < 0.3 * moved[0]
+
+
+def test_offsets_are_optimized_in_bfloat16_too(spatial, images, bfloat16_hardware):
+    bfloat16_hardware(None)
+    result = inversion(spatial, optimize="both", compute_dtype="bfloat16")(images)
+
+    assert bool((result.trace.amin(dim=1) < result.trace[:, 0]).all())
+    assert {value.dtype for value in result.embedding.features} == {torch.float32}
+
+
+@pytest.mark.parametrize("optimize", ["features", "both"])
+def test_offsets_that_are_not_there_cannot_be_optimized(network, images, optimize):
+    with pytest.raises(ConfigError, match=f"`optimize` must be styles for an encoder .*, got {optimize}"):
+        inversion(network, optimize=optimize)(images)
 
 
 @pytest.mark.parametrize("switch", [torch.no_grad, torch.inference_mode, torch.enable_grad])
@@ -96,9 +183,9 @@ def test_it_works_when_the_host_has_switched_gradients_off(network, images, swit
     with switch():
         result = inversion(network)(images.clone())
 
-    torch.testing.assert_close(result.w_plus, expected.w_plus, rtol=0, atol=0)
-    assert not result.w_plus.is_inference()
-    assert not result.w_plus.requires_grad
+    torch.testing.assert_close(result.embedding.w_plus, expected.embedding.w_plus, rtol=0, atol=0)
+    assert not result.embedding.w_plus.is_inference()
+    assert not result.embedding.w_plus.requires_grad
 
 
 def test_it_ignores_the_autocast_of_its_host(network, images):
@@ -107,7 +194,7 @@ def test_it_ignores_the_autocast_of_its_host(network, images):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         result = inversion(network)(images)
 
-    torch.testing.assert_close(result.w_plus, expected.w_plus, rtol=0, atol=0)
+    torch.testing.assert_close(result.embedding.w_plus, expected.embedding.w_plus, rtol=0, atol=0)
 
 
 def test_it_is_deterministic_and_leaves_the_random_state_alone(network, images):
@@ -120,7 +207,7 @@ def test_it_is_deterministic_and_leaves_the_random_state_alone(network, images):
     torch.manual_seed(2)
     second = inversion(network)(images)
 
-    torch.testing.assert_close(first.w_plus, second.w_plus, rtol=0, atol=0)
+    torch.testing.assert_close(first.embedding.w_plus, second.embedding.w_plus, rtol=0, atol=0)
     torch.manual_seed(1)
     assert torch.equal(state, torch.get_rng_state())
 
@@ -169,7 +256,7 @@ def test_a_finished_image_stops_while_the_others_go_on(network, images):
     assert result.steps_taken[1] == 3
     assert result.steps_taken.max() > 3
     assert bool(result.trace[1, :4].isfinite().all()) and bool(result.trace[1, 4:].isnan().all())
-    torch.testing.assert_close(result.w_plus[1], start[1], rtol=0, atol=0)
+    torch.testing.assert_close(result.embedding.w_plus[1], start.w_plus[1], rtol=0, atol=0)
 
 
 def test_a_tolerance_that_nothing_meets_stops_after_the_patience(network, images):
@@ -189,8 +276,8 @@ def test_a_diverging_image_keeps_its_best_and_spares_the_others(network, images)
     invert.distance = Diverging(network.d_image.features)
     result = invert(images)
 
-    torch.testing.assert_close(result.w_plus[1], result.encoder_w_plus[1], rtol=0, atol=0)
-    torch.testing.assert_close(result.w_plus[[0, 2]], expected.w_plus[[0, 2]], rtol=0, atol=0)
+    torch.testing.assert_close(result.embedding.w_plus[1], result.encoded.w_plus[1], rtol=0, atol=0)
+    torch.testing.assert_close(result.embedding.w_plus[[0, 2]], expected.embedding.w_plus[[0, 2]], rtol=0, atol=0)
 
 
 def test_images_are_kept_at_the_steps_asked_for(network, images):
@@ -208,7 +295,7 @@ def test_images_at_steps_after_the_stop_show_the_best(network, images):
 
     assert sorted(result.images) == [0, 12]
     with torch.no_grad():
-        torch.testing.assert_close(result.images[12], network.generator.synthesis.image(result.w_plus))
+        torch.testing.assert_close(result.images[12], network.generator.synthesis.image(result.embedding))
 
 
 def test_lbfgs_gets_further_than_adam_in_as_many_steps(network, images):
@@ -231,7 +318,7 @@ def test_bfloat16_is_near_float32_and_leaves_float32_behind(network, images, bfl
 
     assert not torch.equal(narrow.trace, exact.trace)
     torch.testing.assert_close(narrow.trace, exact.trace, rtol=0.03, atol=0)
-    assert narrow.w_plus.dtype == narrow.trace.dtype == torch.float32
+    assert narrow.embedding.w_plus.dtype == narrow.trace.dtype == torch.float32
     assert network.generator.synthesis.compute_dtype is None
     with torch.no_grad():  # the final rendering, and the images on the way, are float32
         kept = inversion(network, compute_dtype="bfloat16")(images, images_at=(0,)).images[0]
@@ -244,7 +331,7 @@ def test_bfloat16_without_hardware_is_float32_and_says_so_once(network, images, 
 
     result = inversion(network, compute_dtype="bfloat16")(images)
 
-    torch.testing.assert_close(result.w_plus, expected.w_plus, rtol=0, atol=0)
+    torch.testing.assert_close(result.embedding.w_plus, expected.embedding.w_plus, rtol=0, atol=0)
     assert caplog.messages == [
         "bfloat16 would be slow here, as the processor is old: the inversion computes in float32."
     ]
@@ -254,7 +341,10 @@ def test_auto_without_hardware_is_float32_in_silence(network, images, bfloat16_h
     bfloat16_hardware("the processor is old")
 
     torch.testing.assert_close(
-        inversion(network, compute_dtype="auto")(images).w_plus, inversion(network)(images).w_plus, rtol=0, atol=0
+        inversion(network, compute_dtype="auto")(images).embedding.w_plus,
+        inversion(network)(images).embedding.w_plus,
+        rtol=0,
+        atol=0,
     )
     assert caplog.messages == []
 
@@ -270,7 +360,7 @@ def test_progress_counts_the_steps(network, images):
 def test_the_pull_keeps_styles_near_the_encoder(network, images):
     free, pulled = (inversion(network, steps=15, encoder_weight=weight)(images) for weight in (0.0, 100.0))
 
-    distances = [(result.w_plus - result.encoder_w_plus).square().mean() for result in (free, pulled)]
+    distances = [(result.embedding.w_plus - result.encoded.w_plus).square().mean() for result in (free, pulled)]
     assert distances[1] < 0.5 * distances[0]
 
 
@@ -283,11 +373,11 @@ def test_the_cycle_term_counts_the_distance_to_the_encoding_of_the_rendered_imag
     with torch.no_grad():
         start = network.encoder(images)
         encoded = network.encoder(network.generator.synthesis.image(start))
-    torch.testing.assert_close(result.trace[:, 0], 2 * (start - encoded).square().mean(dim=(1, 2)))
+    torch.testing.assert_close(result.trace[:, 0], 2 * (start.w_plus - encoded.w_plus).square().mean(dim=(1, 2)))
 
 
 def test_the_gradient_through_the_encoder_changes_the_path(network, images):
-    results = [inversion(network, cycle_weight=1.0, cycle_gradient=on)(images).w_plus for on in (False, True)]
+    results = [inversion(network, cycle_weight=1.0, cycle_gradient=on)(images).embedding.w_plus for on in (False, True)]
 
     assert not torch.allclose(*results)
 

@@ -18,10 +18,10 @@ def test_predictions_have_one_style_per_layer_and_ignore_batch_mates():
     encoder = OfficialEncoder(image_size=64, image_channels=1, **TINY)
     images = torch.randn(3, 1, 64, 64)
 
-    w_plus = encoder.train()(images)
+    w_plus = encoder.train()(images).w_plus
 
     assert w_plus.shape == (3, 8, 5)
-    torch.testing.assert_close(encoder.eval()(images[1:2]), w_plus[1:2])
+    torch.testing.assert_close(encoder.eval()(images[1:2]).w_plus, w_plus[1:2])
     assert encoder.state_dict()["stem.norm.running_mean"].eq(0).all()
 
 

@@ -18,6 +18,7 @@ from monai_semigan.errors import CheckpointError
 from monai_semigan.networks.checkpoint import (
     build_with_weights,
     file_digest,
+    load_fitting,
     load_weight_file,
     load_weights,
     read_checkpoint,
@@ -309,3 +310,19 @@ def test_a_weight_beyond_float16_is_named(make_segmenter):
 
     with pytest.raises(CheckpointError, match=r"must fit float16 \(65504\), but not so: encoder\.stem\.bias"):
         to_half(network)
+
+
+def test_what_fits_is_loaded_and_named_and_the_rest_stays():
+    network = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.Linear(2, 2))
+    before = copy.deepcopy(network.state_dict())
+    state = {"0.weight": torch.ones(2, 3, dtype=torch.float16), "0.bias": torch.ones(3), "9.weight": torch.ones(1)}
+
+    assert load_fitting(network, state, source="file") == {"0.weight"}
+
+    assert network[0].weight.dtype == torch.float32 and bool((network[0].weight == 1).all())
+    assert all(torch.equal(network.state_dict()[name], before[name]) for name in before if name != "0.weight")
+    with pytest.raises(CheckpointError, match="`file` must have weights of the network, but none of them fits"):
+        load_fitting(network, {"0.bias": torch.ones(3)}, source="file")
+    with pytest.raises(CheckpointError, match=r"`file` must hold finite numbers, but not so: 1\.bias"):
+        load_fitting(network, {"1.bias": torch.tensor([0.0, torch.nan])}, source="file")
+    assert bool(network[1].bias.isfinite().all())

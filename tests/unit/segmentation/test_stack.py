@@ -12,6 +12,7 @@ from torch import Tensor
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.losses.local_correlation import local_correlation_loss
+from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.stack import SliceOutput, SlicewiseSettings, segment_stack
 
@@ -110,9 +111,9 @@ def test_odd_slices_start_from_the_better_of_encoder_and_neighbors(copy_network,
 
     class Failing(type(copy_network(SIZE).encoder)):
         def forward(self, image: Tensor) -> Tensor:
-            w_plus = super().forward(image)
+            w_plus = super().forward(image).w_plus
             is_second = (image.flatten(1) - torch.from_numpy(data[1]).float().flatten()).abs().sum(dim=1) < 1e-5
-            return torch.where((is_second & self.fails)[:, None, None], torch.full_like(w_plus, 0.1), w_plus)
+            return Embedding(torch.where((is_second & self.fails)[:, None, None], torch.full_like(w_plus, 0.1), w_plus))
 
         fails = torch.tensor(False)
 
@@ -250,3 +251,27 @@ def test_the_expected_overlap_is_that_of_the_slices_with_the_organ(segmented, st
         m = data[index] > 0
         wanted = [2 * (p * m).sum(), p.sum() + m.sum()]
         np.testing.assert_allclose(numbers.overlap[index, 0], wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("are_neighbors", [False, True])
+def test_a_stack_with_offsets_is_refined_and_does_not_depend_on_its_mates(
+    make_segmenter, invert, are_neighbors: bool
+) -> None:
+    images = np.random.default_rng(0).uniform(-1, 1, (5, 32, 32))
+    inversion = invert(make_segmenter(feature_sizes=[8, 16]), steps=2, optimize="both")
+
+    def segmented(rows: slice) -> dict[int, SliceOutput]:
+        received: dict[int, SliceOutput] = {}
+        numbers = segment_stack(
+            inversion,
+            Stack(images[rows]),
+            SlicewiseSettings(batch_size=4, margin=5),
+            receive=received.__setitem__,
+            are_neighbors=are_neighbors,
+        )
+        assert bool(numbers.is_refined.all())
+        return received
+
+    together = segmented(slice(None))
+    if not are_neighbors:
+        np.testing.assert_array_equal(segmented(slice(3, 4))[0].label_logits, together[3].label_logits)

@@ -14,6 +14,7 @@ from torch import Tensor
 from monai_semigan.domains.abdomen import CtSlicePreset
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import plane_name
+from monai_semigan.networks.embedding import Embedding
 from monai_semigan.segmentation.stack import SlicewiseSettings
 from monai_semigan.segmentation.whole_volume import PROBABILITY_LEVELS, peak_memory_gib, segment_volume
 
@@ -114,8 +115,8 @@ class TwoClasses(CopySynthesis):
 
     num_classes = 3
 
-    def forward(self, w_plus: Tensor) -> tuple[Tensor, Tensor]:
-        image = self.image(w_plus)
+    def forward(self, embedding: Embedding) -> tuple[Tensor, Tensor]:
+        image = self.image(embedding)
         return image, torch.cat([-9 * image, 9 * image, 9 * (2 * image - 0.6)], dim=1)
 
 

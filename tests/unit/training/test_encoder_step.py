@@ -138,6 +138,58 @@ def test_generated_samples_come_with_their_styles(make_segmenter):
     torch.testing.assert_close(label, expected_logits.softmax(dim=1))
 
 
+FEATURE_LOSSES = {"feature_weight": "loss_features", "generated_feature_weight": "loss_features_generated"}
+
+
+@pytest.mark.parametrize("weight", list(FEATURE_LOSSES))
+def test_offsets_are_pulled_to_zero_on_real_and_on_generated_images(make_segmenter, weight):
+    settings = dict.fromkeys((*LOSSES, *FEATURE_LOSSES), 0.0) | {weight: 1.0}
+    step = EncoderStep(make_segmenter(feature_sizes=[8, 16]), EncoderSettings(**settings))
+
+    stats = run(step)
+
+    assert set(stats) == {*LOSSES.values(), *FEATURE_LOSSES.values(), "gradient_norm"} - {"loss_perceptual"}
+    assert stats[FEATURE_LOSSES[weight]] > 0 and stats["gradient_norm"] > 0
+    assert all(bool(output.weight.grad.any()) for output in step.encoder.pyramid.outputs.values())
+    later = [run(step)[FEATURE_LOSSES[weight]] for _ in range(5)]
+    assert later[-1] < later[0] < stats[FEATURE_LOSSES[weight]]
+
+
+def test_real_images_are_those_behind_the_generated(make_segmenter):
+    step = EncoderStep(make_segmenter(feature_sizes=[8, 16]), EncoderSettings(**STILL))
+    unlabelled, labelled, _ = batch()
+    with torch.no_grad():
+        expected = step.encoder(torch.cat([unlabelled, labelled])).feature_distance().mean()
+
+    torch.testing.assert_close(run(step)["loss_features"], expected)
+
+
+def test_labels_alone_teach_the_offsets(make_segmenter):
+    step = EncoderStep(
+        make_segmenter(feature_sizes=[8, 16]),
+        EncoderSettings(**(dict.fromkeys((*LOSSES, *FEATURE_LOSSES), 0.0) | {"label_weight": 1.0})),
+    )
+
+    run(step)
+
+    assert all(bool(output.weight.grad.any()) for output in step.encoder.pyramid.outputs.values())
+
+
+def test_weights_from_before_learn_at_their_own_rate(make_segmenter):
+    network = make_segmenter(feature_sizes=[8])
+    started = {name for name in network.encoder.state_dict() if not name.startswith("pyramid.")}
+    step = EncoderStep(network, EncoderSettings(learning_rate=0.01, trunk_rate=0.25, warm_up=0.0), started=started)
+    before = copy.deepcopy(step.encoder.state_dict())
+
+    run(step, images_seen=0)
+
+    moves = {name: (value - before[name]).abs().max() for name, value in step.encoder.state_dict().items()}
+    fresh = [move for name, move in moves.items() if name not in started]
+    old = [moves[name] for name, _ in step.encoder.named_parameters() if name in started]
+    assert max(fresh) == pytest.approx(0.01, rel=0.01) and max(old) == pytest.approx(0.0025, rel=0.01)
+    assert len(fresh) + len(old) == len(list(step.encoder.parameters()))
+
+
 def test_gradients_are_clipped(make_segmenter):
     step = EncoderStep(make_segmenter(), EncoderSettings(image_weight=1e6, max_gradient=0.5))
 

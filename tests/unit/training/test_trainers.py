@@ -59,9 +59,12 @@ def gan(folder: Path, total: int, *, resume: bool = False, **settings) -> Traini
     return TrainingLoop(GanTask(step, unlabelled=unlabelled, labelled=labelled, settings=run), folder, resume=resume)
 
 
-def encoder(folder: Path, total: int, *, resume: bool = False) -> TrainingLoop:
+def encoder(
+    folder: Path, total: int, *, resume: bool = False, sizes: tuple[int, ...] = (), started: tuple[str, ...] = ()
+) -> TrainingLoop:
     torch.manual_seed(0)
-    step = EncoderStep(SemiGanSegmenter(**TINY), EncoderSettings(ema_half_life_kimg=0.01))
+    network = SemiGanSegmenter(**TINY, feature_sizes=sizes)
+    step = EncoderStep(network, EncoderSettings(ema_half_life_kimg=0.01), started=started)
     run = RunSettings(total_kimg=total / 1000, batch_size=2, tick_kimg=0.004, num_samples=2)
     unlabelled, labelled = pools()
     task = EncoderTask(step, unlabelled=unlabelled, labelled=labelled, validation=labelled, settings=run)
@@ -100,9 +103,10 @@ def test_resumed_gan_equals_the_uninterrupted_one(tmp_path):
     assert sheets[0] == sheets[1]
 
 
-def test_resumed_encoder_equals_the_uninterrupted_one(tmp_path):
-    encoder(tmp_path / "whole", 16).run()
-    trainer = encoder(tmp_path / "parts", 16)
+@pytest.mark.parametrize("of", [{}, {"sizes": (8, 32), "started": ("stem.weight", "heads.0.bias")}])
+def test_resumed_encoder_equals_the_uninterrupted_one(tmp_path, of):
+    encoder(tmp_path / "whole", 16, **of).run()
+    trainer = encoder(tmp_path / "parts", 16, **of)
     iterate, calls = trainer.task.iterate, []
 
     def interrupted(images_seen):
@@ -114,7 +118,7 @@ def test_resumed_encoder_equals_the_uninterrupted_one(tmp_path):
     trainer.task.iterate = interrupted
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    encoder(tmp_path / "parts", 16, resume=True).run()
+    encoder(tmp_path / "parts", 16, resume=True, **of).run()
 
     a, b = (load_snapshot(latest_snapshot(tmp_path / name)) for name in ("whole", "parts"))
     assert_same(a, b)
