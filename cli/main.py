@@ -130,6 +130,10 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
+    except OSError as error:  # of the terminal or the file behind it; files of ours raise errors of ours
+        with contextlib.suppress(OSError):
+            click.echo(f"error: the output could not be written: {error.strerror}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ __all__ = [
     "ImageFile",
     "SourceImage",
     "find_images",
+    "image_stem",
     "read_image",
     "read_stored",
     "require_color",
@@ -178,6 +179,11 @@ class ImageFile:
             self._dicom = open_dicom(self.path, room=MAX_HELD_BYTES)
             self._is_known = True
         return self._dicom
+
+
+def image_stem(path: Path) -> str:
+    """Return a file's name without the ending of an image; a DICOM file may be named by a number with dots."""
+    return path.stem if path.suffix.lower() in SUFFIXES else path.name
 
 
 def read_image(path: PathLike) -> SourceImage:

@@ -21,6 +21,7 @@ from monai_semigan.atomic import is_abandoned, owner_name
 from monai_semigan.errors import ConfigError, InputError, OutputError, SemiGanError
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.report.segmentation_report import FailureReport, RedoneReport
+from monai_semigan.segmentation.outputs import OUTPUTS
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.source import Source
 from monai_semigan.settings import read_settings
@@ -146,7 +147,8 @@ class CaseQueue:
     def _read(self, item: CaseInput) -> Source | None:
         digest = item.digest()
         case, before = self._claim(item, digest)
-        reason = None if before is None else self._why_again(case, before, digest)
+        reason = "its case.json is damaged" if before is None and (self.folder / case).exists() else None
+        reason = reason if before is None else self._why_again(case, before, digest)
         if before is not None and reason is None:
             self.records[case] = before
             self.skipped.append(case)
@@ -187,7 +189,8 @@ class CaseQueue:
             self._claimed.add(case)
             target = self.folder / case
             record = read_record(target) if target.exists() else None
-            if not target.exists() or (record is not None and _is_of(record, item, digest)):
+            is_damaged = record is None and target.exists() and _holds_a_case(target)
+            if not target.exists() or is_damaged or (record is not None and _is_of(record, item, digest)):
                 return case, record
             self._release(case)
         raise InputError(f"`{item.source}` must find a free name in the output folder. Choose another folder.")
@@ -274,6 +277,13 @@ def require_apart(inputs: Iterable[PathLike], output: PathLike) -> None:
         raise ConfigError(
             f"`output` must not be a folder of inputs, got `{output}` for both. Choose a folder inside it."
         )
+
+
+def _holds_a_case(folder: Path) -> bool:
+    """Whether a folder holds files of a case alone, with a ``case.json``, whatever that says."""
+    known = {output.file for output in OUTPUTS.values()} | {"case.json"}
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return "case.json" in found and found <= known
 
 
 def _is_of(record: CaseRecord, item: CaseInput, digest: str) -> bool:

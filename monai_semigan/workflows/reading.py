@@ -142,7 +142,7 @@ def _from_meta_tensor(source: Any, kind: Kind, modality: str | None) -> SourceIm
             path=Path("array"),
             pixels=np.ascontiguousarray(pixels),
             photometric="MONOCHROME2" if len(values) == 1 else "RGB",
-            spacing_mm=(float(spacing[0]), float(spacing[1])),
+            spacing_mm=_known_spacing(spacing),
         )
     raise ConfigError(
         f"A MetaTensor must be an image (1 or 3, W, H) or a volume (1, I, J, K), got {tuple(values.shape)}."
@@ -158,7 +158,7 @@ def _from_itk(source: Any, modality: str | None) -> SourceImage | SourceVolume:
         is_color = values.ndim == 3
         photometric = "RGB" if is_color else "MONOCHROME2"
         return SourceImage(
-            path=Path("array"), pixels=values, photometric=photometric, spacing_mm=(spacing[1], spacing[0])
+            path=Path("array"), pixels=values, photometric=photometric, spacing_mm=_known_spacing(spacing[::-1])
         )
     if values.ndim != 3:
         raise ConfigError(f"A SimpleITK image must have one value per voxel, got {values.shape}.")
@@ -166,6 +166,12 @@ def _from_itk(source: Any, modality: str | None) -> SourceImage | SourceVolume:
     affine[:3, :3] = np.array(source.GetDirection()).reshape(3, 3) * np.array(spacing)
     affine[:3, 3] = source.GetOrigin()
     return _volume(values.transpose(2, 1, 0), lps_from_ras(affine), modality)  # its own inverse: two signs
+
+
+def _known_spacing(spacing: Sequence[float]) -> tuple[float, float] | None:
+    """Of an image: unit spacing is what libraries put where a file, such as a PNG, says nothing."""
+    rows, columns = float(spacing[0]), float(spacing[1])
+    return None if rows == columns == 1 else (rows, columns)
 
 
 def _volume(voxels: np.ndarray, affine: np.ndarray, modality: str | None) -> SourceVolume:

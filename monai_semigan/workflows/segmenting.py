@@ -22,7 +22,7 @@ from monai_semigan.files import make_folder, safe_name, write_json, write_text
 from monai_semigan.io.dicom.identity import Identity
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.image_file import ImageFile, find_images
+from monai_semigan.io.image_file import ImageFile, find_images, image_stem
 from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
 from monai_semigan.pictures.overlay import encode_jpeg
 from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
@@ -278,7 +278,11 @@ def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
         return read_image_source(file, case=case, sha256=sha256, location_sha256=location, identity=identity)
 
     return CaseInput(
-        source=path.name, stem=_stem(identity) or safe_name(path.stem), location=location, digest=file.digest, read=read
+        source=path.name,
+        stem=_stem(identity) or safe_name(image_stem(path)),
+        location=location,
+        digest=file.digest,
+        read=read,
     )
 
 

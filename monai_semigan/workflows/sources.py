@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 from monai_semigan.files import safe_name
 from monai_semigan.io.dicom.identity import Identity
-from monai_semigan.io.image_file import ImageFile
+from monai_semigan.io.image_file import ImageFile, image_stem
 from monai_semigan.io.volume_input import VolumeCandidate
 from monai_semigan.segmentation.record import SourceRecord
 from monai_semigan.segmentation.source import Source
@@ -52,7 +52,7 @@ def read_image_source(
     return Source(
         data=data,
         record=record,
-        case=case or safe_name(path.stem),
+        case=case or safe_name(image_stem(path)),
         identity=None if identity is None else asdict(identity),
         seconds={"read": time.perf_counter() - started},
     )

@@ -426,3 +426,28 @@ def test_an_input_that_another_run_works_on_is_not_made_twice(xray_files, tiny_b
 
     assert names(report) == ["case0", "case2", "case3"]
     assert "another one works on it" in reasons(report)["case1.png"]
+
+
+def test_a_case_whose_record_is_damaged_is_made_again_in_its_place(xray_files, tiny_bundle, tmp_path) -> None:
+    segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+    (tmp_path / "out" / "case1" / "case.json").write_text("{")
+    (tmp_path / "out" / "case2" / "case.json").write_text("{")
+    (tmp_path / "out" / "case2" / "notes.txt").write_text("mine")
+
+    report = segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
+
+    assert names(report) == ["case0", "case1", "case2-2", "case3"]
+    assert [(item.case, item.reason) for item in report.redone] == [("case1", "its case.json is damaged")]
+    assert (tmp_path / "out" / "case2" / "notes.txt").read_text() == "mine"
+
+
+def test_a_full_disk_behind_standard_output_is_one_line() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    command = [sys.executable, "-m", "monai_semigan.cli.main", "info"]
+
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr == "error: the output could not be written: No space left on device\n"

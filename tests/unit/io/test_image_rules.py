@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
 
 from monai_semigan.errors import InputError
-from monai_semigan.io.image_file import read_image
+from monai_semigan.io.image_file import image_stem, read_image
 from monai_semigan.io.label_file import read_label
 
 GREY = (np.arange(20 * 30) % 251).reshape(20, 30).astype(np.uint8)
@@ -182,3 +184,8 @@ def test_floats_and_bits_are_ids_when_whole(tmp_path):
     Image.fromarray(IDS.astype(np.uint16) * 100).save(tmp_path / "300.png")
     with pytest.raises(InputError, match="class ids 0 to 255, got values 0 to 300"):
         read_label(tmp_path / "300.png")
+
+
+def test_numbers_with_dots_are_no_endings():
+    assert image_stem(Path("1.2.840.113619.55.3")) == "1.2.840.113619.55.3"
+    assert image_stem(Path("a.b.PNG")) == "a.b"

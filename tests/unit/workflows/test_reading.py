@@ -152,3 +152,9 @@ def test_a_spacing_that_is_none_is_refused(spacing_mm: object) -> None:
 def test_arrays_of_another_layout_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="looks like another layout"):
         semigan.read(np.ones(shape))
+
+
+def test_unit_spacing_of_an_image_is_no_spacing() -> None:
+    """It is what libraries put where a file says nothing: no millimetres are made of it."""
+    assert semigan.read(SimpleITK.GetImageFromArray(np.ones((20, 30), dtype=np.uint8))).data.spacing_mm is None
+    assert semigan.read(MetaTensor(torch.ones(1, 20, 30))).data.spacing_mm is None
