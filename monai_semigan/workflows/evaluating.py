@@ -105,11 +105,15 @@ def evaluate(
         created=time.strftime("%Y-%m-%d %H:%M:%S"),
         versions=environment(),
     )
+    _write(folder, result)
+    return result
+
+
+def _write(folder: Path, result: Evaluation) -> None:
     write_text(folder / "cases.csv", _csv_text(("case", "patient", "class_name"), result.cases))
     write_text(folder / "patients.csv", _csv_text(("patient", "class_name", "num_cases"), result.patients))
     write_json(folder / "summary.json", result.to_json())
     write_text(folder / "report.html", render_evaluation_report(result))
-    return result
 
 
 def _inputs(predictions: Labels, references: Labels, options: EvaluationOptions) -> dict[str, str]:

@@ -18,7 +18,7 @@ from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.segmentation.segmenter import Segmenter
 from monai_semigan.workflows.reading import read
 
-LUNG = "lung_cxr_segmentation"
+PLAIN = "lesion_dermoscopy_segmentation"
 
 
 @pytest.fixture
@@ -228,7 +228,7 @@ def test_a_network_with_offsets_is_traced() -> None:
 
 
 def test_shipped_weights_label_as_before_with_and_without_a_fresh_pyramid() -> None:
-    bundle = open_bundle(LUNG)
+    bundle = open_bundle(PLAIN)
     plain = load_network(bundle, device=torch.device("cpu"))
     assert plain.state_dict().keys() == read_state_dict(bundle.weights_file).keys()
     spatial = SemiGanSegmenter(**bundle.network.arguments() | {"feature_sizes": [8, 16, 32]}).eval()
@@ -237,9 +237,9 @@ def test_shipped_weights_label_as_before_with_and_without_a_fresh_pyramid() -> N
     other = bundle.segmenter(device="cpu", steps=3)
     _give(other, spatial)
 
-    for path in sorted((bundle_root(LUNG) / "samples" / "images").iterdir())[:2]:
+    for path in sorted((bundle_root(PLAIN) / "samples" / "images").iterdir())[:2]:
         assert (model.segment(read(path)).label == other.segment(read(path)).label).all()
-    image = torch.rand(2, 1, 64, 64) * 2 - 1
+    image = torch.rand(2, 3, 64, 64) * 2 - 1
     with torch.no_grad():
         embedding = plain.encoder(image)
         assert embedding.features == ()
