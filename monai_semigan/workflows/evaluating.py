@@ -42,8 +42,7 @@ def evaluate(
     failure. A predicted volume must have its reference's voxels; the order and direction of its axes may differ.
 
     Args:
-        predictions: Folder of label maps, or the output of `segment`, which also gives spacing and class names; or a
-            file, or a list of files.
+        predictions: Folder of label maps, or the output of `segment` with spacing and names; or one or more files.
         references: Folder of label maps, a file, or a list of files.
         output: Folder for the results; not one of the input folders.
         options: How to score; None for the usual.
