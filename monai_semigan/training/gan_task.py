@@ -91,7 +91,12 @@ class GanTask:
                 settings = self.teacher_settings.for_length(self.settings.total_images)
                 logger.info("teacher: %d steps before the GAN's first iteration", settings.steps)
                 teacher = train_teacher(
-                    self.labelled, settings, device=self.device, seed=self.settings.seed, progress=progress
+                    self.labelled,
+                    settings,
+                    unlabelled=self.unlabelled,
+                    device=self.device,
+                    seed=self.settings.seed,
+                    progress=progress,
                 )
                 save_teacher(path, teacher)
             self.ranks.wait()

@@ -8,6 +8,8 @@ import hashlib
 import os
 import pickle
 import re
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -285,14 +287,25 @@ def test_a_network_is_not_built_for_weights_that_do_not_fit_it():
     built = []
 
     def build() -> torch.nn.Module:
-        built.append(torch.get_default_device().type)
-        return torch.nn.Linear(20_000, 20_000)
+        network = torch.nn.Linear(20_000, 20_000)
+        built.append(network.weight.device.type)
+        return network
 
     with pytest.raises(CheckpointError, match="of another shape: weight"):
         build_with_weights(build, {"weight": torch.zeros(2, 3), "bias": torch.zeros(20_000)}, source="a.pt")
     assert built == ["meta"]
     with pytest.raises(CheckpointError, match="at most 500,000,000 numbers, but its settings ask for 900,030,000"):
         build_with_weights(lambda: torch.nn.Linear(30_000, 30_000), {}, source="a.pt")
+
+
+def test_a_start_does_not_import_the_compiler():
+    """It costs 1.5 s and 140 MB; any arithmetic on the meta device imports it."""
+    code = (
+        "import sys; from monai_semigan.bundle.bundle import load_network, open_bundle\n"
+        "import torch; load_network(open_bundle('lung_cxr_segmentation'), device=torch.device('cpu'))\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
 
 
 def test_a_fitting_network_has_the_weights():
