@@ -6,11 +6,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import click
 
-__all__ = ["progress_bar", "text_table"]
+from monai_semigan.types import StageProgress
+
+__all__ = ["progress_bar", "stage_bars", "text_table"]
 
 BAR_WIDTH = 30
 REFRESH_SECONDS = 0.2
@@ -55,6 +57,27 @@ def progress_bar(label: str, *, unit: str = "", divisor: int = 1) -> Iterator[Ca
     finally:
         if is_shown and drawn > 0:
             click.echo(err=True)
+
+
+@contextmanager
+def stage_bars(label: str = "", *, unit: str = "", divisor: int = 1) -> Iterator[StageProgress]:
+    """Yield a function ``(stage, done, total)`` that draws a bar for each stage, one under another.
+
+    Args:
+        label: Shown before the stage's name.
+        unit: As of `progress_bar`, like ``divisor``.
+        divisor: See there.
+    """
+    bars: dict[str, Callable[[int, int], None]] = {}
+    with ExitStack() as current:
+
+        def draw(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                current.close()  # the bar before is done: its line ends
+                bars[stage] = current.enter_context(progress_bar(f"{label}{stage}", unit=unit, divisor=divisor))
+            bars[stage](done, total)
+
+        yield draw
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

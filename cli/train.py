@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
 
 from monai_semigan.cli import options
-from monai_semigan.cli.output import progress_bar
-from monai_semigan.types import StageProgress
+from monai_semigan.cli.output import stage_bars
 
 __all__ = ["command"]
 
@@ -75,7 +72,7 @@ def gan(
     """Train the teacher, then generator and discriminators, on unlabelled and labelled images."""
     from monai_semigan.workflows.train import train_gan
 
-    with stage_bars() as progress:
+    with stage_bars("train ", unit=" kimg", divisor=1000) as progress:
         path = train_gan(
             run_dir,
             bundle=bundle,
@@ -120,7 +117,7 @@ def encoder(
     """Train the encoder for a trained GAN; best.pt in RUN_DIR is the weight file."""
     from monai_semigan.workflows.train import train_encoder
 
-    with stage_bars() as progress:
+    with stage_bars("train ", unit=" kimg", divisor=1000) as progress:
         path = train_encoder(
             run_dir,
             bundle=bundle,
@@ -133,21 +130,6 @@ def encoder(
             progress=progress,
         )
     _announce(path)
-
-
-@contextmanager
-def stage_bars() -> Iterator[StageProgress]:
-    """Yield a function ``(stage, images, total)`` that draws a bar for each stage of a training, one under another."""
-    bars: dict[str, Callable[[int, int], None]] = {}
-    with ExitStack() as current:
-
-        def draw(stage: str, done: int, total: int) -> None:
-            if stage not in bars:
-                current.close()  # the bar before is done: its line ends
-                bars[stage] = current.enter_context(progress_bar(f"train {stage}", unit=" kimg", divisor=1000))
-            bars[stage](done, total)
-
-        yield draw
 
 
 def _announce(path: Path) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from monai_semigan.evaluation.case import score_label as evaluate
     from monai_semigan.segmentation.outputs import Output, register_output
     from monai_semigan.segmentation.segmenter import SegmenterOptions
+    from monai_semigan.workflows.adapting import AdaptOptions, adapt
     from monai_semigan.workflows.converting import convert
     from monai_semigan.workflows.evaluating import evaluate as evaluate_files
     from monai_semigan.workflows.packing import pack
@@ -39,9 +40,11 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "AdaptOptions",
     "Output",
     "SegmentOptions",
     "SegmenterOptions",
+    "adapt",
     "convert",
     "evaluate",
     "evaluate_files",
@@ -61,9 +64,11 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AdaptOptions": "workflows.adapting",
     "Output": "segmentation.outputs",
     "SegmentOptions": "workflows.segmenting",
     "SegmenterOptions": "segmentation.segmenter",
+    "adapt": "workflows.adapting",
     "convert": "workflows.converting",
     "evaluate": "evaluation.case:score_label",
     "evaluate_files": "workflows.evaluating:evaluate",

@@ -32,7 +32,15 @@ from monai_semigan.segmentation.stack import SlicewiseSettings
 from monai_semigan.settings import Pattern, Range, check_settings, read_settings
 from monai_semigan.writers.terminology import ClassCodes, SegmentInfo, segments_of_classes
 
-__all__ = ["MAX_NAME_LENGTH", "Color", "Description", "Metadata", "WeightsSettings", "read_metadata"]
+__all__ = [
+    "MAX_NAME_LENGTH",
+    "AdaptedFrom",
+    "Color",
+    "Description",
+    "Metadata",
+    "WeightsSettings",
+    "read_metadata",
+]
 
 MAX_NAME_LENGTH = 64
 """Of name and version, which come into DICOM results as long strings (LO, PS3.5 6.2)."""
@@ -41,6 +49,7 @@ LongString = Annotated[
     str,
     Pattern(r"(?=.*[!-\[\]-~])[ -\[\]-~]{1,64}", "1 to 64 printable ASCII characters without backslash, for DICOM"),
 ]
+Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits")]
 Level = Annotated[int, Range(0, 255)]
 Color = tuple[Level, Level, Level]
 
@@ -55,13 +64,37 @@ class WeightsSettings:
     """
 
     file: str
-    sha256: Annotated[str, Pattern("[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits")]
+    sha256: Sha256
 
     def __post_init__(self) -> None:
         check_settings(self)
         path = PurePosixPath(self.file)
         if not self.file.isprintable() or not path.parts or path.is_absolute() or ".." in path.parts:
             raise ConfigError(f"`file` must lie inside the bundle, got {self.file!r:.80}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptedFrom:
+    """What a bundle was before `semigan adapt` made another one of it.
+
+    Attributes:
+        name: Of the bundle before.
+        version: Of it.
+        digest: SHA-256 over its description and weights.
+        num_labelled: Labelled images that were learned.
+        steps: Steps of the adaptation.
+        data_digest: SHA-256 over which file plays which role in the data list, and the files' sizes.
+    """
+
+    name: LongString
+    version: LongString
+    digest: Sha256
+    num_labelled: Annotated[int, Range(1)]
+    steps: Annotated[int, Range(1)]
+    data_digest: Sha256
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +115,7 @@ class Description:
         components: Which pieces of a class stay, and which holes are filled, by class name.
         codes: What DICOM calls the classes after the background, see `terminology`; null for known ones.
         slicewise: How a stack of slices is worked through.
+        adapted_from: What it was before it was adapted to other data; null if it was trained as it is.
     """
 
     format: Literal["semigan-bundle-1"]
@@ -97,6 +131,7 @@ class Description:
     components: Mapping[str, ComponentRule] = field(default_factory=dict)
     codes: tuple[ClassCodes | None, ...] | None = None
     slicewise: SlicewiseSettings = field(default_factory=SlicewiseSettings)
+    adapted_from: AdaptedFrom | None = None
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -139,8 +139,12 @@ class Datalist:
         return training | {f"test:{name}": entries for name, entries in self.test.items()}
 
 
-def load_datalist(path: PathLike) -> Datalist:
+def load_datalist(path: PathLike, *, expected: Collection[str] = ("validation", "unlabelled")) -> Datalist:
     """Load and check a data list.
+
+    Args:
+        path: The JSON file.
+        expected: Lists that are warned of if they are empty.
 
     Raises:
         InputError: The file is damaged, names missing files, or has a patient on both sides.
@@ -159,7 +163,7 @@ def load_datalist(path: PathLike) -> Datalist:
     )
     _check_files(data)
     _check_sides(data)
-    _warn(data)
+    _warn(data, expected)
     return data
 
 
@@ -179,7 +183,7 @@ def _placed(entries: tuple[Entry, ...], root: Path, *, needs_label: str | None =
     )
 
 
-def _warn(data: Datalist) -> None:
+def _warn(data: Datalist, expected: Collection[str]) -> None:
     """Say what a reader of the file may have overlooked; counted, as identifiers do not belong into logs."""
     entries = [entry for part in data._roles().values() for entry in part]
     nameless = sum(entry.patient_id is None for entry in entries)
@@ -190,7 +194,7 @@ def _warn(data: Datalist) -> None:
             nameless,
             len(entries),
         )
-    for role in ("validation", "unlabelled"):
+    for role in expected:
         if not data._roles()[role]:
             logger.warning("%s has no %s images.", escaped(data.path.name), role)
 

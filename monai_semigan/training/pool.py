@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -71,6 +72,10 @@ class LabelledPool(ImagePool):
     def __post_init__(self) -> None:
         size = check_shape("images", self.images.shape, "M C S S")
         check_shape("targets", self.targets.shape, f"{size['M']} K {size['S']} {size['S']}")
+
+    def subset(self, indices: Sequence[int]) -> LabelledPool:
+        """Return a pool of some of the images."""
+        return LabelledPool(self.images[list(indices)], self.targets[list(indices)])
 
     def take_targets(self, indices: Tensor, device: torch.device) -> Tensor:
         """Return labels as float32, ``(N, K, S, S)``, on ``device``."""

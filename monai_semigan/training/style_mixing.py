@@ -68,4 +68,5 @@ def mix_styles(image: Tensor, others: Tensor, settings: StyleMixingSettings) -> 
     mixed = torch.lerp(amplitude, other.abs(), low.expand_as(amplitude))
     # A frequency that the image lacks has no phase to keep: it stays absent.
     factor = torch.where(amplitude > 0, mixed / amplitude.clamp(min=torch.finfo(amplitude.dtype).tiny), 1.0)
-    return (torch.fft.irfft2(spectrum * factor, s=(height, width)) * 2 - 1).clamp(-1, 1)
+    mixed_image: Tensor = torch.fft.irfft2(spectrum * factor, s=(height, width)) * 2 - 1
+    return mixed_image.clamp(-1, 1)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from monai_semigan.networks.start_weights import is_start, read_start
 from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.types import PathLike
 
-__all__ = ["pack"]
+__all__ = ["FIRST_VERSION", "NO_LIMIT", "check_target", "forget", "name_of", "pack", "write_bundle"]
 
 FIRST_VERSION = "0.1.0"
 WEIGHTS = Path("models") / "model.pt"
@@ -67,11 +68,44 @@ def pack(
         CheckpointError: The weights do not fit the bundle's network, or are not trained.
         OutputError: ``output`` is a folder with something else, or cannot be written; nothing of it is left.
     """
-    source, target = open_bundle(bundle), Path(output).resolve()
-    _check_target(target, overwrite=overwrite)
+    source = open_bundle(bundle)
+    check_target(output, overwrite=overwrite)
     state = _trained_state(weights)
     network = build_with_weights(lambda: SemiGanSegmenter(**source.network.arguments()), state, source=weights)
     network.require_trained()
+    run = _run_config(weights)
+
+    def describe(metadata: dict[str, Any], *, is_new: bool) -> None:
+        if is_new:
+            forget(metadata, source)
+        if is_new or name is not None:
+            metadata["name"] = name if name is not None else name_of(output)
+        if is_new or version is not None:
+            metadata["version"] = version if version is not None else FIRST_VERSION
+            metadata["changelog"] = {metadata["version"]: "these weights"}
+
+    return write_bundle(
+        output, source, network, describe, lambda folder, packed: _write_texts(folder, packed, source, run)
+    )
+
+
+def write_bundle(
+    output: PathLike,
+    source: Bundle,
+    network: SemiGanSegmenter,
+    describe: Callable[..., None],
+    write_texts: Callable[[Path, Bundle], None],
+) -> Path:
+    """Write a bundle of another one's configs and a network's weights in float16, whole or not at all.
+
+    Args:
+        output: Its folder, after `check_target`; may be that of ``source``.
+        source: The other bundle.
+        network: Trained.
+        describe: Called with the metadata, to be changed in place, and ``is_new``: whether the weights are others.
+        write_texts: Called with the folder and the new bundle, if the weights are others: writes card and licence.
+    """
+    target = Path(output).resolve()
     make_folder(target.parent)
     remove_stale(target.parent)
     with replacing_folder(target) as folder:
@@ -83,23 +117,24 @@ def pack(
         path = folder / "configs" / "metadata.json"
         metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
         is_new = digest != source.weights_sha256
-        if is_new:
-            _forget(metadata, source)
-        if is_new or name is not None:
-            metadata["name"] = name if name is not None else _name_of(target)
-        if is_new or version is not None:
-            metadata["version"] = version if version is not None else FIRST_VERSION
-            metadata["changelog"] = {metadata["version"]: "these weights"}
+        describe(metadata, is_new=is_new)
         metadata["semigan"]["weights"] = {"file": WEIGHTS.as_posix(), "sha256": digest}
         write_json(path, metadata)
         packed = open_bundle(folder)
         if is_new:
-            _write_texts(folder, packed, source, _run_config(weights))
+            write_texts(folder, packed)
         load_network(packed, device=torch.device("cpu"))
     return Path(output)
 
 
-def _check_target(target: Path, *, overwrite: bool) -> None:
+def check_target(output: PathLike, *, overwrite: bool) -> None:
+    """Refuse a folder that holds a bundle that is not to be replaced, or anything else.
+
+    Raises:
+        BundleError: It holds a bundle.
+        OutputError: It holds something else.
+    """
+    target = Path(output).resolve()
     if not target.exists():
         return
     is_bundle = (target / "configs" / "metadata.json").exists()
@@ -125,7 +160,7 @@ def _copy(source: Path, folder: Path, *, everything: bool) -> None:
             shutil.copy(path, folder / name)
 
 
-def _forget(metadata: dict[str, Any], source: Bundle) -> None:
+def forget(metadata: dict[str, Any], source: Bundle) -> None:
     """Drop from the metadata, in place, what is only true of the old weights."""
     for key in PUBLISHER_KEYS:
         metadata.pop(key, None)
@@ -135,10 +170,10 @@ def _forget(metadata: dict[str, Any], source: Bundle) -> None:
     block["max_image_error"] = dict.fromkeys(source.chains, NO_LIMIT) if source.takes_volumes else NO_LIMIT
 
 
-def _name_of(target: Path) -> str:
-    letters = (
-        letter if letter.isascii() and letter.isprintable() and letter != "\\" else "_" for letter in target.name
-    )
+def name_of(output: PathLike) -> str:
+    """Return what a bundle in a folder is called."""
+    name = Path(output).resolve().name
+    letters = (letter if letter.isascii() and letter.isprintable() and letter != "\\" else "_" for letter in name)
     return "".join(letters).strip()[:64] or "bundle"
 
 

@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.devices import choose_device
 from monai_semigan.domains.base import IMAGE
-from monai_semigan.errors import BundleError, ConfigError, InputError
+from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.evaluation.case import score_label
-from monai_semigan.files import read_json, write_json
+from monai_semigan.files import read_json
 from monai_semigan.io.datalist import MAX_BYTES, Datalist, DatalistFile, Entry, load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.label_volume import read_label_volume
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
+from monai_semigan.workflows.limits import ENOUGH_CASES, Limits, ScoredCase, limits_of, store_limits
 from monai_semigan.workflows.reading import read
 
 __all__ = ["Limits", "StepCount", "TuneResult", "tune"]
@@ -34,34 +34,6 @@ STEP_COUNTS = (0, 5, 10, 15, 20, 30, 50)
 
 TOLERANCE = 0.001
 """Dice that fewer steps may cost; a tenth of what two trainings of one network differ by."""
-
-UNCERTAIN_SHARE = 0.05
-"""Share of validation cases that the limit of expected Dice calls uncertain: rare at home, so that it is looked at."""
-
-ERROR_MARGIN = 1.25
-"""Of the largest reconstruction error at home, up to which other images are alike: scanners and hospitals differ."""
-
-ENOUGH_CASES = 20
-"""Below, no case lies below a share of `UNCERTAIN_SHARE`, and the limits say little."""
-
-LEAST_LIMIT = 1e-6
-"""An expected Dice that no label is below, where a modality was not tried."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Of one chain.
-
-    Attributes:
-        max_image_error: The largest error of the encoder's reconstruction, and `ERROR_MARGIN`.
-        min_expected_dice: Expected Dice of its most uncertain class that all but 5 % of the cases have; None if no
-            class was found in any.
-        num_cases: Cases it was found on.
-    """
-
-    max_image_error: float
-    min_expected_dice: float | None
-    num_cases: int
 
 
 @dataclass(frozen=True)
@@ -104,16 +76,6 @@ class TuneResult:
     def to_json(self) -> dict[str, Any]:
         """Return plain types."""
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class _Case:
-    """How one case was segmented."""
-
-    chain: str
-    dice: float
-    expected_dice: float | None
-    image_error: float | None
 
 
 def tune(
@@ -165,11 +127,11 @@ def tune(
             if progress is not None:
                 progress(done, total)
         seconds = (time.perf_counter() - started) / len(cases)
-        rows.append(StepCount(count, fmean(case.dice for case in cases), _limits(cases), seconds))
+        rows.append(StepCount(count, fmean(case.dice for case in cases), limits_of(cases), seconds))
     best = max(row.dice for row in rows)
     chosen = next(row for row in rows if row.dice >= best - TOLERANCE)
     if write:
-        _store(opened, chosen)
+        store_limits(opened, chosen.steps, chosen.limits)
     return TuneResult(
         tuple(rows),
         chosen.steps,
@@ -190,7 +152,7 @@ def _volumes(data: Datalist) -> tuple[Entry, ...]:
     return tuple(Entry(image=root / entry.image, label=root / entry.label) for entry in entries if entry.label)
 
 
-def _segmented(segmenter: Segmenter, entries: Sequence[Entry], *, is_binary: bool) -> list[_Case]:
+def _segmented(segmenter: Segmenter, entries: Sequence[Entry], *, is_binary: bool) -> list[ScoredCase]:
     """Segment cases as ``semigan segment`` does, and score them as ``semigan evaluate`` does."""
     kind = "volume" if segmenter.takes_volumes else "image"
     results = segmenter.segment_all([read(entry.image, kind=kind) for entry in entries])  # type: ignore[arg-type]
@@ -210,23 +172,11 @@ def _segmented(segmenter: Segmenter, entries: Sequence[Entry], *, is_binary: boo
         )
         record = result.record
         cases.append(
-            _Case(record.modality or IMAGE, score.mean_dice, record.lowest_expected_dice, record.reconstruction.encoder)
+            ScoredCase(
+                record.modality or IMAGE, score.mean_dice, record.lowest_expected_dice, record.reconstruction.encoder
+            )
         )
     return cases
-
-
-def _limits(cases: Sequence[_Case]) -> dict[str, Limits]:
-    limits = {}
-    for name in sorted({case.chain for case in cases}):
-        mine = [case for case in cases if case.chain == name]
-        expected = [case.expected_dice for case in mine if case.expected_dice is not None]
-        errors = [case.image_error for case in mine if case.image_error is not None]
-        limits[name] = Limits(
-            max(errors, default=1.0) * ERROR_MARGIN,
-            float(np.quantile(expected, UNCERTAIN_SHARE)) if expected else None,
-            len(mine),
-        )
-    return limits
 
 
 def _warnings(bundle: Bundle, limits: Mapping[str, Limits]) -> tuple[str, ...]:
@@ -238,27 +188,3 @@ def _warnings(bundle: Bundle, limits: Mapping[str, Limits]) -> tuple[str, ...]:
     ]
     missing = [f"No {name} case was tried: its limits are as before." for name in bundle.chains if name not in limits]
     return (*few, *missing)
-
-
-def _store(bundle: Bundle, chosen: StepCount) -> None:
-    """Write steps and limits; those of a modality that was not tried stay."""
-    metadata_path, inference_path = (bundle.root / "configs" / name for name in ("metadata.json", "inference.json"))
-    metadata = read_json(metadata_path, MAX_CONFIG_BYTES, error=BundleError)
-    block = metadata["semigan"]
-    errors, expected = {}, {}
-    for name, chain in bundle.chains.items():
-        found = chosen.limits.get(name)
-        errors[name] = chain.max_image_error if found is None else float(f"{found.max_image_error:.3g}")
-        expected[name] = chain.min_expected_dice
-        if found is not None:
-            (block["inversion"][name] if bundle.takes_volumes else block["inversion"])["steps"] = chosen.steps
-            if found.min_expected_dice is not None and found.min_expected_dice > 0:
-                expected[name] = round(found.min_expected_dice, 3) or LEAST_LIMIT
-    block["max_image_error"] = errors if bundle.takes_volumes else errors[IMAGE]
-    if any(value is not None for value in expected.values()):
-        known = {name: LEAST_LIMIT if value is None else value for name, value in expected.items()}
-        block["min_expected_dice"] = known if bundle.takes_volumes else known[IMAGE]
-    inference = read_json(inference_path, MAX_CONFIG_BYTES, error=BundleError) if inference_path.is_file() else {}
-    if "steps" in inference and chosen.limits.keys() == bundle.chains.keys():
-        write_json(inference_path, inference | {"steps": chosen.steps})
-    write_json(metadata_path, metadata)

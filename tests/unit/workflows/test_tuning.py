@@ -18,6 +18,7 @@ from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.evaluation.case import score_label
 from monai_semigan.io.label_file import read_label
 from monai_semigan.workflows import tuning
+from monai_semigan.workflows.limits import ScoredCase, limits_of
 from monai_semigan.workflows.reading import read
 from monai_semigan.workflows.tuning import tune
 
@@ -34,7 +35,7 @@ def dice_by_steps(monkeypatch: pytest.MonkeyPatch):
     def pretend(dice: dict[int, float]) -> None:
         def segmented(segmenter, entries, **_):
             value = dice[segmenter.options.steps]
-            return [tuning._Case("image", value, value - 0.1, 0.04)] * len(entries)
+            return [ScoredCase("image", value, value - 0.1, 0.04)] * len(entries)
 
         monkeypatch.setattr(tuning, "_segmented", segmented)
 
@@ -145,7 +146,7 @@ def test_volumes_are_needed_for_a_bundle_for_volumes(volume_bundle: Path, datali
 
 @pytest.mark.parametrize(("count", "warned"), [(19, True), (20, False)])
 def test_a_handful_of_cases_gives_no_percentile(count: int, warned: bool) -> None:
-    limits = tuning._limits([tuning._Case("image", 0.9, 0.5 + at / 100, 0.1 * at) for at in range(count)])
+    limits = limits_of([ScoredCase("image", 0.9, 0.5 + at / 100, 0.1 * at) for at in range(count)])
 
     assert bool(tuning._warnings(SimpleNamespace(chains={"image": None}), limits)) is warned
     assert limits["image"].max_image_error == pytest.approx(0.125 * (count - 1))

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bundle's limits, above or below which a result is doubted: found on cases that were not trained on, and stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
+from monai_semigan.bundle.bundle import Bundle
+from monai_semigan.domains.base import IMAGE
+from monai_semigan.errors import BundleError
+from monai_semigan.files import read_json, write_json
+
+__all__ = ["ENOUGH_CASES", "ERROR_MARGIN", "UNCERTAIN_SHARE", "Limits", "ScoredCase", "limits_of", "store_limits"]
+
+UNCERTAIN_SHARE = 0.05
+"""Share of validation cases that the limit of expected Dice calls uncertain: rare at home, so that it is looked at."""
+
+ERROR_MARGIN = 1.25
+"""Of the largest reconstruction error at home, up to which other images are alike: scanners and hospitals differ."""
+
+ENOUGH_CASES = 20
+"""Below, no case lies below a share of `UNCERTAIN_SHARE`, and the limits say little."""
+
+LEAST_LIMIT = 1e-6
+"""An expected Dice that no label is below, where a modality was not tried."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one chain.
+
+    Attributes:
+        max_image_error: The largest error of the encoder's reconstruction, and `ERROR_MARGIN`.
+        min_expected_dice: Expected Dice of its most uncertain class that all but 5 % of the cases have; None if no
+            class was found in any.
+        num_cases: Cases it was found on.
+    """
+
+    max_image_error: float
+    min_expected_dice: float | None
+    num_cases: int
+
+
+@dataclass(frozen=True)
+class ScoredCase:
+    """How one case was segmented.
+
+    Attributes:
+        chain: Modality, or ``image``.
+        dice: Mean over classes.
+        expected_dice: Of its most uncertain class; None if no class was found.
+        image_error: Of the encoder's reconstruction; None if nothing was reconstructed.
+    """
+
+    chain: str
+    dice: float
+    expected_dice: float | None
+    image_error: float | None
+
+
+def limits_of(cases: Sequence[ScoredCase]) -> dict[str, Limits]:
+    """Return the limits by chain."""
+    limits = {}
+    for name in sorted({case.chain for case in cases}):
+        mine = [case for case in cases if case.chain == name]
+        expected = [case.expected_dice for case in mine if case.expected_dice is not None]
+        errors = [case.image_error for case in mine if case.image_error is not None]
+        limits[name] = Limits(
+            max(errors, default=1.0) * ERROR_MARGIN,
+            float(np.quantile(expected, UNCERTAIN_SHARE)) if expected else None,
+            len(mine),
+        )
+    return limits
+
+
+def store_limits(bundle: Bundle, steps: int, limits: Mapping[str, Limits]) -> None:
+    """Write steps of inversion and limits into a bundle's metadata; those of a modality that was not tried stay.
+
+    ``configs/inference.json`` gets the steps too if MONAI's runner is given them there.
+    """
+    metadata_path, inference_path = (bundle.root / "configs" / name for name in ("metadata.json", "inference.json"))
+    metadata = read_json(metadata_path, MAX_CONFIG_BYTES, error=BundleError)
+    block = metadata["semigan"]
+    errors, expected = {}, {}
+    for name, chain in bundle.chains.items():
+        found = limits.get(name)
+        errors[name] = chain.max_image_error if found is None else float(f"{found.max_image_error:.3g}")
+        expected[name] = chain.min_expected_dice
+        if found is not None:
+            (block["inversion"][name] if bundle.takes_volumes else block["inversion"])["steps"] = steps
+            if found.min_expected_dice is not None and found.min_expected_dice > 0:
+                expected[name] = round(found.min_expected_dice, 3) or LEAST_LIMIT
+    block["max_image_error"] = errors if bundle.takes_volumes else errors[IMAGE]
+    if any(value is not None for value in expected.values()):
+        known = {name: LEAST_LIMIT if value is None else value for name, value in expected.items()}
+        block["min_expected_dice"] = known if bundle.takes_volumes else known[IMAGE]
+    inference = read_json(inference_path, MAX_CONFIG_BYTES, error=BundleError) if inference_path.is_file() else {}
+    if "steps" in inference and limits.keys() == bundle.chains.keys():
+        write_json(inference_path, inference | {"steps": steps})
+    write_json(metadata_path, metadata)
