@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -101,6 +102,9 @@ def gan(
     type=click.Path(path_type=Path),
     help="Weights of a bundle, whose encoder learns on: models/model.pt, or best.pt of another run.",
 )
+@click.option(
+    "--teacher", type=click.Path(path_type=Path), help="A trained teacher's file. [default: that of the GAN's run]"
+)
 @resume
 @kimg
 @options.device
@@ -109,10 +113,8 @@ def encoder(
     bundle: str,
     datalist: Path,
     gan_run: Path | None,
-    start: Path | None,
-    resume: bool,
     kimg: float | None,
-    device: str,
+    **options: Any,
 ) -> None:
     """Train the encoder for a trained GAN; best.pt in RUN_DIR is the weight file."""
     from monai_semigan.workflows.train import train_encoder
@@ -123,11 +125,9 @@ def encoder(
             bundle=bundle,
             datalist=datalist,
             gan_run=gan_run,
-            start=start,
-            resume=resume,
-            device=device,
             total_kimg=kimg,
             progress=progress,
+            **options,
         )
     _announce(path)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from monai_semigan.workflows.adapting import AdaptOptions, adapt
     from monai_semigan.workflows.converting import convert
     from monai_semigan.workflows.evaluating import evaluate as evaluate_files
+    from monai_semigan.workflows.fitting import FitOptions, fit
     from monai_semigan.workflows.packing import pack
     from monai_semigan.workflows.preparing import prepare, prepare_phantom
     from monai_semigan.workflows.reading import read
@@ -41,6 +42,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "AdaptOptions",
+    "FitOptions",
     "Output",
     "SegmentOptions",
     "SegmenterOptions",
@@ -48,6 +50,7 @@ __all__ = [
     "convert",
     "evaluate",
     "evaluate_files",
+    "fit",
     "list_bundles",
     "list_series",
     "load_bundle",
@@ -65,6 +68,7 @@ __all__ = [
 
 _HOMES = {
     "AdaptOptions": "workflows.adapting",
+    "FitOptions": "workflows.fitting",
     "Output": "segmentation.outputs",
     "SegmentOptions": "workflows.segmenting",
     "SegmenterOptions": "segmentation.segmenter",
@@ -72,6 +76,7 @@ _HOMES = {
     "convert": "workflows.converting",
     "evaluate": "evaluation.case:score_label",
     "evaluate_files": "workflows.evaluating:evaluate",
+    "fit": "workflows.fitting",
     "list_bundles": "bundles",
     "list_series": "workflows.series_listing",
     "load_bundle": "bundle.bundle:open_bundle",

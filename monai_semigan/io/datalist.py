@@ -124,6 +124,7 @@ class Datalist:
     validation: tuple[Entry, ...]
     test: dict[str, tuple[Entry, ...]]
     is_binary: bool
+    class_names: tuple[str, ...] | None = None
 
     def digest(self) -> str:
         """SHA-256 over which file plays which role and over the files' sizes: data that changed gives another one."""
@@ -160,6 +161,7 @@ def load_datalist(path: PathLike, *, expected: Collection[str] = ("validation", 
         validation=_placed(found.validation, root, needs_label="validation"),
         test={name: _placed(entries, root, needs_label=f"test.{name}") for name, entries in found.test.items()},
         is_binary=found.label_values == "binary",
+        class_names=found.class_names,
     )
     _check_files(data)
     _check_sides(data)

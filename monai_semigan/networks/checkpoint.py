@@ -31,6 +31,7 @@ __all__ = [
     "load_weight_file",
     "load_weights",
     "named_weights",
+    "part_of",
     "read_checkpoint",
     "read_state_dict",
     "to_half",
@@ -225,6 +226,11 @@ def load_fitting(network: nn.Module, state: Mapping[str, Tensor], *, source: Pat
     _check_finite(fitting, source)
     network.load_state_dict(fitting, strict=False)
     return frozenset(fitting)
+
+
+def part_of(state: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return the weights of one network of several, such as ``generator``, by their names in it."""
+    return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
 
 
 def load_weight_file(network: nn.Module, path: PathLike) -> None:

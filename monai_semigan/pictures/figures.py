@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plots of an evaluation as inline SVG, drawn with matplotlib without a display."""
+"""Plots of an evaluation or a training as inline SVG, drawn with matplotlib without a display."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MAX_CLASSES", "bland_altman_plot", "distribution_plot", "ranking_plot"]
+__all__ = ["MAX_CLASSES", "bland_altman_plot", "curve_plot", "distribution_plot", "ranking_plot"]
 
 WIDTH, HEIGHT = 5.2, 3.2
 """Inches."""
@@ -145,6 +145,33 @@ def bland_altman_plot(pairs: Mapping[str, Sequence[tuple[float, float]]], *, axi
             )  # fmt: skip
         axes.set_xlabel(f"mean of both, {axis}")
         axes.set_ylabel("predicted minus reference")
+        if len(shown) > 1:
+            _legend(axes, list(shown))
+
+    return _figure(draw)
+
+
+def curve_plot(series: Mapping[str, Sequence[tuple[float, float]]], *, x_axis: str, y_axis: str) -> str:
+    """Draw how numbers change over a training.
+
+    Args:
+        series: Points ``(x, y)`` by name, at most as many as there are colors.
+        x_axis: Label of the x axis.
+        y_axis: Label of the y axis.
+
+    Returns:
+        SVG in the colors of the page's text; empty where there are fewer than two points.
+    """
+    shown = {name: np.asarray(points, dtype=np.float64) for name, points in series.items() if len(points) > 1}
+    if not shown:
+        return ""
+
+    def draw(axes: Axes) -> None:
+        for at, points in enumerate(shown.values()):
+            axes.plot(points[:, 0], points[:, 1], _dash(at), linewidth=1.6, color=_color(at))
+        axes.set_xlabel(x_axis)
+        axes.set_ylabel(y_axis)
+        axes.grid(linewidth=0.5, alpha=0.5, color=GREY)
         if len(shown) > 1:
             _legend(axes, list(shown))
 

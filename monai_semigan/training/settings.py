@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from monai_semigan.settings import Range, check_settings
@@ -91,6 +92,7 @@ class EncoderTraining:
         symmetries: Also use mirror images and quarter turns of every training image.
         encoder: Losses and optimizer.
         perceptual: MONAI's perceptual loss; None for the features of D_r.
+        teacher: File of a trained teacher; None for that of the GAN's run, if it has one.
         run: Length and intervals.
     """
 
@@ -98,6 +100,7 @@ class EncoderTraining:
     symmetries: bool = False
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     perceptual: PerceptualSettings | None = None
+    teacher: Path | None = None
     run: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:

@@ -41,6 +41,10 @@ __all__ = ["AdaptOptions", "AdaptResult", "StepScore", "adapt"]
 STEP_COUNTS = (10, 20, 40, 80, 120, 200, 400)
 """Numbers of steps that are compared, up to ``max_steps``."""
 
+BLIND_STEPS = 10
+"""Where nothing can be held out: of one image most is learned by then, and more steps learn it by heart (measured on
+children's X-rays: Dice 0.81 before, 0.90 after 10 steps, 0.89 after 40)."""
+
 MAX_UNLIKE_SHARE = 0.5
 """Of the images that may be unlike those that the bundle was made for: another hospital is, another body part too."""
 
@@ -246,7 +250,7 @@ class _Adaptation:
         """
         counts = self.options.step_counts
         if self.num_patients < 2:
-            return (), None, None, counts[-1]
+            return (), None, None, min(BLIND_STEPS, counts[-1])
         folds = _folds(self.patients, min(self.options.folds, self.num_patients), self.options.seed)
         found = {count: self.before.blank() for count in counts}
         done, total = 0, counts[-1] * len(folds)

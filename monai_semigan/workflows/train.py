@@ -22,11 +22,13 @@ from monai_semigan.networks.checkpoint import (
     load_fitting,
     load_weights,
     named_weights,
+    part_of,
+    read_checkpoint,
     read_state_dict,
 )
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.networks.start_weights import generator_arguments, read_start
+from monai_semigan.networks.start_weights import generator_arguments, is_start, read_start
 from monai_semigan.ops.precision import resolve_compute_dtype
 from monai_semigan.settings import read_settings, to_json
 from monai_semigan.training.encoder_step import EncoderStep
@@ -55,11 +57,12 @@ OF_THE_BUNDLE = ("network", "domain", "preprocessing")
 
 
 class RunOptions(TypedDict, total=False):
-    """Options of a training that both stages have, see `train_gan`."""
+    """Options of a training of the encoder, see `train_encoder`."""
 
     resume: bool
     device: str
     total_kimg: float | None
+    teacher: PathLike | None
 
 
 def gan_trainer(
@@ -79,8 +82,8 @@ def gan_trainer(
         bundle_root: The bundle whose network, domain and preprocessing are used.
         datalist: JSON data list; its labelled and unlabelled entries are used.
         run_dir: The run folder.
-        start: Weights to start from, as ``semigan convert`` writes them; None for random ones. A network that is not
-            among them starts from random ones.
+        start: Weights to start from, as ``semigan convert`` writes them, or a bundle's; None for random ones. A network
+            that is not among them starts from random ones, as do a bundle's label heads if the classes are others.
         device: ``auto``, ``cpu`` or ``cuda``.
         resume: Continue the run in ``run_dir``.
         progress: Called with the stage (``teacher``, ``gan``), the images seen and their total.
@@ -165,12 +168,12 @@ def encoder_trainer(
     started = _load_trained(segmenter, start, with_gan=snapshot is None)
     if not data.validation:
         raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
-    teacher, perceptual = snapshot and snapshot.parent / TEACHER_NAME, settings.perceptual
+    teacher, perceptual = _teacher_file(settings, snapshot), settings.perceptual
     step = EncoderStep(
         segmenter,
         settings.encoder,
         distance=MonaiPerceptualDistance(**to_json(perceptual)) if perceptual else None,
-        teacher=load_teacher(teacher, device=chosen) if teacher and teacher.exists() else None,
+        teacher=load_teacher(teacher, device=chosen) if teacher else None,
         ranks=current_ranks(),
         started=started,
     )
@@ -185,7 +188,7 @@ def encoder_trainer(
             **_facts(bundle, data, settings.symmetries, preset),
             "gan_snapshot": snapshot and snapshot.name,
             "start": None if start is None else file_digest(start),
-            "has_teacher": step.teacher is not None,
+            "teacher": teacher and file_digest(teacher),
         },
     )
     return TrainingLoop(task, run_dir, resume=resume, progress=progress)
@@ -216,7 +219,7 @@ def train_gan(
         total_kimg: Thousands of images; None for the bundle's. The teacher never sees more.
         progress: Called with the stage (``teacher``, ``gan``), the images seen and their total.
     """
-    settings = _training_config(bundle, "train.json", total_kimg)
+    settings = training_config(bundle, "train.json", total_kimg)
     settings |= {"datalist": datalist, "run_dir": run_dir, "resume": resume, "device": device}
     if start is not None:
         settings["start"] = start
@@ -243,9 +246,13 @@ def train_encoder(
         gan_run: The GAN's run folder or one of its snapshots; None takes generator and discriminator from ``start``.
         start: A bundle's weights to start from; None for those that the bundle's file names, if it does.
         progress: Called with the stage (``encoder``), the images seen and their total.
-        options: ``resume``, ``device`` and ``total_kimg``, as of `train_gan`.
+        options: ``resume``, ``device`` and ``total_kimg``, as of `train_gan`; ``teacher``, a file of a trained teacher,
+            None for that of the GAN's run.
     """
-    settings = _training_config(bundle, "train_encoder.json", options.pop("total_kimg", None))
+    settings = training_config(bundle, "train_encoder.json", options.pop("total_kimg", None))
+    teacher = options.pop("teacher", None)
+    if teacher is not None:
+        settings["teacher"] = str(teacher)
     settings |= {"datalist": datalist, "run_dir": run_dir, "gan_run": gan_run, "resume": False, "device": "auto"}
     settings |= options
     if start is not None:
@@ -255,7 +262,7 @@ def train_encoder(
     return Path(run_dir) / BEST_NAME
 
 
-def _training_config(bundle: str, name: str, total_kimg: float | None) -> dict[str, Any]:
+def training_config(bundle: str, name: str, total_kimg: float | None) -> dict[str, Any]:
     """Read the trainer's arguments out of a bundle's training file, as data: nothing in it is executed."""
     root = open_bundle(bundle).root
     config = read_json(root / "configs" / name, MAX_CONFIG_BYTES, error=BundleError)
@@ -323,6 +330,12 @@ def _gan_networks(bundle: Bundle, settings: GanTraining, device: torch.device, s
 
 
 def _load_start(path: PathLike, networks: GanNetworks) -> None:
+    """Load converted weights, which must fit; or a bundle's, as far as they fit: its label heads may be of others."""
+    if not is_start(read_checkpoint(path)):
+        state = read_state_dict(path)
+        for name, network in (("generator", networks.generator), ("d_image", networks.d_image)):
+            load_fitting(network, part_of(state, name), source=path)
+        return
     start = read_start(path)
     wanted = generator_arguments(networks.generator)
     differences = [
@@ -338,6 +351,14 @@ def _load_start(path: PathLike, networks: GanNetworks) -> None:
     for name in ("generator", "d_image", "d_pair"):
         if name in start.states:
             load_weights(networks.named()[name], start.states[name], source=path)
+
+
+def _teacher_file(settings: EncoderTraining, snapshot: Path | None) -> Path | None:
+    """Return the file of the teacher that was asked for, or else of the GAN's run, if that has one."""
+    if settings.teacher is not None or snapshot is None:
+        return settings.teacher
+    beside = snapshot.parent / TEACHER_NAME
+    return beside if beside.exists() else None
 
 
 def _load_gan(segmenter: SemiGanSegmenter, gan_run: PathLike) -> Path:
@@ -365,13 +386,9 @@ def _load_trained(segmenter: SemiGanSegmenter, start: PathLike | None, *, with_g
             )
         return frozenset()
     state = read_state_dict(start)
-    parts = {
-        name: {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
-        for name in ("generator", "d_image", "encoder")
-    }
     if with_gan:
-        load_weights(segmenter.generator, parts["generator"], source=start)
-        load_weights(segmenter.d_image, parts["d_image"], source=start)
-    loaded = load_fitting(segmenter.encoder, parts["encoder"], source=start)
+        load_weights(segmenter.generator, part_of(state, "generator"), source=start)
+        load_weights(segmenter.d_image, part_of(state, "d_image"), source=start)
+    loaded = load_fitting(segmenter.encoder, part_of(state, "encoder"), source=start)
     logger.info("%d of the encoder's %d tensors were loaded", len(loaded), len(segmenter.encoder.state_dict()))
     return loaded

@@ -12,7 +12,7 @@ from monai_semigan.bundles import bundle_root, list_bundles
 from monai_semigan.errors import ConfigError
 from monai_semigan.settings import read_settings
 from monai_semigan.training.settings import EncoderTraining, GanTraining
-from monai_semigan.workflows.train import _training_config, gan_trainer
+from monai_semigan.workflows.train import gan_trainer, training_config
 
 PLACE = {"bundle_root", "datalist", "run_dir", "gan_run", "device", "resume", "start"}
 
@@ -25,7 +25,7 @@ def edit(root: Path, **changes: object) -> None:
 @pytest.mark.parametrize("name", list_bundles())
 @pytest.mark.parametrize(("file", "kind"), [("train.json", GanTraining), ("train_encoder.json", EncoderTraining)])
 def test_shipped_training_files_hold_valid_settings(name, file, kind):
-    config = _training_config(name, file, None)
+    config = training_config(name, file, None)
 
     settings = read_settings(kind, {key: value for key, value in config.items() if key not in PLACE}, file)
 
@@ -37,7 +37,7 @@ def test_shipped_training_files_hold_valid_settings(name, file, kind):
 def test_references_are_followed_and_the_length_is_replaced(tiny_bundle):
     edit(tiny_bundle, rate=0.004, speed="@rate", trainer={"gan": {"learning_rate": "@speed"}, "run": {"seed": 3}})
 
-    config = _training_config(str(tiny_bundle), "train.json", 0.5)
+    config = training_config(str(tiny_bundle), "train.json", 0.5)
 
     assert config == {
         "gan": {"learning_rate": 0.004}, "run": {"seed": 3, "total_kimg": 0.5}, "bundle_root": tiny_bundle,
@@ -49,12 +49,12 @@ def test_references_that_lead_nowhere_are_refused(tiny_bundle, trainer):
     edit(tiny_bundle, circle="@other", other="@circle", trainer=trainer)
 
     with pytest.raises(ConfigError, match="must name a top-level entry of the training file, and not refer to itself"):
-        _training_config(str(tiny_bundle), "train.json", None)
+        training_config(str(tiny_bundle), "train.json", None)
 
 
 def test_expressions_are_data(tiny_bundle, datalist, tmp_path):
     edit(tiny_bundle, trainer={"gan": {"learning_rate": "$1 / 0"}})
-    config = _training_config(str(tiny_bundle), "train.json", None)
+    config = training_config(str(tiny_bundle), "train.json", None)
 
     with pytest.raises(ConfigError, match=r"`gan.learning_rate` in `trainer` must be a number, got '\$1 / 0'"):
         gan_trainer(**config, datalist=datalist, run_dir=tmp_path / "run")

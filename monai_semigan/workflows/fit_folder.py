@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the stages of a fit read: a data list of its own, and the bundle without weights that describes them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from monai_semigan.atomic import replacing_folder
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
+from monai_semigan.bundle.bundle import Bundle, open_bundle
+from monai_semigan.errors import BundleError, ConfigError, InputError
+from monai_semigan.files import read_json, write_json
+from monai_semigan.io.datalist import MAX_BYTES, Datalist, Entry, load_datalist
+from monai_semigan.settings import to_json
+from monai_semigan.training.sample_sheet import CLASS_COLORS
+
+__all__ = ["DATA_NAME", "listed", "own_list", "skeleton"]
+
+DATA_NAME = "data.json"
+
+OFFSET_SIZES = (8, 16, 32)
+"""Resolutions that a bundle without offsets gets some at."""
+
+
+def own_list(run: Path, data: Datalist) -> Datalist:
+    """Write the list that the stages read: absolute paths, and unlabelled images in any case.
+
+    Raises:
+        ConfigError: The folder has another list already.
+    """
+    unlabelled = data.unlabelled or tuple(replace(entry, label=None) for entry in data.labelled)
+    lists = {"labelled": data.labelled, "unlabelled": unlabelled, "validation": data.validation}
+    content = {
+        "schema": "semigan-datalist-1",
+        "label_values": "binary" if data.is_binary else "classes",
+        **{name: [listed(entry) for entry in entries] for name, entries in lists.items()},
+    }
+    path = run / DATA_NAME
+    if path.exists() and read_json(path, MAX_BYTES, error=InputError) != content:
+        raise ConfigError(f"`{run}` was started with another data list. Go on with that, or choose another output.")
+    write_json(path, content)
+    return replace(load_datalist(path, expected=()), class_names=data.class_names)
+
+
+def listed(entry: Entry) -> dict[str, Any]:
+    """Return an entry as a data list elsewhere holds it."""
+    found = replace(entry, image=entry.image.resolve(), label=entry.label and entry.label.resolve())
+    return {key: value for key, value in json.loads(json.dumps(to_json(found))).items() if value is not None}
+
+
+def skeleton(run: Path, source: Bundle, data: Datalist, num_classes: int) -> Bundle:
+    """Make, or open, a copy of a bundle without weights whose network has offsets and the data's classes."""
+    folder = run / "bundle"
+    if not folder.exists():
+        with replacing_folder(folder) as made:
+            for name in ("LICENSE", "configs", "docs"):
+                part = source.root / name
+                (shutil.copytree if part.is_dir() else shutil.copy)(part, made / name)
+            path = made / "configs" / "metadata.json"
+            metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
+            _describe(metadata, source, data, num_classes)
+            write_json(path, metadata)
+            open_bundle(made)
+    return open_bundle(folder)
+
+
+def _describe(metadata: dict[str, Any], source: Bundle, data: Datalist, count: int) -> None:
+    """Change metadata in place."""
+    block, names = metadata["semigan"], data.class_names
+    block["weights"] = None
+    block["network"].setdefault("feature_sizes", list(OFFSET_SIZES))
+    if names is not None and len(names) != count:
+        raise InputError(f"`class_names` of the data list must name {count} classes, got {len(names)}.")
+    if count == source.network.num_classes and names in (None, source.class_names):
+        return
+    names = names or ("background", *(f"class {at}" for at in range(1, count)))
+    block["network"]["num_classes"] = count
+    block["class_names"] = list(names)
+    block["colors"] = [list(CLASS_COLORS[at % len(CLASS_COLORS)]) for at in range(count)]
+    block.pop("codes", None)
+    block.pop("components", None)
+    metadata["label_classes"] = ", ".join(f"{at} {name}" for at, name in enumerate(names))
+    output = metadata["network_data_format"]["outputs"]["pred"]
+    output |= {"num_channels": count, "channel_def": {str(at): name for at, name in enumerate(names)}}
