@@ -27,6 +27,7 @@ COMMANDS = {
     "segment": "Segment images with a bundle.",
     "series": "List DICOM series, and why each is taken or left.",
     "evaluate": "Score label maps against references, per case and per patient.",
+    "data": "Make a data list of your own images and masks.",
     "train": "Train a generator, then its encoder, on your own images.",
     "prepare": "Make a data list of a public data set, or of drawn phantoms.",
     "convert": "Convert weights trained elsewhere to start from.",
