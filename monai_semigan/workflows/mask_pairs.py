@@ -127,9 +127,15 @@ def _beside(found: list[Path]) -> MaskPairs:
 def _folder_of_masks(masks: PathLike, inputs: Sequence[PathLike]) -> list[Path]:
     """List the masks in a folder; where images lie in it too, those whose names say that they are masks."""
     folder, pool = plain_path(masks), _absolute(find_images([masks]))
-    if any(folder in (path, *path.parents) for path in _absolute(inputs)):
-        return [path for path in pool if _stem_of_image(path) is not None]
-    return pool
+    if not any(folder in (path, *path.parents) for path in _absolute(inputs)):
+        return pool
+    named = [path for path in pool if _stem_of_image(path) is not None]
+    if not named:
+        raise InputError(
+            f"`masks` must be a folder of masks, but {folder} holds the images too, and no file with an ending such as "
+            f"_mask. Pass another folder, or a pattern with {STEM}."
+        )
+    return named
 
 
 def _in_folder(found: list[Path], masks: PathLike, inputs: Sequence[PathLike]) -> MaskPairs:
@@ -187,6 +193,13 @@ def _joined(images: list[Path], fitting: Mapping[Path, list[Path]]) -> MaskPairs
         raise InputError(
             f"Every image must have one mask, but {len(doubled)} have more: `{image.name}` fits "
             f"{few(_shown(several))}. Merge them, or name the right ones by a pattern with {STEM}."
+        )
+    there = {(path.parent, _stem(path)) for path in images}
+    odd = [path for path in images if path not in masks and (path.parent, _stem_of_image(path)) in there]
+    if odd:
+        raise InputError(
+            f"`images` must be images alone, but {len(odd)} files are named like masks of others: {few(_names(odd))}. "
+            "Leave --masks out to use them, or give the images alone."
         )
     orphans = tuple(mask for mask, owners in fitting.items() if not owners)
     return MaskPairs(

@@ -17,8 +17,8 @@ from monai_semigan.workflows.case_table import CaseTable, Row
 __all__ = ["Patients", "compiled_pattern", "find_patients"]
 
 VIEW = re.compile(r"[-_ ](?:pa|ap|ll|lat|lateral|frontal|left|right|l|r|cc|mlo)", re.IGNORECASE)
-NUMBER = re.compile(r"[-_ ](?:slice|view|image|img|scan|frame)?[-_ ]?\d{1,4}", re.IGNORECASE)
-"""What may follow a patient's name in that of a file."""
+NUMBER = re.compile(r"[-_ ](?:(?:slice|view|image|img|scan|frame)[-_ ]?\d{1,4}|\d{1,3})", re.IGNORECASE)
+"""What may follow a patient's name in that of a file. A bare number of four digits counts images more often."""
 
 MAX_SHARE = 0.5
 """Of the images, as one patient: more means that a number counts images, not those of a patient."""
@@ -121,10 +121,13 @@ def _found_in_files(dicom: Mapping[Path, str]) -> Patients:
     by_name = _by_names(rest)
     if by_name:
         rules.append("names that differ in a last number or view alone")
+        counts = Counter(by_name.values())
+        most = max(counts, key=counts.__getitem__)
+        pair = [image.name for image in rest if by_name[image] == most]
         warnings.append(
-            f"{len(by_name)} images were taken for those of {len(set(by_name.values()))} patients, as names such as "
-            f"{few(sorted(image.name for image in rest)[:2])} differ in a last number or view alone. If that is wrong, "
-            "say whose they are with --csv or --patient-pattern."
+            f"{len(by_name)} images were taken for those of {len(counts)} patients, as names such as {few(pair[:2])} "
+            "differ in a last number or view alone. If that is wrong, say whose they are with --csv or "
+            "--patient-pattern."
         )
     elif rest:
         rules.append("one patient per image")

@@ -138,3 +138,21 @@ def test_masks_alone_are_no_images(tmp_path):
 
     with pytest.raises(InputError, match=r"all 1 files are named like masks: a_mask\.png"):
         listed(tmp_path, masks=None)
+
+
+def test_masks_among_the_images_are_refused_where_others_are_given(tmp_path):
+    picture(tmp_path / "images" / "a.png")
+    mask(tmp_path / "images" / "a_seg.png")
+    mask(tmp_path / "masks" / "a.png", at=2)
+
+    with pytest.raises(InputError, match=r"1 files are named like masks of others: a_seg\.png"):
+        listed(tmp_path)
+    with pytest.raises(InputError, match=r"1 files are named like masks of others: a_seg\.png"):
+        listed(tmp_path, masks="../masks/{stem}.png")
+
+
+def test_images_are_not_their_own_masks(tmp_path):
+    picture(tmp_path / "images" / "a.png")
+
+    with pytest.raises(InputError, match="holds the images too, and no file with an ending such as _mask"):
+        listed(tmp_path, masks="images")

@@ -75,6 +75,8 @@ def test_a_pattern_must_fit_all_names(tmp_path):
         (["q1_slice_001", "q1_slice_017", "q2_slice_001", "q2", "q4"], ["q1", "q1", "q2", "q2", "q4"]),
         (["c_0002_0", "c_0003_0", "c_0004_1"], [None] * 3),  # nobody has two
         (["isic2016_0001", "isic2016_0002", "isic2016_0003"], [None] * 3),  # numbers of images
+        (["00000001_000", "00000001_001", "00000002_000", "00000003_000"], ["00000001"] * 2 + ["00000002", "00000003"]),
+        (["set3_0001", "set3_0002", "x1_a", "x2_a", "x3_a", "x4_a"], [None] * 6),  # numbers of images of one source
         (["img_1", "img_2", "xray_1", "xray_2"], [None] * 4),  # no number of a patient
     ],
 )
@@ -88,3 +90,9 @@ def test_patients_from_names(stems, expected, tmp_path):
     assert ("one patient per image" in summary.patient_rule) == (expected[0] is None)
     words = "Nothing tells the patients of" if expected[0] is None else f"of {len(set(expected))} patients, as names"
     assert any(words in warning for warning in summary.warnings)
+
+
+def test_the_names_that_are_said_are_of_one_patient(tmp_path):
+    study(tmp_path, ["a0", "s1_1", "s1_2", "s2", "s3"])
+
+    assert "as names such as s1_1.png, s1_2.png differ" in " ".join(listed(tmp_path)[0].warnings)
