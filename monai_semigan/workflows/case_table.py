@@ -88,12 +88,13 @@ class CaseTable:
         Raises:
             InputError: A row fits several images, or an image several rows.
         """
+        known = set(images)
         by_stem: dict[str, list[Path]] = defaultdict(list)
         for path in images:
             by_stem[image_stem(path).casefold()].append(path)
         found: dict[Path, Row] = {}
         for row in self.rows:
-            fitting = self._fitting(row, set(images), by_stem)
+            fitting = self._fitting(row, known, by_stem)
             if len(fitting) > 1:
                 raise InputError(
                     f"`{self.path.name}` must name images by paths where names come twice, but {escaped(row.image)} is "

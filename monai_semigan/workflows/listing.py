@@ -21,7 +21,7 @@ from monai_semigan.workflows.pair_checks import (
     LabelValues,
     check_pair,
     class_counts,
-    equal_files,
+    content_warnings,
     label_values_of,
 )
 from monai_semigan.workflows.patient_names import compiled_pattern, find_patients
@@ -170,7 +170,7 @@ def make_datalist(
         bad={str(image): reason for image, reason in bad.items()},
         warnings=(
             *_warnings_of_files(pairs, table, rows),
-            *_warnings_of_content(checked),
+            *content_warnings(checked),
             *patients.warnings,
             *_warnings_of_split(listed, lists, split),
         ),
@@ -281,26 +281,6 @@ def _warnings_of_files(pairs: MaskPairs, table: CaseTable | None, rows: Mapping[
     missing = [image.name for image in pairs.images if image not in rows]
     if missing:
         warnings.append(f"{len(missing)} images are not in {table.path.name}: {few(missing)}.")
-    return warnings
-
-
-def _warnings_of_content(checked: Sequence[CheckedPair]) -> list[str]:
-    warnings = []
-    labelled = [pair for pair in checked if pair.mask is not None]
-    empty = [pair.mask.name for pair in labelled if pair.mask is not None and max(pair.values) == 0]
-    if empty:
-        warnings.append(f"{len(empty)} of {len(labelled)} masks are empty: {few(empty)}.")
-    images = equal_files({pair.image: pair.digest for pair in checked})
-    masks = equal_files({p.mask: p.mask_digest or "" for p in labelled if p.mask is not None and max(p.values) > 0})
-    if images:
-        names = " = ".join(path.name for path in images[0][:2])
-        warnings.append(
-            f"{sum(map(len, images))} images have the same content as another ({names}). They are on one side of the "
-            "split; better, give each once."
-        )
-    if masks:
-        names = " = ".join(path.name for path in masks[0][:2])
-        warnings.append(f"{sum(map(len, masks))} masks that show something have the same content as another ({names}).")
     return warnings
 
 

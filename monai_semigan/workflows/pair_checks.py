@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from monai_semigan.files import few
 from monai_semigan.io.folder import digest_of_files
 from monai_semigan.io.image_file import ImageFile, read_stored
 
-__all__ = ["CheckedPair", "LabelValues", "check_pair", "class_counts", "equal_files", "label_values_of"]
+__all__ = ["CheckedPair", "LabelValues", "check_pair", "class_counts", "content_warnings", "label_values_of"]
 
 LabelValues = Literal["classes", "binary"]
 
@@ -144,7 +144,28 @@ def class_counts(pairs: Iterable[CheckedPair], kind: LabelValues) -> dict[int, i
     return dict(sorted(counts.items()))
 
 
-def equal_files(digests: Mapping[Path, str]) -> list[list[Path]]:
+def content_warnings(checked: Sequence[CheckedPair]) -> list[str]:
+    """Say which masks are empty, and which files have the same content."""
+    warnings = []
+    labelled = [pair for pair in checked if pair.mask is not None]
+    empty = [pair.mask.name for pair in labelled if pair.mask is not None and max(pair.values) == 0]
+    if empty:
+        warnings.append(f"{len(empty)} of {len(labelled)} masks are empty: {few(empty)}.")
+    images = _equal_files({pair.image: pair.digest for pair in checked})
+    masks = _equal_files({p.mask: p.mask_digest or "" for p in labelled if p.mask is not None and max(p.values) > 0})
+    if images:
+        names = " = ".join(path.name for path in images[0][:2])
+        warnings.append(
+            f"{sum(map(len, images))} images have the same content as another ({names}). They are on one side of the "
+            "split; better, give each once."
+        )
+    if masks:
+        names = " = ".join(path.name for path in masks[0][:2])
+        warnings.append(f"{sum(map(len, masks))} masks that show something have the same content as another ({names}).")
+    return warnings
+
+
+def _equal_files(digests: Mapping[Path, str]) -> list[list[Path]]:
     """Group files of the same content; those that are alone are left out."""
     groups: dict[str, list[Path]] = defaultdict(list)
     for path, digest in digests.items():

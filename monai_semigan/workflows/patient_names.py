@@ -76,14 +76,15 @@ def find_patients(
         pattern: Its group is the patient, searched in the file's name; in the whole path if it has a ``/``.
 
     Raises:
-        InputError: A table or pattern leaves images without a patient.
+        InputError: A table of patients does not name all images, or the pattern does not fit all.
     """
     images = list(dicom)
     if table is not None and "patient" in table.columns:
-        found = {image: rows[image].patient for image in images if image in rows}
-        ids = {image: name for image, name in found.items() if name is not None}
-        _refuse_nameless(f"`{table.path.name}`", images, ids, "Complete it, or leave the images out.")
-        return Patients(ids=ids, rule=table.path.name)
+        _refuse_nameless(f"`{table.path.name}`", images, rows, "Add their rows, or leave the images out.")
+        ids = {image: name for image in images if (name := rows[image].patient) is not None}
+        unknown = [image.name for image in images if image not in ids]
+        text = f"{len(unknown)} images have no patient in {table.path.name}, so each counts as its own: {few(unknown)}."
+        return Patients(ids=ids, rule=table.path.name, warnings=(text,) if unknown else ())
     if pattern is not None:
         ids = {
             image: match[1]
@@ -95,8 +96,8 @@ def find_patients(
     return _found_in_files(dicom)
 
 
-def _refuse_nameless(what: str, images: Sequence[Path], ids: Mapping[Path, str], remedy: str) -> None:
-    nameless = [image.name for image in images if image not in ids]
+def _refuse_nameless(what: str, images: Sequence[Path], named: Mapping[Path, object], remedy: str) -> None:
+    nameless = [image.name for image in images if image not in named]
     if nameless:
         raise InputError(
             f"{what} must name a patient for every image, but {len(nameless)} of {len(images)} are without one: "

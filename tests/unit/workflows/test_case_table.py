@@ -23,10 +23,21 @@ def test_patients_from_a_table(tmp_path):
 
 def test_a_table_of_patients_must_name_all_images(tmp_path):
     study(tmp_path, ["a", "b", "c"])
-    (tmp_path / "cases.csv").write_text("case,patient\na,7\nc,\nz,9\n")
+    (tmp_path / "cases.csv").write_text("case,patient\na,7\nz,9\n")
 
     with pytest.raises(InputError, match=r"`cases.csv` must name a patient .* 2 of 3 are without one: b.png, c.png"):
         listed(tmp_path, csv="cases.csv")
+
+
+def test_an_unknown_patient_is_nobody_else(tmp_path):
+    study(tmp_path, ["a", "b", "c"])
+    (tmp_path / "cases.csv").write_text("case,patient\na,7\nb,\nc\n")
+
+    summary, content = listed(tmp_path, csv="cases.csv", validation=0)
+
+    assert [entry.get("patient_id") for entry in content["unlabelled"]] == ["7", None, None]
+    assert "2 images have no patient in cases.csv, so each counts as its own: b.png, c.png." in summary.warnings
+    assert summary.patients["all"] == 3
 
 
 def test_a_table_of_masks_decides_alone(tmp_path):

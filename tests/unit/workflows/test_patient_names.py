@@ -77,6 +77,7 @@ def test_a_pattern_must_fit_all_names(tmp_path):
         (["isic2016_0001", "isic2016_0002", "isic2016_0003"], [None] * 3),  # numbers of images
         (["00000001_000", "00000001_001", "00000002_000", "00000003_000"], ["00000001"] * 2 + ["00000002", "00000003"]),
         (["set3_0001", "set3_0002", "x1_a", "x2_a", "x3_a", "x4_a"], [None] * 6),  # numbers of images of one source
+        (["set2_01", "set2_02", "set2_03", "y1", "y2"], [None] * 5),  # one name for most images
         (["img_1", "img_2", "xray_1", "xray_2"], [None] * 4),  # no number of a patient
     ],
 )
