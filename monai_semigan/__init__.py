@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from monai_semigan.workflows.converting import convert
     from monai_semigan.workflows.evaluating import evaluate as evaluate_files
     from monai_semigan.workflows.fitting import FitOptions, fit
+    from monai_semigan.workflows.listing import DatalistOptions, make_datalist
     from monai_semigan.workflows.packing import pack
     from monai_semigan.workflows.preparing import prepare, prepare_phantom
     from monai_semigan.workflows.reading import read
@@ -42,6 +43,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "AdaptOptions",
+    "DatalistOptions",
     "FitOptions",
     "Output",
     "SegmentOptions",
@@ -54,6 +56,7 @@ __all__ = [
     "list_bundles",
     "list_series",
     "load_bundle",
+    "make_datalist",
     "pack",
     "prepare",
     "prepare_phantom",
@@ -69,6 +72,7 @@ __all__ = [
 _HOMES = {
     "AdaptOptions": "workflows.adapting",
     "FitOptions": "workflows.fitting",
+    "DatalistOptions": "workflows.listing",
     "Output": "segmentation.outputs",
     "SegmentOptions": "workflows.segmenting",
     "SegmenterOptions": "segmentation.segmenter",
@@ -80,6 +84,7 @@ _HOMES = {
     "list_bundles": "bundles",
     "list_series": "workflows.series_listing",
     "load_bundle": "bundle.bundle:open_bundle",
+    "make_datalist": "workflows.listing",
     "pack": "workflows.packing",
     "prepare": "workflows.preparing",
     "prepare_phantom": "workflows.preparing",

@@ -9,6 +9,7 @@ import os
 import platform
 import stat
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,6 +21,7 @@ __all__ = [
     "RESERVED_NAMES",
     "RunLock",
     "escaped",
+    "few",
     "make_folder",
     "open_regular",
     "parse_json",
@@ -49,12 +51,22 @@ MAX_NAME_BYTES = 160
 SHOWN = 200
 """Characters of a foreign name that an error quotes; paths may be long."""
 
+NAMED = 3
+"""Items named in an error; the rest is counted."""
+
 
 def escaped(name: object) -> str:
     """Return a name from foreign data on one printable line: a terminal must not obey it."""
     text = str(name)
     shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text[:SHOWN])
     return shown if len(text) <= SHOWN else shown + "..."
+
+
+def few(items: Iterable[object]) -> str:
+    """Name the first items of foreign data, as `escaped` does, and count the rest."""
+    names = [escaped(item) for item in items]
+    rest = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def open_regular(path: PathLike, *, error: type[SemiGanError] = InputError) -> BinaryIO:

@@ -20,13 +20,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from monai_semigan.errors import InputError
-from monai_semigan.files import escaped, read_json
+from monai_semigan.files import escaped, few, read_json
 from monai_semigan.settings import Range, read_settings
 from monai_semigan.types import PathLike
 
@@ -38,9 +38,6 @@ SCHEMA = "semigan-datalist-1"
 
 MAX_BYTES = 1 << 27
 """Of the file: some hundred thousand images."""
-
-NAMED = 3
-"""Items named in an error; the rest is counted."""
 
 Distance = Annotated[float, Range(0, 1e4, exclusive="low")]
 
@@ -140,12 +137,12 @@ class Datalist:
         return training | {f"test:{name}": entries for name, entries in self.test.items()}
 
 
-def load_datalist(path: PathLike, *, expected: Collection[str] = ("validation", "unlabelled")) -> Datalist:
+def load_datalist(path: PathLike, *, warn: bool = True) -> Datalist:
     """Load and check a data list.
 
     Args:
-        path: The JSON file.
-        expected: Lists that are warned of if they are empty.
+        path: The file.
+        warn: Log what a reader of the file may have overlooked.
 
     Raises:
         InputError: The file is damaged, names missing files, or has a patient on both sides.
@@ -165,7 +162,8 @@ def load_datalist(path: PathLike, *, expected: Collection[str] = ("validation", 
     )
     _check_files(data)
     _check_sides(data)
-    _warn(data, expected)
+    if warn:
+        _warn(data)
     return data
 
 
@@ -185,7 +183,7 @@ def _placed(entries: tuple[Entry, ...], root: Path, *, needs_label: str | None =
     )
 
 
-def _warn(data: Datalist, expected: Collection[str]) -> None:
+def _warn(data: Datalist) -> None:
     """Say what a reader of the file may have overlooked; counted, as identifiers do not belong into logs."""
     entries = [entry for part in data._roles().values() for entry in part]
     nameless = sum(entry.patient_id is None for entry in entries)
@@ -196,7 +194,7 @@ def _warn(data: Datalist, expected: Collection[str]) -> None:
             nameless,
             len(entries),
         )
-    for role in expected:
+    for role in ("validation", "unlabelled"):
         if not data._roles()[role]:
             logger.warning("%s has no %s images.", escaped(data.path.name), role)
 
@@ -209,9 +207,9 @@ def _check_files(data: Datalist) -> None:
         for file in (entry.image, entry.label, entry.ignore)
         if file is not None
     }
-    missing = sorted(escaped(file) for file in files if not file.is_file())
+    missing = sorted(file for file in files if not file.is_file())
     if missing:
-        raise InputError(f"`{escaped(data.path)}` must name existing files, missing are {_shorten(missing)}.")
+        raise InputError(f"`{escaped(data.path)}` must name existing files, missing are {few(missing)}.")
 
 
 def _check_sides(data: Datalist) -> None:
@@ -225,18 +223,12 @@ def _check_sides(data: Datalist) -> None:
             f"`{escaped(data.path)}` must have every patient on one side, but {len(patients)} are both in training and "
             "in validation or test. Split by patient_id."
         )
-    images = sorted(map(escaped, {entry.image for entry in trained} & {entry.image for entry in scored}))
+    images = sorted({entry.image for entry in trained} & {entry.image for entry in scored})
     if images:
         raise InputError(
-            f"`{escaped(data.path)}` must score on other images than it trains on, "
-            f"got {_shorten(images)} on both sides."
+            f"`{escaped(data.path)}` must score on other images than it trains on, got {few(images)} on both sides."
         )
 
 
 def _patients(entries: Iterable[Entry]) -> set[str]:
     return {str(entry.patient_id) for entry in entries if entry.patient_id is not None}
-
-
-def _shorten(items: list[str]) -> str:
-    rest = len(items) - NAMED
-    return ", ".join(items[:NAMED]) + (f" and {rest} more" if rest > 0 else "")

@@ -167,7 +167,7 @@ def adapt(
         OutputError: ``output`` is a folder with something else, or cannot be written; nothing of it is left.
     """
     options, started = options or AdaptOptions(), time.perf_counter()
-    source, data = open_bundle(bundle), load_datalist(datalist, expected=())
+    source, data = open_bundle(bundle), load_datalist(datalist, warn=False)
     check_target(output, overwrite=options.overwrite)
     network = load_network(source, device=choose_device(options.device))
     pool = labelled_pool(data, data.labelled, training_preset(source), source.network.num_classes)

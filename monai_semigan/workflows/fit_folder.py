@@ -43,7 +43,7 @@ def own_list(run: Path, data: Datalist) -> Datalist:
     if path.exists() and read_json(path, MAX_BYTES, error=InputError) != content:
         raise ConfigError(f"`{run}` was started with another data list. Go on with that, or choose another output.")
     write_json(path, content)
-    return replace(load_datalist(path, expected=()), class_names=data.class_names)
+    return replace(load_datalist(path, warn=False), class_names=data.class_names)
 
 
 def listed(entry: Entry) -> dict[str, Any]:
