@@ -221,7 +221,7 @@ def train_teacher(
         if progress is not None:
             progress("teacher", (step + 1) * settings.batch_size, settings.steps * settings.batch_size)
         if (step + 1) % LOG_INTERVAL == 0:
-            logger.info("teacher: step %d of %d, loss %.3f", step + 1, settings.steps, float(loss))
+            logger.info("teacher: step %d of %d, loss %.3f", step + 1, settings.steps, float(loss.detach()))
     trained = teacher if consistency is None else consistency.average
     return trained.eval().requires_grad_(False)
 

@@ -27,6 +27,7 @@ ENCODER_LOSSES = ("loss_image", "loss_label", "loss_teacher")
 def write_fit_texts(folder: Path, result: FitResult, base: Bundle | None) -> None:
     """Write ``docs/README.md`` and ``docs/data_license.txt`` of the new bundle."""
     packed = open_bundle(folder)
+    (folder / "docs").mkdir(exist_ok=True)
     write_text(folder / "docs" / "README.md", _card(packed, result, base))
     own = (
         f"{result.num_labelled} labelled, {result.num_unlabelled} unlabelled and {result.num_validation} validation "

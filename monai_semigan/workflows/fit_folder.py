@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,14 @@ from monai_semigan.files import read_json, write_json
 from monai_semigan.io.datalist import MAX_BYTES, Datalist, Entry, load_datalist
 from monai_semigan.settings import to_json
 from monai_semigan.training.sample_sheet import CLASS_COLORS
+from monai_semigan.workflows.packing import copy_parts
 
 __all__ = ["DATA_NAME", "listed", "own_list", "skeleton"]
 
 DATA_NAME = "data.json"
 
 OFFSET_SIZES = (8, 16, 32)
-"""Resolutions that a bundle without offsets gets some at."""
+"""Resolutions, pixels, that a bundle without offsets gets some at, those below its image's size."""
 
 
 def own_list(run: Path, data: Datalist) -> Datalist:
@@ -57,9 +57,7 @@ def skeleton(run: Path, source: Bundle, data: Datalist, num_classes: int) -> Bun
     folder = run / "bundle"
     if not folder.exists():
         with replacing_folder(folder) as made:
-            for name in ("LICENSE", "configs", "docs"):
-                part = source.root / name
-                (shutil.copytree if part.is_dir() else shutil.copy)(part, made / name)
+            copy_parts(source.root, made)
             path = made / "configs" / "metadata.json"
             metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
             _describe(metadata, source, data, num_classes)
@@ -72,7 +70,8 @@ def _describe(metadata: dict[str, Any], source: Bundle, data: Datalist, count: i
     """Change metadata in place."""
     block, names = metadata["semigan"], data.class_names
     block["weights"] = None
-    block["network"].setdefault("feature_sizes", list(OFFSET_SIZES))
+    sizes = [size for size in OFFSET_SIZES if size < source.network.image_size]
+    block["network"].setdefault("feature_sizes", sizes)
     if names is not None and len(names) != count:
         raise InputError(f"`class_names` of the data list must name {count} classes, got {len(names)}.")
     if count == source.network.num_classes and names in (None, source.class_names):

@@ -27,7 +27,7 @@ from monai_semigan.networks.start_weights import is_start, read_start
 from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.types import PathLike
 
-__all__ = ["FIRST_VERSION", "NO_LIMIT", "check_target", "forget", "name_of", "pack", "write_bundle"]
+__all__ = ["FIRST_VERSION", "NO_LIMIT", "check_target", "copy_parts", "forget", "name_of", "pack", "write_bundle"]
 
 FIRST_VERSION = "0.1.0"
 WEIGHTS = Path("models") / "model.pt"
@@ -109,7 +109,7 @@ def write_bundle(
     make_folder(target.parent)
     remove_stale(target.parent)
     with replacing_folder(target) as folder:
-        _copy(source.root, folder, everything=target == source.root.resolve())
+        copy_parts(source.root, folder, everything=target == source.root.resolve())
         (folder / WEIGHTS).parent.mkdir()
         write_tensors(folder / WEIGHTS, to_half(network))
         digest = file_digest(folder / WEIGHTS)
@@ -149,7 +149,7 @@ def _trained_state(weights: PathLike) -> dict[str, torch.Tensor]:
     return read_start(weights).segmenter_state() if is_start(content) else named_weights(content, source=weights)
 
 
-def _copy(source: Path, folder: Path, *, everything: bool) -> None:
+def copy_parts(source: Path, folder: Path, *, everything: bool = False) -> None:
     """Copy configs, licence and texts; ``everything`` but the weights for a bundle that is replaced by itself."""
     names = sorted(path.name for path in source.iterdir()) if everything else ["LICENSE", "configs", "docs"]
     for name in names:

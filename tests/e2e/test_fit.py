@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One call from a data list to a bundle that segments; a call that was ended goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import monai_semigan
+from monai_semigan.bundle.audit import audit_bundle
+from monai_semigan.bundle.bundle import open_bundle
+from monai_semigan.cli.fit import command
+from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
+from monai_semigan.files import RunLock
+from monai_semigan.training.teacher import TeacherSettings
+from monai_semigan.workflows import fitting
+from monai_semigan.workflows.fitting import FitOptions, fit
+
+pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]
+
+
+@pytest.fixture
+def options(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> FitOptions:
+    """A tiny bundle to start from, with short settings."""
+    path = tiny_bundle / "configs" / "train_encoder.json"
+    config = json.loads(path.read_text())
+    config["trainer"]["run"] = {"total_kimg": 0.016, "batch_size": 4, "tick_kimg": 0.008, "num_samples": 2}
+    path.write_text(json.dumps(config))
+    monkeypatch.setattr(fitting, "PLAIN_UNET", TeacherSettings(features=(4, 4, 4, 4, 4, 4), steps=3, batch_size=2))
+    return FitOptions(base=str(tiny_bundle), budget="1h", device="cpu")
+
+
+def test_a_bundle_comes_out_that_segments(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    stages: list[str] = []
+
+    result = fit(
+        tmp_path / "mine", datalist=datalist, options=options, progress=lambda name, *_: stages.append(name),
+        say=said.append,
+    )  # fmt: skip
+
+    opened = open_bundle(result.bundle)
+    assert list(dict.fromkeys(stages)) == ["teacher", "encoder", "plain U-Net", "tune"]
+    assert opened.name == "mine" and opened.network.feature_sizes == (8, 16) and opened.class_names[1] == "lung"
+    assert audit_bundle(opened.root) == []
+    card = (opened.root / "docs" / "README.md").read_text()
+    assert f"| this bundle | {result.dice.mean:.3f}" in card
+    assert f"| plain U-Net, the same labels | {result.unet_dice.mean:.3f}" in card
+    assert open_bundle(options.base).digest in card
+    assert any("unlabelled images" in line for line in said) and any(line.startswith("encoder: 0.016") for line in said)
+    page = (result.run / "report.html").read_text()
+    assert page.count("data:image/png") == 1 and "<svg" in page and "Dice of a plain U-Net" in page
+    label = opened.segmenter(device="cpu").segment(monai_semigan.read(datalist.parent / "images" / "case3.png")).label
+    assert label.shape == np.asarray(Image.open(datalist.parent / "images" / "case3.png")).shape
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stage", ["teacher", "encoder", "plain U-Net", "tune"])
+def test_a_call_that_was_ended_goes_on(options: FitOptions, datalist: Path, tmp_path: Path, stage: str) -> None:
+    def kill(name: str, done: int, total: int) -> None:
+        if name == stage:
+            raise KilledError
+
+    wanted = fit(tmp_path / "whole", datalist=datalist, options=options)
+    with pytest.raises(KilledError):
+        fit(tmp_path / "mine", datalist=datalist, options=options, progress=kill)
+    assert not (tmp_path / "mine").exists()
+    plan = (tmp_path / "mine-run" / "plan.json").read_bytes()
+
+    result = fit(tmp_path / "mine", datalist=datalist, options=options)
+
+    assert (tmp_path / "mine-run" / "plan.json").read_bytes() == plan
+    assert result.dice == wanted.dice and result.unet_dice == wanted.unet_dice
+
+
+def test_other_classes_get_fresh_label_heads(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    content = json.loads(datalist.read_text())
+    for at in range(4):
+        path = datalist.parent / "masks" / f"case{at}.png"
+        mask = (np.asarray(Image.open(path)) > 0).astype(np.uint8)
+        mask[:, : mask.shape[1] // 2] *= 2
+        Image.fromarray(mask).save(path)
+    datalist.write_text(
+        json.dumps(content | {"label_values": "classes", "class_names": ["background", "left", "right"]})
+    )
+
+    result = fit(tmp_path / "mine", datalist=datalist, options=options)
+
+    opened = open_bundle(result.bundle)
+    assert opened.class_names == ("background", "left", "right") and opened.network.num_classes == 3
+    assert result.plan.gan_kimg > 0
+    metadata = json.loads((opened.root / "configs" / "metadata.json").read_text())
+    assert metadata["network_data_format"]["outputs"]["pred"]["num_channels"] == 3
+    assert "Losses of the GAN" in (result.run / "report.html").read_text()
+
+
+def test_without_a_base_all_is_trained(options: FitOptions, datalist: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(fitting, "list_bundles", lambda: [options.base])
+    result = fit(tmp_path / "mine", datalist=datalist, options=replace(options, base=None, domain="chest_xray"))
+    assert result.plan.gan_kimg > 0
+    assert "random weights" in (result.bundle / "docs" / "README.md").read_text()
+
+
+def test_what_cannot_go_on_is_refused(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    run = tmp_path / "mine-run"
+    run.mkdir()
+    with RunLock(run), pytest.raises(TrainingError, match="one run at a time"):
+        fit(tmp_path / "mine", datalist=datalist, options=options)
+    with pytest.raises(ConfigError, match="`budget` must be a time"):
+        fit(tmp_path / "mine", datalist=datalist, options=replace(options, budget="soon"))
+    with pytest.raises(ConfigError, match=r"`domain` must be one of .*--base"):
+        fit(tmp_path / "mine", datalist=datalist, options=replace(options, base=None))
+
+    fit(tmp_path / "mine", datalist=datalist, options=options)
+
+    with pytest.raises(BundleError, match="already holds a bundle"):
+        fit(tmp_path / "mine", datalist=datalist, options=options)
+    with pytest.raises(ConfigError, match="`budget` must be 3600s"):
+        fit_again(tmp_path, datalist, replace(options, budget="2h"))
+    content = json.loads(datalist.read_text())
+    datalist.write_text(json.dumps(content | {"labelled": content["labelled"][:1]}))
+    with pytest.raises(ConfigError, match="another data list"):
+        fit_again(tmp_path, datalist, options)
+
+
+def fit_again(tmp_path: Path, datalist: Path, options: FitOptions) -> None:
+    """Fit into the run of a bundle that was moved away."""
+    if (tmp_path / "mine").exists():
+        (tmp_path / "mine").rename(tmp_path / "moved")
+    fit(tmp_path / "mine", datalist=datalist, options=options)
+
+
+def test_volumes_are_refused(volume_bundle: Path, datalist: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="for images, got one for volumes"):
+        fit(tmp_path / "mine", datalist=datalist, options=FitOptions(base=str(volume_bundle)))
+    assert not (tmp_path / "mine-run").exists()
+
+
+def test_data_are_checked_first(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    content = json.loads(datalist.read_text())
+    datalist.write_text(json.dumps(content | {"validation": []}))
+    with pytest.raises(InputError, match="must have validation images"):
+        fit(tmp_path / "mine", datalist=datalist, options=options)
+    assert not (tmp_path / "mine-run").exists()
+
+
+def test_the_command_prints_the_comparison(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    arguments = [str(datalist), "--base", options.base, "--device", "cpu"]
+    table = CliRunner().invoke(command, [*arguments, "-o", str(tmp_path / "a")])
+    as_json = CliRunner().invoke(command, [*arguments, "-o", str(tmp_path / "b"), "--json"])
+    assert table.exit_code == 0, table.output
+    assert "plain U-Net, the same labels" in table.stdout and "bundle less plain U-Net" in table.stdout
+    assert json.loads(as_json.stdout)["num_labelled"] == 2
