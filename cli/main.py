@@ -27,7 +27,7 @@ COMMANDS = {
     "segment": "Segment images with a bundle.",
     "series": "List DICOM series, and why each is taken or left.",
     "evaluate": "Score label maps against references, per case and per patient.",
-    "adapt": "Adapt a bundle to a hospital or convention with a few labelled images.",
+    "adapt": "Adapt a bundle to a hospital with a few labelled images.",
     "data": "Make a data list of your own images and masks.",
     "fit": "Train a bundle of your own on a data list, start to end.",
     "train": "Train a generator, then its encoder, on your own images.",
