@@ -26,11 +26,13 @@ from monai_semigan.io.image_file import ImageFile, find_images, image_stem
 from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
 from monai_semigan.pictures.overlay import encode_jpeg
 from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
+from monai_semigan.segmentation.image_adapter import prepare_image
 from monai_semigan.segmentation.outputs import OUTPUTS, is_image, require_formats, usual_formats, write_case
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.segmentation.source import Source
+from monai_semigan.segmentation.volume_adapter import expected_peak_gib, require_memory
 from monai_semigan.types import PathLike, Paths, Progress, as_paths
 from monai_semigan.versions import environment
 from monai_semigan.workflows.cases import (
@@ -218,7 +220,7 @@ class _Run:
         """Whether an image can be prepared; it is dropped if not."""
         is_fit = False
         with self._dropping(source.case):
-            self.segmenter.prepare_image(source)
+            prepare_image(self.segmenter, source)
             is_fit = True
         return is_fit  # noqa: RET504  (the block swallows what fails)
 
@@ -318,10 +320,10 @@ def _announce(segmenter: Segmenter, say: Callable[[str], None] | None, case: str
     shape, itemsize = size
     tagged = candidate.series.modality if candidate.series is not None else None
     wanted = tagged if segmenter.options.modality == "auto" else segmenter.options.modality
-    peak = segmenter.expected_peak_gib(shape, itemsize, wanted)
+    peak = expected_peak_gib(segmenter, shape, itemsize, wanted)
     if say is not None:
         say(f"{case}: {' x '.join(map(str, shape))} voxels, about {peak:.1f} GiB of memory")
-    segmenter.require_memory(peak)
+    require_memory(segmenter, peak)
 
 
 def _fitting(names: Sequence[str], result: Segmentation) -> list[str]:

@@ -29,8 +29,8 @@ from monai_semigan.errors import ConfigError
 from monai_semigan.io.image_file import ImageFile
 from monai_semigan.latent.inversion import Inversion
 from monai_semigan.logs import enable_logging
-from monai_semigan.segmentation import outputs
-from monai_semigan.segmentation.segmenter import Segmenter
+from monai_semigan.segmentation import image_adapter, outputs
+from monai_semigan.workflows import segmenting
 
 pytestmark = pytest.mark.e2e
 
@@ -127,18 +127,19 @@ def test_an_error_of_a_library_fails_its_case_alone_in_our_words(
         original = getattr(ImageFile, stage)
         monkeypatch.setattr(ImageFile, stage, lambda self: broken() if self.path.stem == "case1" else original(self))
     elif stage == "prepare":
-        prepare = Segmenter.prepare_image
-        monkeypatch.setattr(
-            Segmenter,
-            "prepare_image",
-            lambda self, source: broken() if source.case == "case1" else prepare(self, source),
-        )
+        prepare = image_adapter.prepare_image
+        for module in (image_adapter, segmenting):
+            monkeypatch.setattr(
+                module,
+                "prepare_image",
+                lambda loaded, source: broken() if source.case == "case1" else prepare(loaded, source),
+            )
     elif stage == "segment":
-        original = Segmenter._image_result
+        original = image_adapter._result
         monkeypatch.setattr(
-            Segmenter,
-            "_image_result",
-            lambda self, source, *rest: broken() if source.case == "case1" else original(self, source, *rest),
+            image_adapter,
+            "_result",
+            lambda loaded, source, *rest: broken() if source.case == "case1" else original(loaded, source, *rest),
         )
     else:
         monkeypatch.setitem(
@@ -173,11 +174,11 @@ def test_where_an_unexpected_error_came_from_is_logged_for_who_asks(
     def broken(*_: object) -> None:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr(Segmenter, "_image_result", broken)
+    monkeypatch.setattr(image_adapter, "_result", broken)
     caplog.set_level("DEBUG", logger="monai_semigan")
     segment(xray_files / "images" / "case0.png", bundle=tiny_bundle, output=tmp_path / "out")
 
-    assert "in broken" in caplog.text and "_segment_images" in caplog.text
+    assert "in broken" in caplog.text and "segment_images" in caplog.text
 
 
 def test_two_runs_at_once_into_one_folder(xray_files, tiny_bundle, tmp_path) -> None:
