@@ -141,7 +141,7 @@ class CaseQueue:
         try:
             with case_faults():
                 yield
-        except Exception as error:
+        except Exception as error:  # readers raise what they like: one bad input must not end the others
             self.fail(name, error)
 
     def _read(self, item: CaseInput) -> Source | None:

@@ -196,7 +196,7 @@ class _Run:
         try:
             with case_faults():
                 results = self.segmenter.segment_all(batch, batch_size=1 if is_short else None, progress=self.progress)
-        except Exception as error:
+        except Exception as error:  # whatever a batch ends with, each of its cases is tried or dropped by itself
             # The error is gone after this block, and with it what filled the memory.
             has_failed = True
             was_short = isinstance(error, MemoryShortageError)
@@ -240,7 +240,7 @@ class _Run:
         try:
             with case_faults():
                 yield
-        except Exception as error:
+        except Exception as error:  # libraries raise what they like: one bad case must not end the others
             self.queue.drop(case, error)
 
     def report(self) -> SegmentationReport:
