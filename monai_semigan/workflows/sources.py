@@ -9,15 +9,12 @@ from dataclasses import asdict
 
 from monai_semigan.files import safe_name
 from monai_semigan.io.dicom.identity import Identity
-from monai_semigan.io.image_file import ImageFile, image_stem
+from monai_semigan.io.image_file import ImageFile, image_format, image_stem
 from monai_semigan.io.volume_input import VolumeCandidate
 from monai_semigan.segmentation.record import SourceRecord
 from monai_semigan.segmentation.source import Source
 
 __all__ = ["read_image_source", "read_volume_source"]
-
-IMAGE_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff", ".tiff": "tiff"}
-"""What an image file's ending says; DICOM is known by its content."""
 
 
 def read_image_source(
@@ -45,7 +42,7 @@ def read_image_source(
     data = file.read()
     record = SourceRecord(
         name=path.name,
-        format="dicom" if data.is_dicom else IMAGE_FORMATS.get(path.suffix.lower(), "png"),  # type: ignore[arg-type]
+        format="dicom" if data.is_dicom else image_format(path) or "png",  # type: ignore[arg-type]
         sha256=sha256,
         location_sha256=location_sha256,
     )
