@@ -189,6 +189,22 @@ def test_a_claim_that_was_freed_is_taken(tmp_path) -> None:
     assert cases._take(claim, "here")
 
 
+def test_a_claim_of_another_machine_is_free_after_a_day(tmp_path) -> None:
+    from monai_semigan.workflows import cases
+
+    claim = tmp_path / ".x.claim"
+    claim.write_text("7-abcdef99 here")
+    (tmp_path / ".y.claim").write_text(f"{atomic.owner_name()} here")
+    hours = time.time() - 3600
+    os.utime(claim, (hours, hours - 22 * 3600))
+
+    assert not cases._take(claim, "here")
+    for path in (claim, tmp_path / ".y.claim"):
+        os.utime(path, (hours, hours - 24 * 3600))
+    assert cases._take(claim, "here"), "nobody can ask whether a process of another machine lives"
+    assert not cases._take(tmp_path / ".y.claim", "here"), "this process lives"
+
+
 def test_an_input_that_another_run_works_on_is_not_made_twice(xray_files, tiny_bundle, tmp_path) -> None:
     from monai_semigan.workflows import cases
 
@@ -200,6 +216,7 @@ def test_an_input_that_another_run_works_on_is_not_made_twice(xray_files, tiny_b
 
     assert names(report) == ["case0", "case2", "case3"]
     assert "another one works on it" in reasons(report)["case1.png"]
+    assert "delete `.case1.claim`" in reasons(report)["case1.png"]
 
 
 def test_a_case_whose_record_is_damaged_is_made_again_in_its_place(xray_files, tiny_bundle, tmp_path) -> None:
