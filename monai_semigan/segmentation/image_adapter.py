@@ -6,11 +6,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 import torch
 
-from monai_semigan.domains.base import IMAGE
+from monai_semigan.domains.base import IMAGE, Preset
 from monai_semigan.errors import InputError
 from monai_semigan.io.image_file import SourceImage, require_color, require_grey
 from monai_semigan.segmentation.loaded_bundle import LoadedBundle
@@ -24,22 +25,17 @@ from monai_semigan.types import Progress
 __all__ = ["prepare_image", "segment_images"]
 
 
-def prepare_image(loaded: LoadedBundle, source: Source) -> tuple[np.ndarray, SquareGeometry]:
+def prepare_image(preset: Preset, source: SourceImage) -> tuple[np.ndarray, SquareGeometry]:
     """Return the network's input ``(C, S, S)`` of an image, and the way back.
 
     Raises:
         InputError: The image is grey where color is needed or the reverse, constant, or holds NaN.
     """
-    assert isinstance(source.data, SourceImage)
-    is_grey = loaded.network.encoder.image_channels == 1
-    data = (require_grey if is_grey else require_color)(source.data)
+    source = (require_grey if preset.channels == 1 else require_color)(source)
     try:
-        image, geometry = loaded.chains[IMAGE].preset.prepare(
-            data.pixels, photometric=data.photometric, voi_window=data.voi_window
-        )
+        return preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)
     except InputError as error:
-        raise InputError(f"`{source.record.name}`: {error}") from error
-    return image, geometry
+        raise InputError(f"`{source.path.name}`: {error}") from error
 
 
 def segment_images(
@@ -57,7 +53,7 @@ def segment_images(
         InputError: As `prepare_image` does; nothing is returned then, of no image.
     """
     started = time.perf_counter()
-    prepared = [prepare_image(loaded, source) for source in sources]
+    prepared = [prepare_image(loaded.chains[IMAGE].preset, cast("SourceImage", source.data)) for source in sources]
     was_prepared = time.perf_counter()
     outputs: dict[int, SliceOutput] = {}
     numbers = segment_stack(

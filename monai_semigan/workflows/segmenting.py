@@ -11,18 +11,19 @@ from functools import partial
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
 from monai_semigan.atomic import remove_stale, scratch_folder
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
+from monai_semigan.domains.base import IMAGE
 from monai_semigan.files import make_folder, safe_name, write_json, write_text
 from monai_semigan.io.dicom.identity import Identity
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.image_file import ImageFile, find_images, image_stem
+from monai_semigan.io.image_file import ImageFile, SourceImage, find_images, image_stem
 from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
 from monai_semigan.pictures.overlay import encode_jpeg
 from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
@@ -220,7 +221,7 @@ class _Run:
         """Whether an image can be prepared; it is dropped if not."""
         is_fit = False
         with self._dropping(source.case):
-            prepare_image(self.segmenter, source)
+            prepare_image(self.segmenter.chains[IMAGE].preset, cast("SourceImage", source.data))
             is_fit = True
         return is_fit  # noqa: RET504  (the block swallows what fails)
 

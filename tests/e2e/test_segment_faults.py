@@ -98,7 +98,7 @@ def test_an_error_of_a_library_fails_its_case_alone_in_our_words(
             monkeypatch.setattr(
                 module,
                 "prepare_image",
-                lambda loaded, source: broken() if source.case == "case1" else prepare(loaded, source),
+                lambda preset, source: broken() if source.path.stem == "case1" else prepare(preset, source),
             )
     elif stage == "segment":
         original = image_adapter._result
