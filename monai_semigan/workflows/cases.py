@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,8 @@ class CaseQueue:
         self.records[case], self._sources[case] = None, item.source
         try:
             source = item.read(case, digest)
+            record = replace(source.record, location_sha256=item.location)
+            source = replace(source, case=case, record=record)
         except BaseException:
             del self.records[case]
             self._release(case)

@@ -274,43 +274,46 @@ def _done_alone(record: CaseRecord) -> CaseRecord:
 
 def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
     file = ImageFile(path)
-    identity = file.identity() if options.identify else None
-    location = location_digest(path)
 
-    def read(case: str, sha256: str) -> Source:
-        return read_image_source(file, case=case, sha256=sha256, location_sha256=location, identity=identity)
+    def read(_: str, sha256: str) -> Source:
+        return read_image_source(file, sha256=sha256)
 
-    return CaseInput(
+    item = CaseInput(
         source=path.name,
-        stem=_stem(identity) or safe_name(image_stem(path)),
-        location=location,
+        stem=safe_name(image_stem(path)),
+        location=location_digest(path),
         digest=file.digest,
         read=read,
     )
+    return _identified(item, file.identity()) if options.identify else item
 
 
 def _volume_input(
     candidate: VolumeCandidate, options: SegmentOptions, announce: Callable[[str, VolumeCandidate], None]
 ) -> CaseInput:
-    identity = candidate.identity() if options.identify else None
-    location = location_digest(candidate.path, candidate.name)
-
     def read(case: str, sha256: str) -> Source:
         announce(case, candidate)
-        return read_volume_source(candidate, case=case, sha256=sha256, location_sha256=location, identity=identity)
+        return read_volume_source(candidate, sha256=sha256)
 
-    return CaseInput(
+    item = CaseInput(
         source=candidate.name,
-        stem=_stem(identity) or candidate.name,
-        location=location,
+        stem=candidate.name,
+        location=location_digest(candidate.path, candidate.name),
         digest=candidate.digest,
         read=read,
     )
+    return _identified(item, candidate.identity()) if options.identify else item
 
 
-def _stem(identity: Identity | None) -> str:
-    """What a case is called where the patient is to be said; nothing if that is not asked for, or not known."""
-    return safe_name(identity.patient_id) if identity is not None and identity.patient_id else ""
+def _identified(item: CaseInput, identity: Identity | None) -> CaseInput:
+    """Say whom an input is of, and call its case so, where that is known."""
+    if identity is None:
+        return item
+    return replace(
+        item,
+        stem=safe_name(identity.patient_id) if identity.patient_id else item.stem,
+        read=lambda case, sha256: replace(item.read(case, sha256), identity=asdict(identity)),
+    )
 
 
 def _announce(segmenter: Segmenter, say: Callable[[str], None] | None, case: str, candidate: VolumeCandidate) -> None:
