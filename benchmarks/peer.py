@@ -118,7 +118,7 @@ def _isolated(checkout: Path) -> Iterator[ModuleType]:
         with mock.patch.object(torch.utils.cpp_extension, "load", lambda name, *_, **__: _Refusing(name)):
             try:
                 module = importlib.import_module(MODULE)
-            except Exception as error:
+            except Exception as error:  # running foreign code may raise anything
                 raise InputError(f"`{checkout}` could not be imported: {type(error).__name__}: {error}.") from error
         yield module
     finally:

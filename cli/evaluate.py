@@ -40,7 +40,11 @@ SOME_CASES_FAILED = 3
     multiple=True,
     help="Score this class id alone; others are background. Can be repeated.",
 )
-@click.option("--binary", is_flag=True, help="References of any value above 0 are class 1, as in masks of 0 and 255.")
+@click.option(
+    "--binary",
+    is_flag=True,
+    help="References of any value above 0 are class 1, as in masks of 0 and 255; predictions of 0 and 255 too.",
+)
 @options.output_folder
 @options.option(
     "Output",

@@ -11,6 +11,7 @@ import click
 
 from monai_semigan.cli import options
 from monai_semigan.cli.output import stage_bars
+from monai_semigan.errors import ConfigError
 
 __all__ = ["command"]
 
@@ -22,7 +23,7 @@ data = click.option(
     type=click.Path(path_type=Path),
     help="JSON data list; `semigan train --help` shows one.",
 )
-resume = click.option("--resume", is_flag=True, help="Continue the run in RUN_DIR from its latest snapshot.")
+resume = click.option("--resume", is_flag=True, help="Continue the run that lies in RUN_DIR from its latest snapshot.")
 kimg = click.option(
     "--kimg",
     type=click.FloatRange(min=0, min_open=True),
@@ -73,6 +74,7 @@ def gan(
     """Train the teacher, then generator and discriminators, on unlabelled and labelled images."""
     from monai_semigan.workflows.train import train_gan
 
+    _require_run(run_dir, resume)
     with stage_bars("train ", unit=" kimg", divisor=1000) as progress:
         path = train_gan(
             run_dir,
@@ -119,6 +121,7 @@ def encoder(
     """Train the encoder for a trained GAN; best.pt in RUN_DIR is the weight file."""
     from monai_semigan.workflows.train import train_encoder
 
+    _require_run(run_dir, bool(options["resume"]))
     with stage_bars("train ", unit=" kimg", divisor=1000) as progress:
         path = train_encoder(
             run_dir,
@@ -130,6 +133,14 @@ def encoder(
             **options,
         )
     _announce(path)
+
+
+def _require_run(run_dir: Path, resume: bool) -> None:
+    """Refuse to resume where no run lies: a mistyped folder would start a new one in silence."""
+    from monai_semigan.training.run_folder import CONFIG_NAME
+
+    if resume and not (run_dir / CONFIG_NAME).exists():
+        raise ConfigError(f"`{run_dir}` must hold a run to resume, but holds none. Leave out --resume to start one.")
 
 
 def _announce(path: Path) -> None:

@@ -21,7 +21,18 @@ from pathlib import Path
 from monai_semigan.errors import OutputError
 from monai_semigan.types import PathLike
 
-__all__ = ["is_abandoned", "owner_name", "remove_stale", "replacing", "replacing_folder", "scratch_folder"]
+__all__ = [
+    "is_abandoned",
+    "is_elsewhere",
+    "owner_name",
+    "remove_stale",
+    "replacing",
+    "replacing_folder",
+    "scratch_folder",
+]
+
+OWNER = r"(\d+)-([0-9a-f]{6})([0-9a-f]*)"
+"""An `owner_name`: process, machine, and when the process began."""
 
 STALE_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-(?P<host>[0-9a-f]{6,22})\.(?P<kind>tmp|old)")
 
@@ -112,11 +123,17 @@ def owner_name() -> str:
 
 def is_abandoned(owner: str) -> bool:
     """Whether an `owner_name` is of a process of this machine that runs no more."""
-    found = re.fullmatch(r"(\d+)-([0-9a-f]{6})([0-9a-f]*)", owner)
+    found = re.fullmatch(OWNER, owner)
     if found is None or found[2] != _host():
         return False
     pid, began = int(found[1]), found[3]
     return not _is_running(pid) or (began != "" and _began(pid) not in ("", began))
+
+
+def is_elsewhere(owner: str) -> bool:
+    """Whether an `owner_name` is of another machine, of whose processes nothing can be asked."""
+    found = re.fullmatch(OWNER, owner)
+    return found is not None and found[2] != _host()
 
 
 def _host() -> str:

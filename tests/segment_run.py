@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from monai_semigan import SegmenterOptions, SegmentOptions, segment_files
@@ -36,3 +38,10 @@ def records(report: SegmentationReport) -> dict[str, CaseRecord]:
 def reasons(report: SegmentationReport) -> dict[str, str]:
     """Return why inputs failed, by their name."""
     return {failure.source: failure.reason for failure in report.failures}
+
+
+def label_digests(folder: Path) -> dict[str, str]:
+    """Digest of every label below a folder, by case."""
+    return {
+        path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*/label.png"))
+    }

@@ -72,14 +72,6 @@ class Reorientation:
         steps = tuple(slice(None, None, -1 if is_flipped else None) for is_flipped in self.flips)
         return voxels.transpose(*self.permutation, *rest)[steps]
 
-    def undo(self, voxels: np.ndarray) -> np.ndarray:
-        """Reorder voxels of the target grid back; a view."""
-        if voxels.shape[:3] != self.target.shape:
-            raise GeometryError(f"`voxels` must have the grid's shape {self.target.shape}, got {voxels.shape[:3]}.")
-        rest = tuple(range(3, voxels.ndim))
-        steps = tuple(slice(None, None, -1 if is_flipped else None) for is_flipped in self.flips)
-        return voxels[steps].transpose(*np.argsort(self.permutation), *rest)
-
 
 def reorient_to(grid: VoxelGrid, codes: tuple[str, str, str] = DISPLAY_AXCODES) -> Reorientation:
     """Find the reordering of a grid's axes that comes nearest to ``codes``.

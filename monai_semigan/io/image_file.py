@@ -29,6 +29,7 @@ __all__ = [
     "ImageFile",
     "SourceImage",
     "find_images",
+    "image_format",
     "image_stem",
     "read_image",
     "read_stored",
@@ -41,6 +42,16 @@ MIN_SIDE = 16
 """Smaller images show no anatomy."""
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jfif", ".tif", ".tiff", ".bmp", ".dcm", ".dicom"})
+
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+}
+"""First bytes: PNG (section 5.2), JPEG (the marker SOI and that of the next segment), TIFF 6.0 and BigTIFF."""
 
 CASE_FILE = "case.json"
 """A folder that holds it holds results of an earlier run."""
@@ -101,8 +112,8 @@ class SourceImage:
 def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> list[Path]:
     """List the images among files and, recursively, folders; in order, without doubles.
 
-    In folders, files are taken by their ending, and DICOM files whatever their name; hidden files and the results of
-    earlier runs are left out.
+    In folders, files are taken by their ending, without one by their first bytes, and DICOM files whatever their name;
+    hidden files and the results of earlier runs are left out.
 
     Args:
         inputs: Files and folders.
@@ -179,6 +190,16 @@ class ImageFile:
             self._dicom = open_dicom(self.path, room=MAX_HELD_BYTES)
             self._is_known = True
         return self._dicom
+
+
+def image_format(path: Path) -> str | None:
+    """Return what a file is by its first bytes, ``png``, ``jpeg`` or ``tiff``; None for anything else."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(max(map(len, SIGNATURES)))
+    except OSError:
+        return None
+    return next((name for signature, name in SIGNATURES.items() if head.startswith(signature)), None)
 
 
 def image_stem(path: Path) -> str:
@@ -345,7 +366,11 @@ def _pixels_of(name: str, picture: Image.Image, *, is_label: bool = False) -> di
 
 
 def _is_candidate(path: Path) -> bool:
-    """Known by its ending, or DICOM of whatever name; what lies beside a ``case.json`` is a result, not an input."""
+    """Known by its ending, or by its first bytes; what lies beside a ``case.json`` is a result, not an input."""
     if (path.parent / CASE_FILE).exists():
         return False
-    return path.suffix.lower() in SUFFIXES or is_dicom(path)
+    if path.suffix.lower() in SUFFIXES or is_dicom(path):
+        return True
+    # Another ending says that it is something else, such as a camera's raw file, which begins as a TIFF does.
+    has_ending = not path.suffix[1:].isdigit() and path.suffix != ""
+    return not has_ending and image_format(path) is not None

@@ -11,13 +11,13 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from monai_semigan.atomic import is_abandoned, owner_name
+from monai_semigan.atomic import is_abandoned, is_elsewhere, owner_name
 from monai_semigan.errors import ConfigError, InputError, OutputError, SemiGanError
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.report.segmentation_report import FailureReport, RedoneReport
@@ -36,6 +36,9 @@ MAX_NAMES = 10_000
 
 UNSIGNED_S = 60.0
 """Age of a claim that says nobody's name, because its process was killed while it made it, seconds."""
+
+ELSEWHERE_H = 24
+"""Age of a claim of another machine that counts as left by a killed run, hours: far more than one case takes."""
 
 OUT_OF_MEMORY = re.compile(r"out of memory|allocate|not enough memory|bad_alloc", re.IGNORECASE)
 """What torch writes in a RuntimeError where it has no class of its own for it."""
@@ -141,7 +144,7 @@ class CaseQueue:
         try:
             with case_faults():
                 yield
-        except Exception as error:
+        except Exception as error:  # readers raise what they like: one bad input must not end the others
             self.fail(name, error)
 
     def _read(self, item: CaseInput) -> Source | None:
@@ -158,6 +161,8 @@ class CaseQueue:
         self.records[case], self._sources[case] = None, item.source
         try:
             source = item.read(case, digest)
+            record = replace(source.record, location_sha256=item.location)
+            source = replace(source, case=case, record=record)
         except BaseException:
             del self.records[case]
             self._release(case)
@@ -183,7 +188,8 @@ class CaseQueue:
                 if item.location in _said(claim):
                     raise InputError(
                         f"`{item.source}` must be segmented by one run at a time, but another one works on it in this "
-                        "folder. Wait for it, then repeat."
+                        "folder. Wait for it, then repeat. If it was killed on another machine, delete "
+                        f"`{claim.name}` there, or wait {ELSEWHERE_H} hours."
                     )
                 continue
             self._claimed.add(case)
@@ -299,13 +305,15 @@ def _digest(path: Path) -> str | None:
 
 
 def _free(claim: Path) -> bool:
-    """Remove a claim whose process is gone; False if it lives.
+    """Remove a claim whose process is gone; False if it lives, or may live on another machine.
 
     It is renamed first: of two processes that find it, one gets it, and neither removes what the other made anew.
     """
     with suppress(OSError):
         owner, *_ = _said(claim) or [""]
-        if is_abandoned(owner) or (not owner and time.time() - claim.stat().st_mtime > UNSIGNED_S):
+        age_s = time.time() - claim.stat().st_mtime
+        is_old = age_s > UNSIGNED_S if not owner else is_elsewhere(owner) and age_s > ELSEWHERE_H * 3600
+        if is_abandoned(owner) or is_old:
             taken = claim.with_name(f"{claim.name}.{owner_name()}.tmp")
             claim.rename(taken)
             if (_said(taken) or [""])[0] != owner:  # made anew in between

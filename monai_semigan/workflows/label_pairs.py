@@ -39,8 +39,8 @@ __all__ = ["EvaluationOptions", "LabelPairs", "Labels", "label_paths"]
 NUM_THUMBNAILS = 6
 """Cases with the lowest Dice whose disagreement the report draws."""
 
-UNDECLARED_MASK_VALUE = 255
-"""A label map with this value is a mask of 0 and 255 that nobody declared as one, not one of 256 classes."""
+MASK_VALUE = 255
+"""A label map with this value is a mask of 0 and 255, not one of 256 classes."""
 
 Labels = PathLike | Sequence[PathLike]
 """A folder of label maps, a file, or a list of files."""
@@ -57,7 +57,7 @@ class EvaluationOptions:
         num_classes: Number of classes with the background; None takes it from the names, or the largest that occurs.
         class_names: Name per class, the background's first; None takes those of `segment`, or ``class 1`` and so on.
         classes: Class ids to score; all others count as background. None scores all.
-        binary: References of any value above 0 are class 1.
+        binary: References of any value above 0 are class 1, and so are predictions of 0 and 255 alone.
     """
 
     patients: PathLike | None = None
@@ -130,6 +130,8 @@ class LabelPairs:
         """Read a case; what is not to be scored is background."""
         reference, grid = _read(self.reference[case], binary=self.options.binary)
         predicted = _read_on(grid, self.predicted[case].label, "prediction")
+        if self.options.binary and np.isin(predicted, (0, MASK_VALUE)).all():
+            predicted = (predicted > 0).astype(np.uint8)
         ignore = _read_on(grid, self.ignored[case], "ignore mask", binary=True) if case in self.ignored else None
         return _Pair(
             self._checked(predicted, "prediction"),
@@ -141,15 +143,16 @@ class LabelPairs:
     def _checked(self, label: np.ndarray, name: str) -> np.ndarray:
         """Refuse classes that do not exist; make those that are not scored background."""
         most, (classes, num_classes) = int(label.max()), (self.options.classes, self.options.num_classes)
-        if num_classes is None and most == UNDECLARED_MASK_VALUE and most not in (classes or ()):
-            hint = "Pass --binary for masks of 0 and 255" if name == "reference" else "Write class ids"
+        if num_classes is None and most == MASK_VALUE and most not in (classes or ()):
+            hint = "Write class ids" if self.options.binary else "Pass --binary for masks of 0 and 255"
             raise InputError(f"The {name} must hold class ids, got the value 255. {hint}, or state --num-classes.")
         if classes:
             return np.where(np.isin(label, classes), label, np.uint8(0))
         if num_classes is not None and most >= num_classes:
+            hint = "" if self.options.binary else "For masks of 0 and 255 pass --binary; to"
             raise InputError(
-                f"The {name} must hold class ids 0 to {num_classes - 1}, got values {label.min()} to {most}. For "
-                "masks of 0 and 255 pass --binary; to score some of the classes alone, --class."
+                f"The {name} must hold class ids 0 to {num_classes - 1}, got values {label.min()} to {most}. "
+                f"{hint or 'To'} score some of the classes alone, --class."
             )
         return label
 

@@ -95,7 +95,8 @@ def prepare(
     source, dest = Path(source), Path(dest)
     _check_destination(dest, overwrite=overwrite, source=source)
     module = import_module(f"monai_semigan.extras.datasets.{dataset.module}")
-    collection: Collection = module.collect(source, *dataset.settings, organs=organs)
+    wanted = {"organs": organs} if dataset.has_organs else {}
+    collection: Collection = module.collect(source, *dataset.settings, **wanted)
     shares = assign_roles(collection.subjects, labels=labels, seed=seed, test_only=test_only)
     return _write(name, collection, shares, dest, seed, progress)
 

@@ -11,26 +11,29 @@ from functools import partial
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from PIL import Image
 
 from monai_semigan.atomic import remove_stale, scratch_folder
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
+from monai_semigan.domains.base import IMAGE
 from monai_semigan.files import make_folder, safe_name, write_json, write_text
 from monai_semigan.io.dicom.identity import Identity
 from monai_semigan.io.dicom.repair import NO_REPAIRS, RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
-from monai_semigan.io.image_file import ImageFile, find_images, image_stem
+from monai_semigan.io.image_file import ImageFile, SourceImage, find_images, image_stem
 from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
 from monai_semigan.pictures.overlay import encode_jpeg
 from monai_semigan.report.segmentation_report import ReportCase, SegmentationReport, render_segmentation_report
+from monai_semigan.segmentation.image_adapter import prepare_image
 from monai_semigan.segmentation.outputs import OUTPUTS, is_image, require_formats, usual_formats, write_case
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.segmentation.source import Source
+from monai_semigan.segmentation.volume_adapter import expected_peak_gib, require_memory
 from monai_semigan.types import PathLike, Paths, Progress, as_paths
 from monai_semigan.versions import environment
 from monai_semigan.workflows.cases import (
@@ -194,7 +197,7 @@ class _Run:
         try:
             with case_faults():
                 results = self.segmenter.segment_all(batch, batch_size=1 if is_short else None, progress=self.progress)
-        except Exception as error:
+        except Exception as error:  # whatever a batch ends with, each of its cases is tried or dropped by itself
             # The error is gone after this block, and with it what filled the memory.
             has_failed = True
             was_short = isinstance(error, MemoryShortageError)
@@ -218,7 +221,7 @@ class _Run:
         """Whether an image can be prepared; it is dropped if not."""
         is_fit = False
         with self._dropping(source.case):
-            self.segmenter.prepare_image(source)
+            prepare_image(self.segmenter.chains[IMAGE].preset, cast("SourceImage", source.data))
             is_fit = True
         return is_fit  # noqa: RET504  (the block swallows what fails)
 
@@ -238,7 +241,7 @@ class _Run:
         try:
             with case_faults():
                 yield
-        except Exception as error:
+        except Exception as error:  # libraries raise what they like: one bad case must not end the others
             self.queue.drop(case, error)
 
     def report(self) -> SegmentationReport:
@@ -271,43 +274,46 @@ def _done_alone(record: CaseRecord) -> CaseRecord:
 
 def _image_input(path: Path, options: SegmentOptions) -> CaseInput:
     file = ImageFile(path)
-    identity = file.identity() if options.identify else None
-    location = location_digest(path)
 
-    def read(case: str, sha256: str) -> Source:
-        return read_image_source(file, case=case, sha256=sha256, location_sha256=location, identity=identity)
+    def read(_: str, sha256: str) -> Source:
+        return read_image_source(file, sha256=sha256)
 
-    return CaseInput(
+    item = CaseInput(
         source=path.name,
-        stem=_stem(identity) or safe_name(image_stem(path)),
-        location=location,
+        stem=safe_name(image_stem(path)),
+        location=location_digest(path),
         digest=file.digest,
         read=read,
     )
+    return _identified(item, file.identity()) if options.identify else item
 
 
 def _volume_input(
     candidate: VolumeCandidate, options: SegmentOptions, announce: Callable[[str, VolumeCandidate], None]
 ) -> CaseInput:
-    identity = candidate.identity() if options.identify else None
-    location = location_digest(candidate.path, candidate.name)
-
     def read(case: str, sha256: str) -> Source:
         announce(case, candidate)
-        return read_volume_source(candidate, case=case, sha256=sha256, location_sha256=location, identity=identity)
+        return read_volume_source(candidate, sha256=sha256)
 
-    return CaseInput(
+    item = CaseInput(
         source=candidate.name,
-        stem=_stem(identity) or candidate.name,
-        location=location,
+        stem=candidate.name,
+        location=location_digest(candidate.path, candidate.name),
         digest=candidate.digest,
         read=read,
     )
+    return _identified(item, candidate.identity()) if options.identify else item
 
 
-def _stem(identity: Identity | None) -> str:
-    """What a case is called where the patient is to be said; nothing if that is not asked for, or not known."""
-    return safe_name(identity.patient_id) if identity is not None and identity.patient_id else ""
+def _identified(item: CaseInput, identity: Identity | None) -> CaseInput:
+    """Say whom an input is of, and call its case so, where that is known."""
+    if identity is None:
+        return item
+    return replace(
+        item,
+        stem=safe_name(identity.patient_id) if identity.patient_id else item.stem,
+        read=lambda case, sha256: replace(item.read(case, sha256), identity=asdict(identity)),
+    )
 
 
 def _announce(segmenter: Segmenter, say: Callable[[str], None] | None, case: str, candidate: VolumeCandidate) -> None:
@@ -318,10 +324,10 @@ def _announce(segmenter: Segmenter, say: Callable[[str], None] | None, case: str
     shape, itemsize = size
     tagged = candidate.series.modality if candidate.series is not None else None
     wanted = tagged if segmenter.options.modality == "auto" else segmenter.options.modality
-    peak = segmenter.expected_peak_gib(shape, itemsize, wanted)
+    peak = expected_peak_gib(segmenter, shape, itemsize, wanted)
     if say is not None:
         say(f"{case}: {' x '.join(map(str, shape))} voxels, about {peak:.1f} GiB of memory")
-    segmenter.require_memory(peak)
+    require_memory(segmenter, peak)
 
 
 def _fitting(names: Sequence[str], result: Segmentation) -> list[str]:

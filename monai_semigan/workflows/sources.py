@@ -5,37 +5,22 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import asdict
 
 from monai_semigan.files import safe_name
-from monai_semigan.io.dicom.identity import Identity
-from monai_semigan.io.image_file import ImageFile, image_stem
+from monai_semigan.io.image_file import ImageFile, image_format, image_stem
 from monai_semigan.io.volume_input import VolumeCandidate
 from monai_semigan.segmentation.record import SourceRecord
 from monai_semigan.segmentation.source import Source
 
 __all__ = ["read_image_source", "read_volume_source"]
 
-IMAGE_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff", ".tiff": "tiff"}
-"""What an image file's ending says; DICOM is known by its content."""
 
-
-def read_image_source(
-    file: ImageFile,
-    *,
-    case: str | None = None,
-    sha256: str | None = None,
-    location_sha256: str | None = None,
-    identity: Identity | None = None,
-) -> Source:
+def read_image_source(file: ImageFile, *, sha256: str | None = None) -> Source:
     """Read an image.
 
     Args:
         file: Where it is.
-        case: Name of the case; None takes the file's.
         sha256: Of its content, if that is known.
-        location_sha256: Of where it is, for results that a later run must find again.
-        identity: Whom it is of, if that is to be said.
 
     Raises:
         InputError: It cannot be read.
@@ -45,27 +30,18 @@ def read_image_source(
     data = file.read()
     record = SourceRecord(
         name=path.name,
-        format="dicom" if data.is_dicom else IMAGE_FORMATS.get(path.suffix.lower(), "png"),  # type: ignore[arg-type]
+        format="dicom" if data.is_dicom else image_format(path) or "png",  # type: ignore[arg-type]
         sha256=sha256,
-        location_sha256=location_sha256,
     )
     return Source(
         data=data,
         record=record,
-        case=case or safe_name(image_stem(path)),
-        identity=None if identity is None else asdict(identity),
+        case=safe_name(image_stem(path)),
         seconds={"read": time.perf_counter() - started},
     )
 
 
-def read_volume_source(
-    candidate: VolumeCandidate,
-    *,
-    case: str | None = None,
-    sha256: str | None = None,
-    location_sha256: str | None = None,
-    identity: Identity | None = None,
-) -> Source:
+def read_volume_source(candidate: VolumeCandidate, *, sha256: str | None = None) -> Source:
     """Read a volume; arguments as of `read_image_source`.
 
     Raises:
@@ -81,12 +57,10 @@ def read_volume_source(
         sha256=sha256,
         series_sha256=hashlib.sha256(series.series_uid.encode()).hexdigest() if series else None,
         num_files=len(candidate.files),
-        location_sha256=location_sha256,
     )
     return Source(
         data=data,
         record=record,
-        case=case or candidate.name,
-        identity=None if identity is None else asdict(identity),
+        case=candidate.name,
         seconds={"read": time.perf_counter() - started},
     )

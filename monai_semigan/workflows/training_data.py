@@ -11,8 +11,9 @@ import torch
 from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.io.datalist import Datalist, Entry
-from monai_semigan.io.image_file import SourceImage, read_image, require_color, require_grey
+from monai_semigan.io.image_file import read_image
 from monai_semigan.io.label_file import read_label
+from monai_semigan.segmentation.image_adapter import prepare_image
 from monai_semigan.training.pool import ImagePool, LabelledPool, with_symmetries
 
 __all__ = ["image_pool", "labelled_pool", "training_preset"]
@@ -45,7 +46,7 @@ def image_pool(entries: tuple[Entry, ...], preset: Any, symmetries: bool = False
     """
     if not entries:
         raise ConfigError("The data list must have unlabelled images, got none.")
-    images = torch.from_numpy(np.stack([_prepare(entry, preset)[0] for entry in entries])).half()
+    images = torch.from_numpy(np.stack([prepare_image(preset, read_image(entry.image))[0] for entry in entries])).half()
     return ImagePool(with_symmetries(images) if symmetries else images)
 
 
@@ -62,7 +63,8 @@ def labelled_pool(
         raise ConfigError("The data list must have labelled images, got none.")
     images, targets = [], []
     for entry in entries:
-        image, geometry, source = _prepare(entry, preset)
+        source = read_image(entry.image)
+        image, geometry = prepare_image(preset, source)
         if entry.label is None:
             raise ConfigError(f"`{entry.image.name}` must have a label.")
         label = source.as_shown(read_label(entry.label, num_classes=num_classes, binary=data.is_binary))
@@ -74,12 +76,3 @@ def labelled_pool(
         targets.append(preset.prepare_label(label, geometry, num_classes))
     pair = torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets))
     return LabelledPool(*(with_symmetries(part) if symmetries else part for part in pair))
-
-
-def _prepare(entry: Entry, preset: Any) -> tuple[np.ndarray, Any, SourceImage]:
-    source = (require_grey if preset.channels == 1 else require_color)(read_image(entry.image))
-    try:
-        image, geometry = preset.prepare(source.pixels, photometric=source.photometric, voi_window=source.voi_window)
-    except InputError as error:
-        raise InputError(f"`{entry.image.name}`: {error}") from error
-    return image, geometry, source

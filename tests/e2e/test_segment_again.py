@@ -22,7 +22,7 @@ from monai_semigan.errors import ConfigError, OutputError
 from monai_semigan.io import volume_input
 from monai_semigan.latent.inversion import Inversion
 from monai_semigan.report.schema import check_json
-from monai_semigan.segmentation import outputs, segmenter
+from monai_semigan.segmentation import outputs, volume_adapter
 
 pytestmark = pytest.mark.e2e
 
@@ -135,7 +135,7 @@ def test_one_image_too_large_for_a_batch_of_its_copies_goes_alone(
 
 
 def test_a_volume_too_large_for_the_memory_fails_alone(volume_bundle, tmp_path, monkeypatch) -> None:
-    segmented = segmenter.segment_volume
+    segmented = volume_adapter.segment_volume
     calls: list[int] = []
 
     def short(*arguments: object, **options: object):
@@ -144,7 +144,7 @@ def test_a_volume_too_large_for_the_memory_fails_alone(volume_bundle, tmp_path, 
             raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
         return segmented(*arguments, **options)
 
-    monkeypatch.setattr(segmenter, "segment_volume", short)
+    monkeypatch.setattr(volume_adapter, "segment_volume", short)
     for name in ("a", "b"):
         volume(tmp_path / "in" / f"{name}.nii.gz")
 

@@ -1,67 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``semigan segment`` among damage, beside another run, and ended from outside."""
+"""``semigan segment`` among damage and odd inputs: each has a result or a reason."""
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import phantoms
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from segment_run import names, reasons, records, segment
+from segment_run import label_digests, names, reasons, records, segment
 
-from monai_semigan import atomic
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import ConfigError
 from monai_semigan.io.image_file import ImageFile
 from monai_semigan.latent.inversion import Inversion
 from monai_semigan.logs import enable_logging
-from monai_semigan.segmentation import outputs
-from monai_semigan.segmentation.segmenter import Segmenter
+from monai_semigan.segmentation import image_adapter, outputs
+from monai_semigan.workflows import segmenting
 
 pytestmark = pytest.mark.e2e
 
 SECRET = "Geheim^Grete 19290607"
 """What a library's message might quote from a file."""
-
-
-def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "monai_semigan.cli.main", *map(str, arguments)]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
-
-
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    ends = time.monotonic() + 120
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < ends
-        time.sleep(0.01)
-
-
-def tree(folder: Path) -> dict[str, str]:
-    """Digest of every label below a folder, by case."""
-    return {
-        path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.glob("*/label.png"))
-    }
 
 
 def damaged(make_xray: Any, folder: Path) -> int:
@@ -111,7 +77,7 @@ def test_fifty_good_inputs_among_fifty_damaged_ones(tiny_bundle, make_xray, tmp_
     assert len(batches) <= 20, "what fails in preparation does not make single work of the others"
     assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.name.startswith(".")) == []
     lone = segment(folder / "2d7.png", bundle=tiny_bundle, output=tmp_path / "lone", formats=("png",))
-    assert tree(tmp_path / "lone")["2d7"] == tree(tmp_path / "out")["2d7"] and names(lone) == ["2d7"]
+    assert label_digests(tmp_path / "lone")["2d7"] == label_digests(tmp_path / "out")["2d7"] and names(lone) == ["2d7"]
 
 
 @pytest.mark.parametrize("stage", ["digest", "read", "prepare", "segment", "write"])
@@ -127,18 +93,19 @@ def test_an_error_of_a_library_fails_its_case_alone_in_our_words(
         original = getattr(ImageFile, stage)
         monkeypatch.setattr(ImageFile, stage, lambda self: broken() if self.path.stem == "case1" else original(self))
     elif stage == "prepare":
-        prepare = Segmenter.prepare_image
-        monkeypatch.setattr(
-            Segmenter,
-            "prepare_image",
-            lambda self, source: broken() if source.case == "case1" else prepare(self, source),
-        )
+        prepare = image_adapter.prepare_image
+        for module in (image_adapter, segmenting):
+            monkeypatch.setattr(
+                module,
+                "prepare_image",
+                lambda preset, source: broken() if source.path.stem == "case1" else prepare(preset, source),
+            )
     elif stage == "segment":
-        original = Segmenter._image_result
+        original = image_adapter._result
         monkeypatch.setattr(
-            Segmenter,
-            "_image_result",
-            lambda self, source, *rest: broken() if source.case == "case1" else original(self, source, *rest),
+            image_adapter,
+            "_result",
+            lambda loaded, source, *rest: broken() if source.case == "case1" else original(loaded, source, *rest),
         )
     else:
         monkeypatch.setitem(
@@ -173,143 +140,11 @@ def test_where_an_unexpected_error_came_from_is_logged_for_who_asks(
     def broken(*_: object) -> None:
         raise KeyError(SECRET)
 
-    monkeypatch.setattr(Segmenter, "_image_result", broken)
+    monkeypatch.setattr(image_adapter, "_result", broken)
     caplog.set_level("DEBUG", logger="monai_semigan")
     segment(xray_files / "images" / "case0.png", bundle=tiny_bundle, output=tmp_path / "out")
 
-    assert "in broken" in caplog.text and "_segment_images" in caplog.text
-
-
-def test_two_runs_at_once_into_one_folder(xray_files, tiny_bundle, tmp_path) -> None:
-    """Equal names of different images: every image has one case, and its own label is in it."""
-    inputs = {}
-    for name, shift in (("a", 0), ("b", 2)):
-        folder = inputs[name] = tmp_path / name
-        folder.mkdir()
-        for at in range(2):
-            (folder / f"x{at}.png").write_bytes((xray_files / "images" / f"case{at + shift}.png").read_bytes())
-    processes = [
-        start("segment", folder, "-b", tiny_bundle, "-o", tmp_path / "out", "--json") for folder in inputs.values()
-    ]
-    reports = [json.loads(process.communicate(timeout=240)[0]) for process in processes]
-
-    assert [process.returncode for process in processes] == [0, 0]
-    cases = [case for report in reports for case in report["cases"]]
-    assert sorted(case["case"] for case in cases) == ["x0", "x0-2", "x1", "x1-2"]
-    wanted = {hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.glob("[ab]/*.png")}
-    assert {case["source"]["sha256"] for case in cases} == wanted
-    for case in cases:
-        written = json.loads((tmp_path / "out" / case["case"] / "case.json").read_text())
-        assert written["source"]["sha256"] == case["source"]["sha256"]
-        (source,) = [
-            path
-            for path in tmp_path.glob("[ab]/*.png")
-            if hashlib.sha256(path.read_bytes()).hexdigest() == case["source"]["sha256"]
-        ]
-        segment(source, bundle=tiny_bundle, output=tmp_path / "lone" / case["case"])
-        label = tmp_path / "lone" / case["case"] / source.stem / "label.png"
-        assert label.read_bytes() == (tmp_path / "out" / case["case"] / "label.png").read_bytes()
-    assert not list((tmp_path / "out").glob(".*"))
-    for folder in inputs.values():
-        again = segment(folder, bundle=tiny_bundle, output=tmp_path / "out", device="auto")
-        assert len(again.skipped) == 2 and not again.redone
-
-
-def test_a_source_that_changed_replaces_its_result(xray_files, tiny_bundle, tmp_path) -> None:
-    source = tmp_path / "in" / "x.png"
-    source.parent.mkdir()
-    source.write_bytes((xray_files / "images" / "case0.png").read_bytes())
-    segment(source, bundle=tiny_bundle, output=tmp_path / "out")
-    before = tree(tmp_path / "out")
-    source.write_bytes((xray_files / "images" / "case1.png").read_bytes())
-
-    report = segment(source, bundle=tiny_bundle, output=tmp_path / "out")
-
-    assert names(report) == ["x"] and [item.reason for item in report.redone] == ["its source has changed"]
-    assert [path.name for path in (tmp_path / "out").iterdir() if path.is_dir()] == ["x"]
-    assert tree(tmp_path / "out") != before
-    moved = source.rename(tmp_path / "in" / "y.png")
-    (tmp_path / "in" / "x.png").write_bytes((xray_files / "images" / "case2.png").read_bytes())
-    both = segment([moved, source], bundle=tiny_bundle, output=tmp_path / "out")
-    assert names(both) == ["y", "x"]
-
-
-SLOW = "import time; from monai_semigan.latent.inversion import Inversion as I; f = I.__call__\n"
-SLOW += "I.__call__ = lambda s, *a, **k: (time.sleep(60) if GO() else None, f(s, *a, **k))[1]\n"
-
-
-def start_slowly(condition: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start the command with an inversion that sleeps where a Python expression says so."""
-    code = f"import sys, pathlib\ndef GO():\n    return {condition}\n{SLOW}from monai_semigan.cli.main import main\n"
-    code += f"main({[str(item) for item in arguments]!r})\n"
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-@pytest.mark.parametrize("kind", ["images", "study"])
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_ended_leaves_nothing_half_and_is_gone_on_with(
-    kind, end, xray_files, tiny_bundle, request, tmp_path
-) -> None:
-    out = tmp_path / "out"
-    if kind == "images":
-        source, bundle = xray_files / "images", tiny_bundle
-        condition = f"len(list(pathlib.Path({str(out)!r}).glob('*/case.json'))) == 2"
-        arguments = ("segment", source, "-b", bundle, "-o", out, "--batch-size", 2)
-    else:
-        bundle, source = request.getfixturevalue("volume_bundle"), tmp_path / "study.zip"
-        files = phantoms.write_series(tmp_path / "ct", phantoms.phantom(), "CT")
-        with zipfile.ZipFile(source, "w") as archive:
-            for path in files:
-                archive.write(path, path.name)
-        condition, arguments = "True", ("segment", source, "-b", bundle, "-o", out, "--modality", "CT")
-    process = start_slowly(condition, *arguments)
-    claims = 2 if kind == "images" else 1
-    done = 2 if kind == "images" else 0
-    wait_for(lambda: len(list(out.glob(".*.claim"))) == claims and len(list(out.glob("*/case.json"))) == done, process)
-    time.sleep(0.3)
-    process.send_signal(end)
-    _, err = process.communicate(timeout=60)
-
-    assert process.returncode == (143 if end == signal.SIGTERM else -9)
-    if end == signal.SIGTERM:
-        assert err.strip().endswith("terminated") and "Traceback" not in err
-        assert not list(out.glob(".*")), "no claim, no unpacked study, no half case"
-    repeated = start(*arguments, "--json")
-    stdout, err = repeated.communicate(timeout=240)
-    assert repeated.returncode == 0, err
-    report = json.loads(stdout)
-    wanted = [f"case{at}" for at in range(4)] if kind == "images" else ["study"]
-    assert [case["case"] for case in report["cases"]] == wanted
-    assert report["skipped"] == wanted[:done] and not report["redone"]
-    assert not list(out.glob(".*"))
-    whole = segment(source, bundle=bundle, output=tmp_path / "whole", modality="auto", batch_size=2)
-    if kind == "images":
-        assert tree(out) == tree(tmp_path / "whole") and len(tree(out)) == 4
-    else:
-        labels = [folder / "study" / "label.nii.gz" for folder in (out, tmp_path / "whole")]
-        assert whole.cases and labels[0].read_bytes() == labels[1].read_bytes()
-
-
-def test_claims_of_killed_runs_do_not_stay(xray_files, tiny_bundle, tmp_path) -> None:
-    """Nor does one of them keep a case's name from the next run."""
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    owner = f"{gone.pid}-{atomic._host()}"
-    (tmp_path / "out").mkdir()
-    for name in ("case0", "other"):
-        (tmp_path / "out" / f".{name}.claim").write_text(owner)
-    (tmp_path / "out" / ".case1.claim").write_text(atomic.owner_name())
-
-    report = segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
-
-    assert names(report) == ["case0", "case1-2", "case2", "case3"]
-    assert [path.name for path in (tmp_path / "out").glob(".*")] == [".case1.claim"]
+    assert "in broken" in caplog.text and "segment_images" in caplog.text
 
 
 def test_a_path_a_text_and_lists_of_both_are_inputs_and_an_array_is_not(xray_files, tiny_bundle, tmp_path) -> None:
@@ -396,49 +231,6 @@ def test_formats_that_fit_nothing_fail_the_case_and_leave_an_earlier_one(xray_fi
     assert not report.cases
     assert all("has none of them" in reason for reason in reasons(report).values())
     assert all((tmp_path / "out" / name / "label.png").is_file() for name in names(whole))
-
-
-def test_a_claim_that_was_freed_is_taken(tmp_path) -> None:
-    from monai_semigan.workflows import cases
-
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    claim = tmp_path / ".x.claim"
-    claim.write_text(f"{gone.pid}-{atomic._host()}")
-
-    assert cases._take(claim, "here")
-    assert claim.read_text() == f"{atomic.owner_name()} here"
-    assert not cases._take(claim, "there")
-    claim.write_text("")
-    assert not cases._take(claim, "here")
-    os.utime(claim, (0, 0))
-    assert cases._take(claim, "here")
-
-
-def test_an_input_that_another_run_works_on_is_not_made_twice(xray_files, tiny_bundle, tmp_path) -> None:
-    from monai_semigan.workflows import cases
-
-    (tmp_path / "out").mkdir()
-    location = cases.location_digest(xray_files / "images" / "case1.png")
-    (tmp_path / "out" / ".case1.claim").write_text(f"{atomic.owner_name()} {location}")
-
-    report = segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
-
-    assert names(report) == ["case0", "case2", "case3"]
-    assert "another one works on it" in reasons(report)["case1.png"]
-
-
-def test_a_case_whose_record_is_damaged_is_made_again_in_its_place(xray_files, tiny_bundle, tmp_path) -> None:
-    segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
-    (tmp_path / "out" / "case1" / "case.json").write_text("{")
-    (tmp_path / "out" / "case2" / "case.json").write_text("{")
-    (tmp_path / "out" / "case2" / "notes.txt").write_text("mine")
-
-    report = segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)
-
-    assert names(report) == ["case0", "case1", "case2-2", "case3"]
-    assert [(item.case, item.reason) for item in report.redone] == [("case1", "its case.json is damaged")]
-    assert (tmp_path / "out" / "case2" / "notes.txt").read_text() == "mine"
 
 
 def test_a_full_disk_behind_standard_output_is_one_line() -> None:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Public data sets: each module knows one published folder layout and refuses what does not follow it.
 
-A module has ``collect(source, organs)``, which checks the download and returns a `collection.Collection`. Nothing is
+A module has ``collect(source, *settings)``, which checks the download and returns a `collection.Collection`. Nothing is
 written before everything is known to be there. This file lists the names and imports none of the modules.
 """
 
@@ -20,7 +20,7 @@ class Dataset:
         module: Module of this package.
         title: One line for a list of commands.
         settings: Further arguments of the module's ``collect``.
-        has_organs: Whether ``organs`` may be ``all``.
+        has_organs: Whether ``collect`` takes ``organs``, ``liver`` or ``all``.
     """
 
     module: str

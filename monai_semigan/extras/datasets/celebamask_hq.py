@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from monai_semigan.extras.datasets.collection import Collection, Organs, Subject, Written
+from monai_semigan.extras.datasets.collection import Collection, Subject, Written
 from monai_semigan.extras.datasets.layout import find_folder, read_mask, refuse_incomplete
 from monai_semigan.io.label_file import write_label
 
@@ -53,13 +53,12 @@ PARTS = {
 count as eyes, earrings as ears; neck, necklace, clothes and hat as background."""
 
 
-def collect(source: Path, organs: Organs = "liver") -> Collection:
+def collect(source: Path) -> Collection:
     """Check the download and list its persons.
 
     Raises:
         InputError: It does not follow the layout or is incomplete.
     """
-    del organs
     root = find_folder(source, ["CelebA-HQ-img", "CelebAMask-HQ/CelebA-HQ-img"], "the images").parent
     annotations = find_folder(root, ["CelebAMask-HQ-mask-anno"], "the masks")
     parts: dict[int, list[Path]] = defaultdict(list)

@@ -24,7 +24,7 @@ import numpy as np
 from monai_semigan.errors import InputError
 from monai_semigan.extras.datasets.collection import Collection, Organs, Subject, Written
 from monai_semigan.extras.datasets.layout import find_folder, refuse_incomplete, require_count
-from monai_semigan.extras.datasets.slices import LabelledVolume, write_slices
+from monai_semigan.extras.datasets.slices import write_slices
 from monai_semigan.extras.datasets.volume_file import read_slice_files, write_nifti_volume
 from monai_semigan.io.image_file import read_image
 
@@ -106,7 +106,7 @@ def _write(name: str, pairs: list[tuple[Path, Path]], is_ct: bool, organs: Organ
     label = (grey > 0).astype(np.uint8) if is_ct else _organ_ids(name, grey)
     if organs == "liver":
         label = (label == 1).astype(np.uint8)
-    entries = write_slices(folder, name, LabelledVolume(voxels, label, grid), is_ct=is_ct)
+    entries = write_slices(folder, name, voxels, label, grid, is_ct=is_ct)
     volume = {"image": f"volumes/{name}.nii.gz", "label": f"volumes/{name}_label.nii.gz"}
     write_nifti_volume(folder / volume["image"], voxels, grid)
     write_nifti_volume(folder / volume["label"], label, grid)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from monai_semigan.errors import InputError
-from monai_semigan.extras.datasets.collection import Collection, Organs, Part, Subject, images_in_place
+from monai_semigan.extras.datasets.collection import Collection, Part, Subject, images_in_place
 from monai_semigan.extras.datasets.layout import files_by_stem, find_folder, require_count, require_files
 
 __all__ = ["collect"]
@@ -42,13 +42,12 @@ PARTS: dict[str, dict[Part, tuple[str, str, int]]] = {
 """Folder of images, folder of masks, number of images."""
 
 
-def collect(source: Path, year: str, organs: Organs = "liver") -> Collection:
+def collect(source: Path, year: str) -> Collection:
     """Check the download of one year and list its images.
 
     Raises:
         InputError: It does not follow the layout or is incomplete.
     """
-    del organs
     subjects: list[Subject] = []
     for part, (images_folder, masks_folder, count) in PARTS[year].items():
         if part != "train" and not (source / images_folder).exists() and not (source / masks_folder).exists():

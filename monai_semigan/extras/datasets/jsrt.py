@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from monai_semigan.errors import InputError
-from monai_semigan.extras.datasets.collection import Collection, Organs, Subject, Written
+from monai_semigan.extras.datasets.collection import Collection, Subject, Written
 from monai_semigan.extras.datasets.layout import files_by_stem, find_folder, read_mask, refuse_incomplete
 from monai_semigan.io.label_file import write_label
 
@@ -30,13 +30,12 @@ MAX_VALUE = 4095
 NUM_NODULE, NUM_NORMAL = 154, 93
 
 
-def collect(source: Path, organs: Organs = "liver") -> Collection:
+def collect(source: Path) -> Collection:
     """Check the download and list its patients.
 
     Raises:
         InputError: It does not follow the layout or is incomplete.
     """
-    del organs
     names = [f"JPCLN{at:03d}" for at in range(1, NUM_NODULE + 1)] + [
         f"JPCNN{at:03d}" for at in range(1, NUM_NORMAL + 1)
     ]

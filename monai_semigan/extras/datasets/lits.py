@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 
 from monai_semigan.errors import GeometryError, InputError
-from monai_semigan.extras.datasets.collection import Collection, Organs, Subject, Written
+from monai_semigan.extras.datasets.collection import Collection, Subject, Written
 from monai_semigan.extras.datasets.layout import refuse_incomplete
-from monai_semigan.extras.datasets.slices import LabelledVolume, write_slices
+from monai_semigan.extras.datasets.slices import write_slices
 from monai_semigan.extras.datasets.volume_file import read_nifti_volume, write_nifti_volume
 from monai_semigan.geometry.grid import VoxelGrid
 
@@ -33,13 +33,12 @@ BODY_HU = -300
 """Above this is body, below air."""
 
 
-def collect(source: Path, organs: Organs = "liver") -> Collection:
+def collect(source: Path) -> Collection:
     """Check the download and list its patients.
 
     Raises:
         InputError: It does not follow the layout or is incomplete.
     """
-    del organs
     if not source.is_dir():
         raise InputError(f"`{source}` must be the folder of the download, but is none.")
     volumes, labels = _numbered(source, "volume"), _numbered(source, "segmentation")
@@ -75,7 +74,7 @@ def _write(name: str, volume: Path, segmentation: Path, folder: Path) -> Written
             f"`{segmentation.name}` must have its volume's shape {voxels.shape}, got {marked.shape}. Download it again."
         )
     label = (marked > 0).astype(np.uint8)
-    entries = write_slices(folder, name, LabelledVolume(voxels, label, grid), is_ct=True)
+    entries = write_slices(folder, name, voxels, label, grid, is_ct=True)
     path = f"volumes/{name}_label.nii.gz"
     write_nifti_volume(folder / path, label, grid)
     warnings = (

@@ -16,7 +16,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from monai_semigan.extras.datasets.celebamask_hq import CLASS_NAMES
-from monai_semigan.extras.datasets.collection import Collection, Organs, images_in_place
+from monai_semigan.extras.datasets.collection import Collection, images_in_place
 from monai_semigan.extras.datasets.layout import files_by_stem, find_folder, refuse_incomplete, require_count
 
 __all__ = ["collect"]
@@ -24,13 +24,12 @@ __all__ = ["collect"]
 NUM_IMAGES = 1336
 
 
-def collect(source: Path, organs: Organs = "liver") -> Collection:
+def collect(source: Path) -> Collection:
     """Check the download and list its works of art.
 
     Raises:
         InputError: It does not follow the layout or is incomplete.
     """
-    del organs
     root = find_folder(source, ["images", "metfaces-dataset/images", "metfaces/images"], "the images").parent
     images, labels = files_by_stem(root / "images", "*.png"), files_by_stem(root / "labels", "*.png")
     refuse_incomplete("MetFaces", (f"images/{name}.png" for name in labels if name not in images), NUM_IMAGES)

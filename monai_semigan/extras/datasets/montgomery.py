@@ -14,7 +14,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from monai_semigan.extras.datasets.collection import Collection, Organs, Subject, Written
+from monai_semigan.extras.datasets.collection import Collection, Subject, Written
 from monai_semigan.extras.datasets.layout import (
     check_same_size,
     files_by_stem,
@@ -30,13 +30,12 @@ __all__ = ["collect"]
 NUM_IMAGES = 138
 
 
-def collect(source: Path, organs: Organs = "liver") -> Collection:
+def collect(source: Path) -> Collection:
     """Check the download and list its patients.
 
     Raises:
         InputError: It does not follow the layout or is incomplete.
     """
-    del organs
     root = find_folder(source, ["CXR_png", "MontgomerySet/CXR_png", "*/MontgomerySet/CXR_png"], "the images").parent
     images = files_by_stem(root / "CXR_png", "MCUCXR_*.png")
     masks = [

@@ -16,19 +16,18 @@ from collections import defaultdict
 from pathlib import Path
 
 from monai_semigan.errors import InputError
-from monai_semigan.extras.datasets.collection import Collection, Organs, images_in_place
+from monai_semigan.extras.datasets.collection import Collection, images_in_place
 from monai_semigan.extras.datasets.layout import files_by_stem, find_folder, refuse_incomplete
 
 __all__ = ["collect"]
 
 
-def collect(source: Path, organs: Organs = "liver") -> Collection:
+def collect(source: Path) -> Collection:
     """Check the download against its table and list its patients.
 
     Raises:
         InputError: The table is missing or another one, or images that it lists are missing.
     """
-    del organs
     find_folder(source, ["images", "images_0*", "images_1*"], "the images")
     tables = sorted(source.glob("Data_Entry_2017*.csv"))
     if not tables:

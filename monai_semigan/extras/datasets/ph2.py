@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_semigan.extras.datasets.collection import Collection, Organs, images_in_place
+from monai_semigan.extras.datasets.collection import Collection, images_in_place
 from monai_semigan.extras.datasets.layout import find_folder, refuse_incomplete, require_count
 
 __all__ = ["collect"]
@@ -21,13 +21,12 @@ __all__ = ["collect"]
 NUM_IMAGES = 200
 
 
-def collect(source: Path, organs: Organs = "liver") -> Collection:
+def collect(source: Path) -> Collection:
     """Check the download and list its images.
 
     Raises:
         InputError: It does not follow the layout or is incomplete.
     """
-    del organs
     name = "PH2 Dataset images"
     root = find_folder(source, [name, f"PH2Dataset/{name}", f"*/PH2Dataset/{name}"], "the images")
     cases = sorted(path.name for path in root.glob("IMD*") if path.is_dir())

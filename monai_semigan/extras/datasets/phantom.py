@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from monai_semigan.extras.datasets.collection import Collection, Organs, Subject, Written
-from monai_semigan.extras.datasets.slices import LabelledVolume, write_slices
+from monai_semigan.extras.datasets.slices import write_slices
 from monai_semigan.extras.datasets.volume_file import write_nifti_volume
 from monai_semigan.extras.phantoms.abdomen import LABELS, AbdomenPhantom, abdomen_grid, draw_abdomen
 from monai_semigan.extras.phantoms.series import write_phantom_series
@@ -75,7 +75,7 @@ def _write(
     drawn: AbdomenPhantom = draw_abdomen(abdomen_grid(shape), seed=seed)
     voxels = drawn.voxels_ct if modality == "CT" else drawn.voxels_mr
     label = drawn.label if organs == "all" else (drawn.label == LABELS["liver"]).astype(np.uint8)
-    entries = write_slices(folder, name, LabelledVolume(voxels, label, drawn.grid), is_ct=modality == "CT")
+    entries = write_slices(folder, name, voxels, label, drawn.grid, is_ct=modality == "CT")
     image = f"volumes/{name}" + (".nii.gz" if volume_format == "nifti" else "")
     if volume_format == "nifti":
         write_nifti_volume(folder / image, voxels, drawn.grid)

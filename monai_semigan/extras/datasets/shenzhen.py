@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from monai_semigan.extras.datasets.collection import Collection, Organs, images_in_place
+from monai_semigan.extras.datasets.collection import Collection, images_in_place
 from monai_semigan.extras.datasets.layout import files_by_stem, find_folder, refuse_incomplete, require_count
 
 __all__ = ["collect"]
@@ -21,13 +21,12 @@ __all__ = ["collect"]
 NUM_IMAGES, NUM_MASKS = 662, 566
 
 
-def collect(source: Path, organs: Organs = "liver") -> Collection:
+def collect(source: Path) -> Collection:
     """Check the download and list its patients.
 
     Raises:
         InputError: It does not follow the layout or is incomplete.
     """
-    del organs
     candidates = ["CXR_png", "ChinaSet_AllFiles/CXR_png", "*/ChinaSet_AllFiles/CXR_png"]
     images = files_by_stem(find_folder(source, candidates, "the images"), "CHNCXR_*.png")
     places = ["mask", "mask/mask", "masks", "*/mask"]

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import plane_name, reorient_to
 from monai_semigan.io.label_file import write_label
 
-__all__ = ["LabelledVolume", "ct_to_grey", "mr_to_grey", "write_slices"]
+__all__ = ["ct_to_grey", "mr_to_grey", "write_slices"]
 
 CT_WINDOW_HU = (0.0, 255.0)
 """HU that become grey 0 and 255: the window of ``liver_ct_segmentation``, in which one grey level is one HU."""
@@ -28,15 +27,6 @@ STEP_MM = 5.0
 
 MARGIN_MM = 30.0
 """Slices up to this far above and below the organ are written too: a generator must have seen where it is not."""
-
-
-@dataclass(frozen=True)
-class LabelledVolume:
-    """A volume in array order with its class ids, both ``(I, J, K)``; ``label`` None if there is none."""
-
-    voxels: np.ndarray
-    label: np.ndarray | None
-    grid: VoxelGrid
 
 
 def ct_to_grey(voxels: np.ndarray) -> np.ndarray:
@@ -53,10 +43,12 @@ def mr_to_grey(voxels: np.ndarray) -> np.ndarray:
     return grey
 
 
-def write_slices(folder: Path, name: str, volume: LabelledVolume, *, is_ct: bool) -> tuple[dict[str, Any], ...]:
+def write_slices(
+    folder: Path, name: str, voxels: np.ndarray, label: np.ndarray, grid: VoxelGrid, *, is_ct: bool
+) -> tuple[dict[str, Any], ...]:
     """Write ``images/NAME_k.png`` and ``labels/NAME_k.png``; k counts from the lowest slice, all slices included.
 
-    Rows run to posterior and columns to the patient's left.
+    Voxels and class ids are ``(I, J, K)`` on the grid. Rows run to posterior and columns to the patient's left.
 
     Returns:
         One entry per slice; ``has_organ`` says whether its label is not empty, ``spacing_mm`` is (row, column).
@@ -64,26 +56,25 @@ def write_slices(folder: Path, name: str, volume: LabelledVolume, *, is_ct: bool
     Raises:
         GeometryError: The volume is not axial.
     """
-    if plane_name(volume.grid.affine) != "axial":
-        raise GeometryError(f"`{name}` must have axial slices, got {plane_name(volume.grid.affine)} ones.")
-    view = reorient_to(volume.grid)
-    voxels = view.apply((ct_to_grey if is_ct else mr_to_grey)(volume.voxels))
-    label = None if volume.label is None else view.apply(volume.label)
+    if plane_name(grid.affine) != "axial":
+        raise GeometryError(f"`{name}` must have axial slices, got {plane_name(grid.affine)} ones.")
+    view = reorient_to(grid)
+    voxels = view.apply((ct_to_grey if is_ct else mr_to_grey)(voxels))
+    label = view.apply(label)
     columns_mm, rows_mm, gap_mm = view.target.spacing_mm
     entries: list[dict[str, Any]] = []
-    for k in _chosen(label, voxels.shape[2], gap_mm):
-        entry: dict[str, Any] = {"image": f"images/{name}_{k:04d}.png", "spacing_mm": [rows_mm, columns_mm]}
-        Image.fromarray(np.ascontiguousarray(voxels[:, :, k].T)).save(_made(folder / str(entry["image"])))
-        if label is not None:
-            entry |= {"label": f"labels/{name}_{k:04d}.png", "has_organ": bool(label[:, :, k].any())}
-            write_label(_made(folder / entry["label"]), np.ascontiguousarray(label[:, :, k].T))
-        entries.append(entry)
+    for k in _chosen(label, gap_mm):
+        image, mask = (f"{part}/{name}_{k:04d}.png" for part in ("images", "labels"))
+        Image.fromarray(np.ascontiguousarray(voxels[:, :, k].T)).save(_made(folder / image))
+        write_label(_made(folder / mask), np.ascontiguousarray(label[:, :, k].T))
+        has_organ = bool(label[:, :, k].any())
+        entries.append({"image": image, "spacing_mm": [rows_mm, columns_mm], "label": mask, "has_organ": has_organ})
     return tuple(entries)
 
 
-def _chosen(label: np.ndarray | None, count: int, gap_mm: float) -> range:
+def _chosen(label: np.ndarray, gap_mm: float) -> range:
     step = max(1, round(STEP_MM / gap_mm))
-    with_organ = np.flatnonzero(label.any(axis=(0, 1))) if label is not None else np.arange(count)
+    with_organ, count = np.flatnonzero(label.any(axis=(0, 1))), label.shape[2]
     if not with_organ.size:
         return range(0, count, step)
     margin = round(MARGIN_MM / gap_mm)

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 from monai_semigan.errors import InputError
-from monai_semigan.extras.datasets.collection import Collection, Organs, Subject, Written
+from monai_semigan.extras.datasets.collection import Collection, Subject, Written
 from monai_semigan.extras.datasets.layout import find_folder, read_mask, refuse_incomplete, require_count
 from monai_semigan.io.label_file import write_label
 
@@ -26,13 +26,12 @@ NUM_IMAGES = {"dermis": 69, "dermquest": 137}
 KINDS = ("melanoma", "notmelanoma")
 
 
-def collect(source: Path, site: str, organs: Organs = "liver") -> Collection:
+def collect(source: Path, site: str) -> Collection:
     """Check the download and list the images of one site, ``dermis`` or ``dermquest``.
 
     Raises:
         InputError: It does not follow the layout or is incomplete.
     """
-    del organs
     subjects, missing = [], []
     for kind in KINDS:
         inside = f"skin_data/{kind}/{site}"

@@ -12,13 +12,11 @@ from torch import Tensor
 
 from monai_semigan.errors import CheckpointError
 
-__all__ = ["KINDS", "FoundNetwork", "Kind", "Role", "find_networks"]
+__all__ = ["KINDS", "FoundNetwork", "Kind", "find_networks"]
 
 Kind = Literal["semanticgan", "rosinality", "stylegan2-ada"]
 KINDS: tuple[Kind, ...] = ("semanticgan", "rosinality", "stylegan2-ada")
 """What can be converted."""
-
-Role = Literal["generator", "d_image", "d_pair", "encoder"]
 
 SIGNS: tuple[tuple[str, str, str], ...] = (
     (r"to_seg(1|s\.)", "semanticgan", "generator"),

@@ -42,7 +42,6 @@ def test_all_48_orientations(axes: tuple[int, ...], signs: tuple[int, ...], tilt
     source = np.argwhere(voxels >= 0)
     for value, place in zip(voxels[tuple(source.T)], grid.to_mm(source), strict=True):
         np.testing.assert_allclose(places[value], place, atol=1e-9)
-    np.testing.assert_array_equal(change.undo(moved), voxels)
     assert np.shares_memory(moved, voxels)
 
 
@@ -51,15 +50,13 @@ def test_channels_stay_last() -> None:
     voxels = np.random.default_rng(0).normal(size=(*SHAPE, 2))
     moved = change.apply(voxels)
     np.testing.assert_array_equal(moved[..., 1], change.apply(voxels[..., 1]))
-    np.testing.assert_array_equal(change.undo(moved), voxels)
+    assert moved.shape == (*change.target.shape, 2)
 
 
 def test_wrong_shapes_and_codes() -> None:
     change = reorient_to(grid_of((0, 1, 2), (1, 1, 1)))
     with pytest.raises(GeometryError, match="grid's shape"):
         change.apply(np.zeros((5, 4, 3)))
-    with pytest.raises(GeometryError, match="grid's shape"):
-        change.undo(np.zeros((5, 4, 3)))
     with pytest.raises(GeometryError, match="once"):
         reorient_to(change.source, ("L", "R", "S"))
 

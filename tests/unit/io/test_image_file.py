@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from monai_semigan.errors import InputError, OutputError
-from monai_semigan.io.image_file import find_images, read_image, require_grey
+from monai_semigan.io.image_file import find_images, image_format, read_image, require_grey
 from monai_semigan.io.label_file import read_label, write_label
 
 GREY = np.arange(20 * 30, dtype=np.uint8).reshape(20, 30) % 251
@@ -114,6 +114,18 @@ def test_folders_are_searched_in_order_without_hidden_files(tmp_path):
         find_images([tmp_path / "empty"])
     with pytest.raises(InputError, match="does not exist"):
         find_images([tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("name", ["scan", "1.2.840.3"])
+def test_images_without_an_ending_are_found_by_their_first_bytes(tmp_path, kind, name):
+    Image.fromarray(GREY.astype(np.uint8)).save(tmp_path / name, kind)
+    for other, content in (("notes", b"x"), ("empty", b""), ("raw.nef", b"II*\0"), ("short", b"\x89PN")):
+        (tmp_path / other).write_bytes(content)
+
+    assert find_images([tmp_path]) == [tmp_path / name]
+    assert image_format(tmp_path / name) == kind.lower()
+    assert image_format(tmp_path / "notes") is image_format(tmp_path / "gone") is None
 
 
 def test_labels_round_trip_and_are_checked(tmp_path):

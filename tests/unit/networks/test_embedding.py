@@ -250,5 +250,5 @@ def test_shipped_weights_label_as_before_with_and_without_a_fresh_pyramid() -> N
 def _give(model: Segmenter, network: SemiGanSegmenter) -> None:
     """Put another network into a segmenter."""
     model.network = network
-    for inversion in model._inversions.values():
+    for inversion in model.inversions.values():
         inversion.generator, inversion.encoder = network.generator, network.encoder

@@ -197,6 +197,18 @@ def test_undeclared_masks_of_255_are_a_reason_not_256_classes(folders) -> None:
     assert not dict(evaluate(*folders, num_classes=256).failures)
 
 
+def test_binary_is_for_predictions_of_0_and_255_too(folders) -> None:
+    save(folders[0], a=LUNG * 255, b=LUNG, c=LUNG * 255 + square(slice(0, 2), slice(0, 2)))
+    save(folders[1], a=LUNG * 255, b=LUNG * 255, c=LUNG * 255)
+
+    result = evaluate(*folders, binary=True)
+
+    assert {score.case: score.dice for score in result.cases} == {"a": 1.0, "b": 1.0}
+    assert "The prediction must hold class ids, got the value 255. Write class ids" in dict(result.failures)["c"]
+    assert "Pass --binary" in dict(evaluate(*folders).failures)["a"]
+    assert "--binary" not in dict(evaluate(*folders, binary=True, num_classes=2).failures)["c"]
+
+
 def test_ignored_pixels_are_left_out(folders, tmp_path: Path) -> None:
     save(folders[0], a=SHIFTED, b=SHIFTED)
     save(folders[1], a=LUNG, b=LUNG)

@@ -1,76 +1,29 @@
-"""DICOM SEG: every voxel where it was, whose it was, under identifiers that repeat."""
+# SPDX-License-Identifier: Apache-2.0
+"""DICOM SEG of volumes: every voxel where it was, whose it was, under identifiers that repeat."""
 
 from __future__ import annotations
 
-import datetime
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 from dicom_files import ORIENTATIONS
+from dicom_seg_check import ALGORITHM, OPTIONS, SEGMENTS, asymmetric_label, read_back
 from dicom_series_builder import (
-    IMAGES,
     SECRETS,
     SHAPE,
-    write_image,
     write_multiframe,
     write_series,
 )
 
 from monai_semigan.errors import ConfigError, InputError, OutputError, ShapeError
-from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.dicom.file import open_dicom
 from monai_semigan.io.volume import SourceVolume
 from monai_semigan.writers.dicom_result import SERIES_DESCRIPTION, AlgorithmInfo, derived_uid
-from monai_semigan.writers.dicom_seg import tracking_uid, write_dicom_seg, write_dicom_seg_2d
+from monai_semigan.writers.dicom_seg import tracking_uid, write_dicom_seg
 from monai_semigan.writers.terminology import segments_of_classes
-
-SEGMENTS = segments_of_classes(["background", "liver", "face hair"], [(0, 0, 0), (221, 130, 101), (10, 20, 200)])
-CREATED = datetime.datetime(2020, 1, 2, 3, 4, 5)
-ALGORITHM = AlgorithmInfo(name="a_bundle", version="1.2.3", digest="ab" * 32, created=CREATED)
-OPTIONS: dict[str, Any] = {"segments": SEGMENTS, "algorithm": ALGORITHM}
-
-
-def asymmetric_label(shape: tuple[int, ...] = SHAPE) -> np.ndarray:
-    """Two classes without any symmetry; the first slice is empty, the last has both."""
-    label = np.zeros(shape, dtype=np.uint8)
-    label[1:4, 2:, 1:3] = 1
-    label[2:, 1, 2:] = 2
-    label[0, 0, -1] = 1
-    return label
-
-
-def read_back(path: Path, volume: SourceVolume) -> np.ndarray:
-    """Read a SEG with highdicom and bring it onto the volume's grid by its own geometry, not by file order."""
-    import highdicom as hd
-
-    affine = lps_from_ras(volume.grid.affine)
-    label = np.zeros(volume.grid.shape, dtype=np.uint8)
-    segmentation = hd.seg.segread(path)
-    read = segmentation.get_volume(combine_segments=True, allow_missing_positions=True)
-    for index in np.argwhere(read.array):
-        place = read.affine @ [*index, 1]
-        target = np.linalg.solve(affine, place)
-        np.testing.assert_allclose(target, np.rint(target), atol=1e-3)
-        label[tuple(np.rint(target[:3]).astype(int))] = read.array[tuple(index)]
-    return label
-
-
-@pytest.fixture
-def verify(integration):
-    """Let dciodvfy look at a file; return its error lines."""
-
-    def run(path: Path) -> list[str]:
-        found = subprocess.run([integration("dciodvfy"), str(path)], capture_output=True, text=True, check=False)
-        lines = (found.stdout + found.stderr).splitlines()
-        assert any(line.strip() in ("Segmentation", "SCImage") for line in lines), lines
-        return [line for line in lines if line.startswith("Error")]
-
-    return run
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "LABELMAP"])
@@ -340,59 +293,6 @@ def test_wrong_labels_and_options_are_refused(tmp_path):
         with pytest.raises(error, match=reason):
             write_dicom_seg(tmp_path / "seg.dcm", arguments.pop("label"), arguments.pop("volume"), **arguments)
     assert not (tmp_path / "seg.dcm").exists()
-
-
-@pytest.mark.parametrize("spacing", [{}, {"PixelSpacing": [0.2, 0.3]}, {"ImagerPixelSpacing": [0.2, 0.3]}], ids=str)
-@pytest.mark.parametrize("modality", IMAGES)
-def test_single_images(tmp_path, modality, spacing, verify):
-    import highdicom as hd
-
-    source = write_image(tmp_path / "image.dcm", modality, **spacing)
-    label = asymmetric_label((12, 9, 3))[:, :, 2].T.copy()
-
-    path = write_dicom_seg_2d(tmp_path / "seg.dcm", label, source, **OPTIONS)
-
-    uid = str(pydicom.dcmread(source, stop_before_pixels=True).SOPInstanceUID)
-    read = hd.seg.segread(path).get_pixels_by_source_instance([uid], combine_segments=True)
-    np.testing.assert_array_equal(read[0], label)
-    assert verify(path) == []
-
-
-def test_a_single_image_with_a_frame_of_reference_keeps_it(tmp_path, verify):
-    source = write_image(tmp_path / "image.dcm", "DX", FrameOfReferenceUID="1.2.3.4")
-
-    path = write_dicom_seg_2d(tmp_path / "seg.dcm", np.eye(9, 12, dtype=np.uint8), source, **OPTIONS)
-
-    assert pydicom.dcmread(path).FrameOfReferenceUID == "1.2.3.4"
-    assert verify(path) == []
-
-
-def test_a_single_slice_is_a_single_image_too(tmp_path, verify):
-    volume = write_series(tmp_path / "series", without=["SliceThickness"])
-    label = np.eye(6, 7, dtype=np.uint8)
-
-    path = write_dicom_seg_2d(tmp_path / "seg.dcm", label, volume.origin.files[2], **OPTIONS)
-
-    made = pydicom.dcmread(path)
-    source = pydicom.dcmread(volume.origin.files[2], stop_before_pixels=True)
-    position = made.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0].ImagePositionPatient
-    assert position == source.ImagePositionPatient and made.InstanceNumber == 3
-    assert verify(path) == []
-
-
-def test_single_images_that_do_not_fit_are_refused(tmp_path):
-    source = write_image(tmp_path / "image.dcm", "CR")
-    label = np.zeros((9, 12), dtype=np.uint8)
-
-    assert write_dicom_seg_2d(tmp_path / "seg.dcm", label, source, **OPTIONS) is None
-    label[3, 4] = 1
-    with pytest.raises(OutputError, match="image's shape"):
-        write_dicom_seg_2d(tmp_path / "seg.dcm", label.T.copy(), source, **OPTIONS)
-    with pytest.raises(ShapeError):
-        write_dicom_seg_2d(tmp_path / "seg.dcm", label[None], source, **OPTIONS)
-    multi = write_multiframe(tmp_path).origin.files[0]
-    with pytest.raises(OutputError, match="single image"):
-        write_dicom_seg_2d(tmp_path / "seg.dcm", label, multi, **OPTIONS)
 
 
 def test_algorithms_have_writable_names():

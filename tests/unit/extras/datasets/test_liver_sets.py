@@ -13,7 +13,7 @@ from PIL import Image
 
 from monai_semigan.errors import GeometryError, InputError
 from monai_semigan.extras.datasets import chaos, lits
-from monai_semigan.extras.datasets.slices import LabelledVolume, ct_to_grey, mr_to_grey, write_slices
+from monai_semigan.extras.datasets.slices import ct_to_grey, mr_to_grey, write_slices
 from monai_semigan.extras.datasets.volume_file import read_nifti_volume, read_slice_files
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.workflows.preparing import prepare
@@ -39,7 +39,7 @@ def labels_of(folder, name):
 def test_slices_are_in_radiological_view_whatever_the_source(tmp_path, orientation):
     drawn, expected = phantom(orientation), phantom("axial")
 
-    entries = write_slices(tmp_path, "case", LabelledVolume(drawn.voxels_ct, drawn.label, drawn.grid), is_ct=True)
+    entries = write_slices(tmp_path, "case", drawn.voxels_ct, drawn.label, drawn.grid, is_ct=True)
 
     np.testing.assert_array_equal(labels_of(tmp_path, "case"), expected.label.transpose(1, 0, 2))  # L, P, S
     rows, columns = np.nonzero((labels_of(tmp_path, "case") == 1).any(axis=2))
@@ -56,7 +56,7 @@ def test_other_planes_are_refused(tmp_path, orientation):
     drawn = phantom(orientation)
 
     with pytest.raises(GeometryError, match=f"axial slices, got {orientation}"):
-        write_slices(tmp_path, "case", LabelledVolume(drawn.voxels_ct, drawn.label, drawn.grid), is_ct=True)
+        write_slices(tmp_path, "case", drawn.voxels_ct, drawn.label, drawn.grid, is_ct=True)
     assert not list(tmp_path.iterdir())
 
 
@@ -65,19 +65,19 @@ def test_thin_slices_are_thinned_out_around_the_organ(tmp_path):
     label[5:9, 5:9, 50:60] = 1
     grid = VoxelGrid(label.shape, np.diag([-2.0, -2.0, 2.5, 1]))
 
-    entries = write_slices(tmp_path, "case", LabelledVolume(label * 100, label, grid), is_ct=True)
+    entries = write_slices(tmp_path, "case", label * 100, label, grid, is_ct=True)
 
     numbers = [int(entry["image"][-8:-4]) for entry in entries]
     assert numbers == list(range(38, 72, 2))
     assert [entry["has_organ"] for entry in entries] == [50 <= number < 60 for number in numbers]
 
 
-def test_a_volume_without_labels_gives_all_its_slices(tmp_path):
-    grid = VoxelGrid((20, 20, 6), np.diag([-2.0, -2.0, 5, 1]))
+def test_a_volume_whose_label_is_empty_is_spread_out(tmp_path):
+    grid = VoxelGrid((20, 20, 6), np.diag([-2.0, -2.0, 2.5, 1]))
 
-    entries = write_slices(tmp_path, "case", LabelledVolume(np.ones(grid.shape), None, grid), is_ct=False)
+    entries = write_slices(tmp_path, "case", np.ones(grid.shape), np.zeros(grid.shape, np.uint8), grid, is_ct=False)
 
-    assert len(entries) == 6 and "label" not in entries[0]
+    assert len(entries) == 3 and not any(entry["has_organ"] for entry in entries)
 
 
 def test_grey_values():
