@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -27,7 +27,21 @@ from monai_semigan.segmentation.source import Source
 from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
 
-__all__ = ["CaseInput", "CaseQueue", "MemoryShortageError", "case_faults", "location_digest", "require_apart"]
+__all__ = [
+    "ELSEWHERE_H",
+    "CaseInput",
+    "CaseListener",
+    "CaseQueue",
+    "MemoryShortageError",
+    "case_faults",
+    "changed_keys",
+    "free_claims",
+    "location_digest",
+    "read_record",
+    "reason_of",
+    "require_apart",
+    "why_again",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +72,7 @@ class CaseInput:
         location: See `location_digest`: where it is, without telling it.
         digest: Compute the SHA-256 of its content.
         read: Called with the case's name and the digest; returns the source.
+        is_named: The case must be called as ``stem`` says, whatever has that name; no other is tried.
     """
 
     source: str
@@ -65,6 +80,17 @@ class CaseInput:
     location: str
     digest: Callable[[], str]
     read: Callable[[str, str], Source]
+    is_named: bool = False
+
+
+class CaseListener(Protocol):
+    """Who is told how each input of a `CaseQueue` ended, as soon as its folder is in place."""
+
+    def done(self, case: str, record: CaseRecord) -> None:
+        """A case is in its folder, now or since an earlier run."""
+
+    def failed(self, source: str, error: Exception) -> None:
+        """An input, by its ``CaseInput.source``, could not be used."""
 
 
 class CaseQueue:
@@ -81,6 +107,7 @@ class CaseQueue:
         total: Number of inputs, for the progress; 0 if it is not known.
         progress: Called with the inputs done and their number.
         say: Called with a line of text for a finished case that is made again.
+        listener: Told how each input ended.
     """
 
     def __init__(
@@ -93,6 +120,7 @@ class CaseQueue:
         total: int = 0,
         progress: Progress | None = None,
         say: Callable[[str], None] | None = None,
+        listener: CaseListener | None = None,
     ) -> None:
         self.folder, self.bundle_digest, self.overwrite = folder, bundle_digest, overwrite
         self.request: dict[str, Any] = json.loads(json.dumps(request))
@@ -101,8 +129,7 @@ class CaseQueue:
         self.skipped: list[str] = []
         self.redone: list[RedoneReport] = []
         self.failures: list[FailureReport] = []
-        for claim in folder.glob(".*.claim"):
-            _free(claim)
+        self.listener = listener
         self._claimed: set[str] = set()
         self._sources: dict[str, str] = {}  # by case
         self._done = 0
@@ -120,11 +147,14 @@ class CaseQueue:
         """Note a case that was written, and count it as done."""
         self.records[case] = record
         self._release(case)
+        self._tell_done(case, record)
         self._advance()
 
     def fail(self, source: str, error: Exception) -> None:
         """Note why an input could not be used, and count it as done."""
         self.failures.append(FailureReport(source=source, reason=reason_of(error)))
+        if self.listener is not None:
+            self.listener.failed(source, error)
         self._advance()
 
     def drop(self, case: str, error: Exception) -> None:
@@ -151,11 +181,13 @@ class CaseQueue:
         digest = item.digest()
         case, before = self._claim(item, digest)
         reason = "its case.json is damaged" if before is None and (self.folder / case).exists() else None
-        reason = reason if before is None else self._why_again(case, before, digest)
+        if before is not None:
+            reason = "as asked for" if self.overwrite else self._why_again(case, before, digest)
         if before is not None and reason is None:
             self.records[case] = before
             self.skipped.append(case)
             self._release(case)
+            self._tell_done(case, before)
             self._advance()
             return None
         self.records[case], self._sources[case] = None, item.source
@@ -179,7 +211,7 @@ class CaseQueue:
         With the name comes the record of what is there.
         """
         stem = item.stem.strip(". ") or "case"
-        for number in range(1, MAX_NAMES):
+        for number in range(1, 2 if item.is_named else MAX_NAMES):
             case = stem if number == 1 else f"{stem}-{number}"
             if case in self.records:
                 continue
@@ -199,24 +231,16 @@ class CaseQueue:
             if not target.exists() or is_damaged or (record is not None and _is_of(record, item, digest)):
                 return case, record
             self._release(case)
+        if item.is_named:
+            raise OutputError(
+                f"`{stem}` must be a free name in the output folder, but another input's result or run has it. Wait "
+                "for that run, or choose another folder."
+            )
         raise InputError(f"`{item.source}` must find a free name in the output folder. Choose another folder.")
 
     def _why_again(self, case: str, before: CaseRecord, digest: str) -> str | None:
-        """Return why a finished case must be made again; None if it is what would come out."""
-        if self.overwrite:
-            return "as asked for"
-        if before.source.sha256 != digest:
-            return "its source has changed"
-        if before.bundle.digest != self.bundle_digest:
-            return "another bundle"
-        if before.request != self.request:
-            changed = [
-                key for key in self.request.keys() | before.request.keys()
-                if self.request.get(key) != before.request.get(key)
-            ]  # fmt: skip
-            return f"other settings ({', '.join(sorted(changed))})"
-        damaged = [name for name, sha256 in before.files.items() if _digest(self.folder / case / name) != sha256]
-        return f"{', '.join(damaged)} missing or changed" if damaged else None
+        folder, bundle = self.folder / case, self.bundle_digest
+        return why_again(folder, before, digest=digest, bundle_digest=bundle, request=self.request)
 
     def _claim_file(self, case: str) -> Path:
         return self.folder / f".{case}.claim"
@@ -225,10 +249,20 @@ class CaseQueue:
         self._claim_file(case).unlink(missing_ok=True)
         self._claimed.discard(case)
 
+    def _tell_done(self, case: str, record: CaseRecord) -> None:
+        if self.listener is not None:
+            self.listener.done(case, record)
+
     def _advance(self) -> None:
         self._done += 1
         if self.progress is not None and self.total:
             self.progress(self._done, self.total)
+
+
+def free_claims(folder: Path) -> None:
+    """Remove the claims of runs that are gone."""
+    for claim in folder.glob(".*.claim"):
+        _free(claim)
 
 
 def read_record(case_folder: Path) -> CaseRecord | None:
@@ -237,6 +271,33 @@ def read_record(case_folder: Path) -> CaseRecord | None:
         return read_settings(CaseRecord, json.loads((case_folder / "case.json").read_text()), "case.json")
     except (OSError, ValueError, SemiGanError):
         return None
+
+
+def why_again(
+    case_folder: Path, before: CaseRecord, *, digest: str | None, bundle_digest: str, request: Mapping[str, Any]
+) -> str | None:
+    """Return why a finished case must be made again; None if it is what would come out.
+
+    Args:
+        case_folder: Where its files are.
+        before: Its ``case.json``.
+        digest: SHA-256 of its source; None to take the source as unchanged.
+        bundle_digest: Of the bundle.
+        request: What is asked for, JSON types.
+    """
+    if digest is not None and before.source.sha256 != digest:
+        return "its source has changed"
+    if before.bundle.digest != bundle_digest:
+        return "another bundle"
+    if before.request != request:
+        return f"other settings ({', '.join(changed_keys(before.request, request))})"
+    damaged = [name for name, sha256 in before.files.items() if _digest(case_folder / name) != sha256]
+    return f"{', '.join(damaged)} missing or changed" if damaged else None
+
+
+def changed_keys(before: Mapping[str, Any], request: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two requests."""
+    return sorted(key for key in request.keys() | before.keys() if request.get(key) != before.get(key))
 
 
 def reason_of(error: Exception) -> str:

@@ -22,7 +22,7 @@ from monai_semigan.io.image_file import ImageFile
 from monai_semigan.latent.inversion import Inversion
 from monai_semigan.logs import enable_logging
 from monai_semigan.segmentation import image_adapter, outputs
-from monai_semigan.workflows import segmenting
+from monai_semigan.workflows import case_run
 
 pytestmark = pytest.mark.e2e
 
@@ -94,7 +94,7 @@ def test_an_error_of_a_library_fails_its_case_alone_in_our_words(
         monkeypatch.setattr(ImageFile, stage, lambda self: broken() if self.path.stem == "case1" else original(self))
     elif stage == "prepare":
         prepare = image_adapter.prepare_image
-        for module in (image_adapter, segmenting):
+        for module in (image_adapter, case_run):
             monkeypatch.setattr(
                 module,
                 "prepare_image",
