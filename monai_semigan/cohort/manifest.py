@@ -1,0 +1,472 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One SQLite file that several processes take their cases from, and write down how each ended.
+
+A case is done when its folder was renamed into place and its row says so, in this order. Opening a manifest to work
+on it repairs what a crash left in between: a row in work whose process is gone waits again, or is done if its folder
+is whole; a row that is done without a folder waits again.
+
+Paths and patients are in this file alone, which nobody but its owner may read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from monai_semigan.atomic import is_abandoned, is_elsewhere, owner_name
+from monai_semigan.cohort.journal import journal_mode
+from monai_semigan.cohort.rows import CaseRow, Part, State, Unit, Where, share_of
+from monai_semigan.errors import ConfigError, InputError, OutputError
+from monai_semigan.files import escaped
+from monai_semigan.segmentation.record import BundleRecord, CaseRecord
+from monai_semigan.types import PathLike
+from monai_semigan.workflows.cases import ELSEWHERE_H, changed_keys, location_digest, read_record, why_again
+
+__all__ = ["MANIFEST_NAME", "Manifest"]
+
+MANIFEST_NAME: Final = "cohort.sqlite"
+
+APPLICATION: Final = 0x53474348
+"""Mark of our files in SQLite's header ("SGCH")."""
+
+VERSION: Final = 1
+"""Of the tables below."""
+
+BUSY_S = 60.0
+"""How long a process waits for another one's transaction, seconds; each takes milliseconds."""
+
+MAX_ATTEMPTS = 5
+"""A case whose process was lost so often has failed: it may be what ends them."""
+
+TABLES = """
+CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE cases (
+    id INTEGER PRIMARY KEY,
+    case_name TEXT NOT NULL UNIQUE COLLATE NOCASE,
+    path BLOB NOT NULL,
+    part TEXT NOT NULL,
+    source TEXT NOT NULL,
+    patient TEXT NOT NULL,
+    reference BLOB,
+    groups TEXT NOT NULL,
+    share INTEGER NOT NULL,
+    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done', 'refused', 'failed')),
+    host TEXT NOT NULL DEFAULT '',
+    pid INTEGER NOT NULL DEFAULT 0,
+    owner TEXT NOT NULL DEFAULT '',
+    since REAL NOT NULL DEFAULT 0,
+    reason TEXT NOT NULL DEFAULT '',
+    attempts INTEGER NOT NULL DEFAULT 0,
+    seconds REAL,
+    digest TEXT NOT NULL DEFAULT '',
+    expected_dice REAL,
+    warnings INTEGER NOT NULL DEFAULT 0,
+    dice REAL,
+    UNIQUE (path, part)
+);
+CREATE INDEX cases_by_state ON cases (state, attempts, id);
+CREATE INDEX cases_by_owner ON cases (owner) WHERE owner != '';
+"""
+
+FREED = "owner = '', host = '', pid = 0, since = 0"
+
+COLUMNS = ", ".join("case_name" if part.name == "case" else part.name for part in fields(CaseRow))
+
+
+class Manifest:
+    """The manifest of a cohort's folder.
+
+    .. code-block:: python
+
+        with Manifest("out") as manifest:
+            manifest.counts()
+
+    Args:
+        folder: The cohort's output folder.
+        create: Make the manifest where there is none.
+
+    Raises:
+        InputError: There is none, or the file is damaged or something else.
+        ConfigError: It is of another version.
+        OutputError: It cannot be written, or another process holds it for too long.
+    """
+
+    def __init__(self, folder: PathLike, *, create: bool = False) -> None:
+        self.folder, self.owner = Path(folder), owner_name()
+        self.path = self.folder / MANIFEST_NAME
+        self._is_chosen = False
+        if not create and not self.path.is_file():
+            raise InputError(
+                f"`{escaped(folder)}` must be the output folder of a cohort, but holds no {MANIFEST_NAME}. Begin with "
+                "`semigan cohort run`."
+            )
+        with self._faults():
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            self._base = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
+        try:
+            self._prepare()
+        except BaseException:
+            self._base.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._base.close()
+
+    def __enter__(self) -> Manifest:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What the whole cohort is of
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What holds for all rows: ``bundle``, ``request``, ``created``."""
+        with self._faults():
+            return {name: json.loads(value) for name, value in self._base.execute("SELECT name, value FROM facts")}
+
+    def require_same(self, bundle: BundleRecord, request: Mapping[str, Any] | None = None) -> None:
+        """Refuse another bundle or request than the cohort was begun with.
+
+        Args:
+            bundle: What is to segment.
+            request: What is asked for; None to compare the bundle alone.
+
+        Raises:
+            ConfigError: One differs.
+        """
+        facts = self.facts
+        begun = facts.get("bundle")
+        if begun is not None and begun["digest"] != bundle.digest:
+            before, now = (f"{one['name']} {one['version']} ({one['digest'][:12]})" for one in (begun, asdict(bundle)))
+            raise ConfigError(
+                f"`bundle` must be the one that this cohort was begun with, {before}, got {now}. Choose another output "
+                "folder."
+            )
+        if request is not None and "request" in facts:
+            changed = changed_keys(facts["request"], json.loads(json.dumps(request)))
+            if changed:
+                raise ConfigError(
+                    f"`options` must be those that this cohort was begun with, but {', '.join(changed)} differ. Repeat "
+                    "those, or choose another output folder."
+                )
+
+    def bind(self, bundle: BundleRecord, request: Mapping[str, Any]) -> None:
+        """Write down what the cohort is segmented with, the first time; later refuse another as `require_same` does."""
+        created = time.strftime("%Y-%m-%d %H:%M:%S")
+        known = {"bundle": asdict(bundle), "request": request, "created": created, "home": _home(self.folder)}
+        with self._writing():
+            self._base.executemany(
+                "INSERT OR IGNORE INTO facts VALUES (?, ?)",
+                [(name, json.dumps(value)) for name, value in known.items()],
+            )
+        self.require_same(bundle, request)
+
+    # Rows
+
+    def rows(self, where: Where | None = None) -> list[CaseRow]:
+        """List the rows in the order in which they came, or those that are meant."""
+        with self._faults():
+            found = [_row(values) for values in self._base.execute(f"SELECT {COLUMNS} FROM cases ORDER BY id")]
+        if not where:
+            return found
+        where.require_known({column for row in found for column in row.groups})
+        return [row for row in found if where.fits(row)]
+
+    def counts(self) -> dict[State, int]:
+        """Count the rows by state."""
+        with self._faults():
+            found = dict(self._base.execute("SELECT state, count(*) FROM cases GROUP BY state").fetchall())
+        return {state: found.get(state, 0) for state in ("waiting", "running", "done", "refused", "failed")}
+
+    def add(self, units: Iterable[Unit]) -> int:
+        """Add rows; one of the same path and part that is there keeps its name and state, and takes the other values.
+
+        Returns:
+            How many are new.
+
+        Raises:
+            InputError: A name is taken by another path.
+        """
+        with self._writing():
+            before = self._base.total_changes
+            known = {
+                (path, part): case
+                for case, path, part in self._base.execute("SELECT case_name, path, part FROM cases").fetchall()
+            }
+            old, new = [], []
+            for unit in units:
+                key = (os.fsencode(unit.path), unit.part)
+                (old if key in known else new).append((*_values(unit), *key))
+            self._base.executemany(
+                "UPDATE cases SET patient = ?, reference = ?, groups = ? WHERE path = ? AND part = ?",
+                [values[2:] for values in old if values[2:5] != ("", None, "{}")],
+            )
+            before = self._base.total_changes
+            try:
+                self._base.executemany(
+                    "INSERT INTO cases (case_name, source, patient, reference, groups, path, part, share) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [(*values, share_of(values[0])) for values in new],
+                )
+            except sqlite3.IntegrityError as error:
+                raise InputError("`case` must be of one input each, but a name is there for another one.") from error
+            return self._base.total_changes - before
+
+    def choose(self, rows: Collection[CaseRow]) -> None:
+        """From now on, claim none but these."""
+        with self._faults():
+            self._base.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (case_name TEXT PRIMARY KEY)")
+            self._base.execute("DELETE FROM chosen")
+            self._base.executemany("INSERT INTO chosen VALUES (?)", [(row.case,) for row in rows])
+        self._is_chosen = True
+
+    def retry(self, rows: Iterable[CaseRow]) -> int:
+        """Let refused and failed rows wait again, as if they had never been begun; return how many."""
+        with self._writing():
+            before = self._base.total_changes
+            self._base.executemany(
+                "UPDATE cases SET state = 'waiting', reason = '', attempts = 0 "
+                "WHERE case_name = ? AND state IN ('refused', 'failed')",
+                [(row.case,) for row in rows],
+            )
+            return self._base.total_changes - before
+
+    # Work
+
+    def claim(self, count: int, part: Part = Part()) -> list[CaseRow]:  # noqa: B008  (frozen)
+        """Take waiting rows, which no other process gets then. One that was lost before is taken late, and alone.
+
+        Args:
+            count: At most as many.
+            part: From this share of the rows.
+        """
+        chosen = "AND case_name IN (SELECT case_name FROM chosen)" if self._is_chosen else ""
+        with self._writing():
+            found = self._base.execute(
+                f"SELECT {COLUMNS} FROM cases WHERE state = 'waiting' AND share % ? = ? {chosen} "
+                "ORDER BY attempts, id LIMIT ?",
+                (part.count, part.index, count),
+            ).fetchall()
+            rows = [_row(values) for values in found]
+            rows = [row for row in rows if row.attempts == 0] or rows[:1]
+            mine = (self.owner, platform.node(), os.getpid(), time.time())
+            self._base.executemany(
+                "UPDATE cases SET state = 'running', owner = ?, host = ?, pid = ?, since = ?, attempts = attempts + 1 "
+                "WHERE case_name = ?",
+                [(*mine, row.case) for row in rows],
+            )
+        return rows
+
+    def finish(self, case: str, record: CaseRecord) -> None:
+        """Say that a case's folder is in place."""
+        with self._writing():
+            self._finish(case, record)
+
+    def end(self, case: str, state: State, reason: str) -> None:
+        """Say that a case was refused, or failed, and why."""
+        with self._writing():
+            self._base.execute(
+                f"UPDATE cases SET state = ?, reason = ?, {FREED} WHERE case_name = ? AND owner = ?",
+                (state, reason, case, self.owner),
+            )
+
+    def give_back(self) -> None:
+        """Let the rows wait again that this process has begun and not ended."""
+        with self._writing():
+            self._base.execute(
+                f"UPDATE cases SET state = 'waiting', attempts = max(attempts - 1, 0), {FREED} WHERE owner = ?",
+                (self.owner,),
+            )
+
+    def score(self, dice: Mapping[str, float]) -> None:
+        """Write down the Dice of cases, in place of all that was known before."""
+        with self._writing():
+            self._base.execute("UPDATE cases SET dice = NULL WHERE dice IS NOT NULL")
+            self._base.executemany(
+                "UPDATE cases SET dice = ? WHERE case_name = ?", [(value, case) for case, value in dice.items()]
+            )
+
+    # Repair
+
+    def repair(self) -> None:
+        """Make rows and folders agree again after a crash; and where the folder was moved, find moved inputs."""
+        self._follow()
+        facts = self.facts
+        lost, gone = [], []
+        for row in self.rows():
+            if row.state == "running" and _is_lost(row):
+                lost.append((row, self._whole(row, facts)))
+            elif row.state == "done" and not (self.folder / row.case / "case.json").is_file():
+                gone.append(row)
+        with self._writing():
+            for row, record in lost:
+                self._base.execute(
+                    f"UPDATE cases SET state = 'waiting', {FREED} WHERE case_name = ? AND owner = ?",
+                    (row.case, row.owner),
+                )
+                if self._base.execute("SELECT changes()").fetchone() == (0,):  # repaired by another process
+                    continue
+                if record is not None:
+                    self._finish(row.case, record)
+                elif row.attempts >= MAX_ATTEMPTS:
+                    reason = f"The process ended {row.attempts} times while it worked on this case. Free memory, retry."
+                    self._base.execute(
+                        "UPDATE cases SET state = 'failed', reason = ? WHERE case_name = ?", (reason, row.case)
+                    )
+            self._base.executemany(
+                "UPDATE cases SET state = 'waiting', attempts = 0 WHERE case_name = ? AND state = 'done'",
+                [(row.case,) for row in gone],
+            )
+
+    def _whole(self, row: CaseRow, facts: Mapping[str, Any]) -> CaseRecord | None:
+        """Return the record of a case whose folder is complete, and of this input, bundle and request."""
+        record = read_record(self.folder / row.case)
+        if record is None or "bundle" not in facts:
+            return None
+        known = {"bundle_digest": facts["bundle"]["digest"], "request": facts["request"]}
+        is_same = record.source.location_sha256 == location_digest(row.path, row.part)
+        is_same = is_same and why_again(self.folder / row.case, record, digest=None, **known) is None
+        return record if is_same else None
+
+    def _finish(self, case: str, record: CaseRecord) -> None:
+        self._base.execute(
+            f"UPDATE cases SET state = 'done', reason = '', {FREED}, seconds = ?, digest = ?, expected_dice = ?, "
+            "warnings = ? WHERE case_name = ?",
+            (
+                sum(record.seconds.values()),
+                record.source.sha256,
+                record.lowest_expected_dice,
+                len(record.warnings),
+                case,
+            ),
+        )
+
+    def _follow(self) -> None:
+        """Where this folder was moved with its inputs, find these from it."""
+        before, now = self.facts.get("home"), _home(self.folder)
+        if before is None or before == now:
+            return
+        moved = []
+        for row in self.rows():
+            path, reference = _moved(row.path, before, now), row.reference
+            moved.append((os.fsencode(path), _encoded(reference and _moved(reference, before, now)), row.case))
+        with self._writing():
+            self._base.executemany("UPDATE OR IGNORE cases SET path = ?, reference = ? WHERE case_name = ?", moved)
+            self._base.execute("UPDATE facts SET value = ? WHERE name = 'home'", (json.dumps(now),))
+
+    # The file
+
+    def _prepare(self) -> None:
+        with self._faults():
+            self._require_ours()
+            wanted = journal_mode(self.folder)
+            for _ in range(int(BUSY_S / 0.1)):  # SQLite does not wait for this one itself
+                try:
+                    self._base.execute(f"PRAGMA journal_mode = {wanted}")
+                    break
+                except sqlite3.OperationalError:
+                    time.sleep(0.1)
+        with self._writing():
+            if self._base.execute("PRAGMA user_version").fetchone() == (0,):
+                for statement in TABLES.split(";"):
+                    self._base.execute(statement)
+                self._base.execute(f"PRAGMA application_id = {APPLICATION}")
+                self._base.execute(f"PRAGMA user_version = {VERSION}")
+
+    def _require_ours(self) -> None:
+        application, version = (
+            self._base.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")
+        )
+        is_empty = self._base.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+        if is_empty and not application and not version:
+            return
+        if application != APPLICATION:
+            raise InputError(f"`{MANIFEST_NAME}` must be the manifest of a cohort, but is another database. Move it.")
+        if version != VERSION:
+            raise ConfigError(
+                f"`{MANIFEST_NAME}` must be of version {VERSION}, got {version}. Use the release of monai_semigan that "
+                "began the cohort, or choose another output folder."
+            )
+        if self._base.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            raise sqlite3.DatabaseError("quick_check")
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        with self._faults():
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._base.execute("ROLLBACK")
+                raise
+            self._base.execute("COMMIT")
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Say what SQLite's errors mean; its own words may quote values."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise OutputError(
+                f"`{MANIFEST_NAME}` must be a file that can be written ({getattr(error, 'sqlite_errorname', 'error')}). "
+                "Free some space, or wait for the process that holds it."
+            ) from None
+        except sqlite3.DatabaseError:
+            raise InputError(
+                f"`{MANIFEST_NAME}` must be the manifest of a cohort, but is damaged. Move it away and repeat "
+                "`semigan cohort run`: finished cases are found again."
+            ) from None
+        except OSError as error:
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(
+                f"`{escaped(self.folder)}` must be a folder that can be written: {error.strerror}."
+            ) from None
+
+
+def _values(unit: Unit) -> tuple[str, str, str, bytes | None, str]:
+    groups = json.dumps(dict(unit.groups), sort_keys=True)
+    return unit.case, unit.source, unit.patient, _encoded(unit.reference), groups
+
+
+def _row(values: Sequence[Any]) -> CaseRow:
+    found = dict(zip((part.name for part in fields(CaseRow)), values, strict=True))
+    found["path"] = Path(os.fsdecode(found["path"]))
+    found["reference"] = None if found["reference"] is None else Path(os.fsdecode(found["reference"]))
+    found["groups"] = json.loads(found["groups"])
+    return CaseRow(**found)
+
+
+def _encoded(path: Path | None) -> bytes | None:
+    """Names of files need not be text."""
+    return None if path is None else os.fsencode(path)
+
+
+def _home(folder: Path) -> str:
+    return os.fsencode(folder.resolve()).hex()
+
+
+def _moved(path: Path, before: str, now: str) -> Path:
+    """Return where a path is now; itself if it is still there, or is not beside the folder either."""
+    old, new = (os.fsdecode(bytes.fromhex(home)) for home in (before, now))
+    beside = Path(os.path.normpath(Path(new) / os.path.relpath(path, old)))
+    return beside if not path.exists() and beside.exists() else path
+
+
+def _is_lost(row: CaseRow) -> bool:
+    is_old = is_elsewhere(row.owner) and time.time() - row.since > ELSEWHERE_H * 3600
+    return is_abandoned(row.owner) or is_old
