@@ -6,11 +6,10 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from monai_semigan.atomic import scratch_folder
 from monai_semigan.cohort.manifest import MANIFEST_NAME
 from monai_semigan.cohort.rows import Unit
 from monai_semigan.errors import ConfigError, InputError
@@ -43,6 +42,7 @@ def find_units(
     skip: Path,
     rules: SeriesRules,
     repairs: RepairOptions,
+    unpack_to: Path,
     on_failure: Failed,
 ) -> list[Unit]:
     """Find the units of work among inputs; what is in them is not read, but for DICOM headers.
@@ -53,6 +53,7 @@ def find_units(
         skip: A folder inside the inputs that is left out: that of the results.
         rules: Which DICOM series are taken.
         repairs: What may be done to irregular series.
+        unpack_to: Folder for the contents of zips, of one at a time.
         on_failure: Told of an input that holds nothing that can be used.
 
     Raises:
@@ -74,18 +75,15 @@ def find_units(
     zips = [path for path in paths if path.suffix.lower() == ".zip" and not path.is_dir()]
     others = [path for path in paths if path not in zips]
     units: list[Unit] = []
-    with scratch_folder(skip, "unpacked") as unpacked:
-        for group in [[path] for path in zips] + ([others] if others else []):
-            packed = group[0] if group[0] in zips else None
-            try:
-                found = iter_volumes(
-                    group, on_failure=on_failure, unpack_to=unpacked, rules=rules, repairs=repairs, skip=skip
-                )
-                units += [_volume_unit(candidate, packed) for candidate in found]
-            except InputError as error:
-                if packed is None and not zips:
-                    raise
-                on_failure(group[0].name, error)
+    search = {"on_failure": on_failure, "unpack_to": unpack_to, "rules": rules, "repairs": repairs, "skip": skip}
+    for group in [[path] for path in zips] + ([others] if others else []):
+        packed = group[0] if group[0] in zips else None
+        try:
+            units += [_volume_unit(found, packed) for found in iter_volumes(group, **search)]  # type: ignore[arg-type]
+        except InputError as error:
+            if not zips:
+                raise
+            on_failure(group[0].name, error)
     if not units:
         raise InputError("`inputs` must hold a volume, but none was found. See `semigan series` for DICOM.")
     return units
@@ -110,27 +108,33 @@ def read_table(path: Path) -> list[Unit]:
     groups = [header for header in headers if header and header not in COLUMNS]
     if "status" in groups:
         raise InputError(f"`{path.name}` must have no column status: it says how far a case is. Rename it.")
-    units, seen, places = [], set(), set()
-    for number, line in enumerate(lines[1:], start=2):
-        cells = dict(zip(headers, (cell.strip() for cell in line), strict=False))
-        if not any(cells.values()):
-            continue
-        if not cells.get("case") or not cells.get("path"):
-            raise InputError(f"`{path.name}` must give every row a case and a path, but row {number} has not both.")
-        unit = _row_unit(path.parent, cells, groups)
+    rows = _cells(path.name, headers, lines[1:])
+    units = [_row_unit(path.parent, cells, groups) for _, cells in rows]
+    seen: set[str | Path] = set()
+    for (number, _), unit in zip(rows, units, strict=True):
         name = unit.case.casefold()
         if name in RESERVED_CASES:
             raise InputError(f"`case` must not be {unit.case}, which is a name of results, in row {number}. Rename it.")
         if name in seen:
             raise InputError(f"`{path.name}` must name every case once, got {unit.case} twice (row {number}).")
-        if unit.path in places:
+        if unit.path in seen:
             raise InputError(f"`{path.name}` must name every path once, but that of row {number} comes twice.")
-        seen.add(name)
-        places.add(unit.path)
-        units.append(unit)
+        seen |= {name, unit.path}
     if not units:
         raise InputError(f"`{path.name}` must name at least one case, but has a header alone.")
     return units
+
+
+def _cells(name: str, headers: Sequence[str], lines: Iterable[Sequence[str]]) -> list[tuple[int, dict[str, str]]]:
+    """Number the rows that are not empty, and name their cells."""
+    rows = []
+    for number, line in enumerate(lines, start=2):
+        cells = dict(zip(headers, (cell.strip() for cell in line), strict=False))
+        if any(cells.values()):
+            if not cells.get("case") or not cells.get("path"):
+                raise InputError(f"`{name}` must give every row a case and a path, but row {number} has not both.")
+            rows.append((number, cells))
+    return rows
 
 
 def named_apart(units: Iterable[Unit], taken: Mapping[tuple[Path, str], str], *, may_rename: bool) -> list[Unit]:

@@ -10,8 +10,9 @@ from typing import Literal
 __all__ = ["journal_mode"]
 
 NETWORK = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p"}
+    ["nfs", "nfs4", "cifs", "smb3", "smbfs", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p"]
 )
+"""File systems that several machines share, as Linux calls them."""
 
 MOUNTS = Path("/proc/self/mounts")
 

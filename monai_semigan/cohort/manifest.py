@@ -169,10 +169,8 @@ class Manifest:
         created = time.strftime("%Y-%m-%d %H:%M:%S")
         known = {"bundle": asdict(bundle), "request": request, "created": created, "home": _home(self.folder)}
         with self._writing():
-            self._base.executemany(
-                "INSERT OR IGNORE INTO facts VALUES (?, ?)",
-                [(name, json.dumps(value)) for name, value in known.items()],
-            )
+            values = [(name, json.dumps(value)) for name, value in known.items()]
+            self._base.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", values)
         self.require_same(bundle, request)
 
     # Rows
@@ -202,12 +200,12 @@ class Manifest:
             InputError: A name is taken by another path.
         """
         with self._writing():
-            before = self._base.total_changes
             known = {
                 (path, part): case
                 for case, path, part in self._base.execute("SELECT case_name, path, part FROM cases").fetchall()
             }
-            old, new = [], []
+            old: list[tuple[Any, ...]] = []
+            new: list[tuple[Any, ...]] = []
             for unit in units:
                 key = (os.fsencode(unit.path), unit.part)
                 (old if key in known else new).append((*_values(unit), *key))
@@ -421,9 +419,10 @@ class Manifest:
         try:
             yield
         except sqlite3.OperationalError as error:
+            name = getattr(error, "sqlite_errorname", "error")  # from Python 3.11 on
             raise OutputError(
-                f"`{MANIFEST_NAME}` must be a file that can be written ({getattr(error, 'sqlite_errorname', 'error')}). "
-                "Free some space, or wait for the process that holds it."
+                f"`{MANIFEST_NAME}` must be a file that can be written ({name}). Free some space, or wait for the "
+                "process that holds it."
             ) from None
         except sqlite3.DatabaseError:
             raise InputError(
@@ -457,7 +456,7 @@ def _encoded(path: Path | None) -> bytes | None:
 
 
 def _home(folder: Path) -> str:
-    return os.fsencode(folder.resolve()).hex()
+    return os.fsencode(os.path.abspath(folder)).hex()  # noqa: PTH100  (links stay: inputs are written down so too)
 
 
 def _moved(path: Path, before: str, now: str) -> Path:

@@ -17,7 +17,7 @@ from monai_semigan.io.image_file import image_stem
 from monai_semigan.types import PathLike
 from monai_semigan.workflows.mask_pairs import is_at_the_end, plain_path
 
-__all__ = ["CaseTable", "Row", "SplitPart", "read_case_table"]
+__all__ = ["CaseTable", "Row", "SplitPart", "read_case_table", "read_csv"]
 
 MAX_BYTES = 1 << 26
 """Of the file: about a million images."""
@@ -127,11 +127,7 @@ def read_case_table(path: PathLike, *, masks: PathLike | None = None) -> CaseTab
         InputError: The file cannot be read, has no column for images, or a cell is not possible.
     """
     path = Path(path)
-    try:
-        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
-        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text)))
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"`{escaped(path)}` must be a CSV file in UTF-8, but is none. Save it so.") from None
+    lines = read_csv(path)
     headers = [cell.strip() for cell in lines[0]] if lines else []
     known = [header.casefold() for header in headers]
     places = {
@@ -156,6 +152,19 @@ def read_case_table(path: PathLike, *, masks: PathLike | None = None) -> CaseTab
         raise InputError(f"`{path.name}` must give every mask to one image, but gives {few(shared)} to several.")
     ignored = tuple(header for at, header in enumerate(headers) if at not in places.values())
     return CaseTable(path=path, rows=rows, columns=frozenset(places), ignored=ignored)
+
+
+def read_csv(path: Path) -> list[list[str]]:
+    """Read the cells of a CSV file, line by line, whatever separates them.
+
+    Raises:
+        InputError: It cannot be read, or is none.
+    """
+    try:
+        text = read_regular(path, MAX_BYTES).decode("utf-8-sig")
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text)))
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError(f"`{escaped(path)}` must be a CSV file in UTF-8, but is none. Save it so.") from None
 
 
 def _separator(text: str) -> str:
