@@ -17,7 +17,7 @@ from monai_semigan.files import few, safe_name
 from monai_semigan.io.dicom.repair import RepairOptions
 from monai_semigan.io.dicom.rules import SeriesRules
 from monai_semigan.io.image_file import find_images, image_stem
-from monai_semigan.io.volume_input import VolumeCandidate, find_volumes, iter_volumes
+from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
 from monai_semigan.workflows.case_table import read_csv
 
 __all__ = ["RESERVED_CASES", "find_units", "named_apart", "part_of", "read_table", "volume_of"]
@@ -171,13 +171,12 @@ def named_apart(units: Iterable[Unit], taken: Mapping[tuple[Path, str], str], *,
     return named
 
 
-def volume_of(unit: Unit, rules: SeriesRules, repairs: RepairOptions, unpack_to: Path) -> VolumeCandidate:
-    """Find a unit's volume again, unread.
+def volume_of(unit: Unit, found: Sequence[VolumeCandidate]) -> VolumeCandidate:
+    """Choose a unit's volume, unread, among those of its path.
 
     Raises:
         InputError: It is gone, or the unit's path holds several.
     """
-    found = find_volumes([unit.path], rules=rules, repairs=repairs, unpack_to=unpack_to)
     chosen = [candidate for candidate in found if not unit.part or part_of(candidate) == unit.part]
     if len(chosen) != 1:
         raise InputError(

@@ -15,7 +15,7 @@ import os
 import platform
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -190,6 +190,21 @@ class Manifest:
             found = dict(self._base.execute("SELECT state, count(*) FROM cases GROUP BY state").fetchall())
         return {state: found.get(state, 0) for state in ("waiting", "running", "done", "refused", "failed")}
 
+    def running(self) -> list[dict[str, Any]]:
+        """List the processes at work: ``owner``, ``host``, ``pid``, number of ``cases``, and ``since`` when."""
+        names = ("owner", "host", "pid", "cases", "since")
+        with self._faults():
+            found = self._base.execute(
+                "SELECT owner, host, pid, count(*), min(since) FROM cases WHERE state = 'running' GROUP BY owner"
+            ).fetchall()
+        return [dict(zip(names, values, strict=True)) for values in found]
+
+    def mean_seconds(self) -> float | None:
+        """Return how long a case took on average; None before the first is done."""
+        with self._faults():
+            (found,) = self._base.execute("SELECT avg(seconds) FROM cases WHERE state = 'done'").fetchone()
+        return None if found is None else float(found)
+
     def add(self, units: Iterable[Unit]) -> int:
         """Add rows; one of the same path and part that is there keeps its name and state, and takes the other values.
 
@@ -224,12 +239,12 @@ class Manifest:
                 raise InputError("`case` must be of one input each, but a name is there for another one.") from error
             return self._base.total_changes - before
 
-    def choose(self, rows: Collection[CaseRow]) -> None:
+    def choose(self, cases: Iterable[str]) -> None:
         """From now on, claim none but these."""
         with self._faults():
             self._base.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (case_name TEXT PRIMARY KEY)")
             self._base.execute("DELETE FROM chosen")
-            self._base.executemany("INSERT INTO chosen VALUES (?)", [(row.case,) for row in rows])
+            self._base.executemany("INSERT INTO chosen VALUES (?)", [(case,) for case in cases])
         self._is_chosen = True
 
     def retry(self, rows: Iterable[CaseRow]) -> int:
