@@ -12,7 +12,7 @@ import click
 
 from monai_semigan.types import StageProgress
 
-__all__ = ["progress_bar", "stage_bars", "text_table"]
+__all__ = ["clock", "is_watched", "progress_bar", "stage_bars", "text_table"]
 
 BAR_WIDTH = 30
 REFRESH_SECONDS = 0.2
@@ -29,9 +29,7 @@ def progress_bar(label: str, *, unit: str = "", divisor: int = 1) -> Iterator[Ca
         unit: Shown behind the counts.
         divisor: Counts are shown divided by this, such as 1000 for kimg.
     """
-    context = click.get_current_context(silent=True)
-    is_quiet = context is not None and context.find_root().params.get("quiet", False)
-    is_shown = sys.stderr.isatty() and not is_quiet
+    is_shown = is_watched()
     started, drawn = time.monotonic(), -REFRESH_SECONDS
     first: int | None = None
 
@@ -47,7 +45,7 @@ def progress_bar(label: str, *, unit: str = "", divisor: int = 1) -> Iterator[Ca
         progressed = done - first
         left = (now - started) / progressed * (total - done) if progressed > 0 else None
         shown = f"{done / divisor:.1f}/{total / divisor:.1f}" if divisor > 1 else f"{done}/{total}"
-        remaining = f", {_clock(left)} left" if left is not None and done < total else ""
+        remaining = f", {clock(left)} left" if left is not None and done < total else ""
         click.echo(
             f"\r{label} [{'#' * filled}{'.' * (BAR_WIDTH - filled)}] {shown}{unit}{remaining}   ", nl=False, err=True
         )
@@ -57,6 +55,13 @@ def progress_bar(label: str, *, unit: str = "", divisor: int = 1) -> Iterator[Ca
     finally:
         if is_shown and drawn > 0:
             click.echo(err=True)
+
+
+def is_watched() -> bool:
+    """Whether a terminal shows stderr, and ``semigan --quiet`` was not asked for."""
+    context = click.get_current_context(silent=True)
+    is_quiet = context is not None and context.find_root().params.get("quiet", False)
+    return sys.stderr.isatty() and not is_quiet
 
 
 @contextmanager
@@ -102,7 +107,8 @@ def _text(value: object) -> str:
     return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Write a time as minutes and seconds, with hours if there are any."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -11,11 +11,11 @@ import click
 
 from monai_semigan.cli import options
 from monai_semigan.cli.output import progress_bar, text_table
+from monai_semigan.cli.segment_options import chosen_options, segmenting
 
 if TYPE_CHECKING:
     from monai_semigan.report.segmentation_report import SegmentationReport
     from monai_semigan.segmentation.record import CaseRecord
-    from monai_semigan.workflows.segmenting import SegmentOptions
 
 __all__ = ["command"]
 
@@ -26,33 +26,7 @@ SOME_CASES_FAILED = 3
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @options.bundle
 @options.output_folder
-@click.option(
-    "--steps", type=click.IntRange(0, 10_000), help="Inversion steps; 0: encoder alone. [default: the bundle's]"
-)
-@click.option(
-    "--compute-dtype",
-    type=click.Choice(["float32", "bfloat16", "auto"]),
-    help="Of the inversion; auto: bfloat16 where it is fast. The result is float32. [default: the bundle's]",
-)
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1, 1024),
-    help="Images or slices at once.  [default: 4 images; slices: the bundle's]",
-)
-@click.option(
-    "--deterministic",
-    is_flag=True,
-    help="One image or slice at a time on one thread: the same label whatever the batch size and the threads. Slower.",
-)
-@options.option(
-    "Output",
-    "--format",
-    "formats",
-    multiple=True,
-    metavar="NAME",
-    help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, probability, dicom-seg, "
-    "dicom-preview. Repeatable.  [default: what is usual for the source]",
-)
+@segmenting
 @options.option(
     "Output", "--overwrite", is_flag=True, help="Segment finished cases again, also those with the same settings."
 )
@@ -63,27 +37,6 @@ SOME_CASES_FAILED = 3
     help="Put patient's id and name, study date, accession number and series description into the report, and "
     "name cases after the id. Without, nothing of the patient is in logs, names and reports.",
 )
-@options.option(
-    "Volumes",
-    "--modality",
-    metavar="NAME",
-    callback=lambda _context, _option, value: value if value == "auto" else value.upper(),
-    default="auto",
-    show_default=True,
-    help="What the values are, one of the bundle's modalities, such as CT. auto: the DICOM tag, else the intensities.",
-)
-@options.series_rules
-@options.repairs
-@options.option("Volumes", "--probability", is_flag=True, help="Also write probability.nii.gz.")
-@options.option(
-    "Volumes",
-    "--max-memory",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="GIB",
-    help="Refuse a volume whose estimated peak of memory is above.",
-)
-@options.dicom_results
-@options.device
 @options.as_json
 def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: Any) -> int:
     """Segment images (PNG, JPEG, TIFF, single-frame DICOM) or volumes (DICOM series, zips, NIfTI, MHA, NRRD).
@@ -109,7 +62,7 @@ def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: An
             inputs,
             bundle=bundle,
             output=settings["output"],
-            options=_options(settings),
+            options=chosen_options(settings),
             progress=progress,
             say=_say,
         )
@@ -118,33 +71,6 @@ def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: An
     else:
         _print(report, settings["output"])
     return SOME_CASES_FAILED if report.failures else 0
-
-
-def _options(settings: dict[str, Any]) -> SegmentOptions:
-    from monai_semigan.io.dicom.repair import RepairOptions
-    from monai_semigan.io.dicom.rules import SeriesRules
-    from monai_semigan.segmentation.segmenter import SegmenterOptions
-    from monai_semigan.workflows.segmenting import SegmentOptions
-    from monai_semigan.writers.dicom_options import DicomOptions
-
-    def some(*names: str) -> dict[str, Any]:
-        return {name: settings[name] for name in names}
-
-    return SegmentOptions(
-        segmenter=SegmenterOptions(
-            **some("steps", "compute_dtype", "batch_size", "deterministic", "modality"),
-            with_probability=settings["probability"],
-            max_memory_gib=settings["max_memory"],
-        ),
-        device=settings["device"],
-        formats=settings["formats"] or None,
-        extra_formats=("dicom-preview",) if settings["preview"] else (),
-        left_out=() if settings["dicom_seg"] else ("dicom-seg",),
-        dicom=DicomOptions(kind=settings["seg_type"], terminology=settings["terminology"], empty=settings["empty_seg"]),
-        rules=SeriesRules(**some("description", "min_slices", "plane")),
-        repairs=RepairOptions(**some("fill_missing", "tilt")),
-        **some("identify", "overwrite"),
-    )
 
 
 def _say(line: str) -> None:

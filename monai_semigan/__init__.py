@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from monai_semigan.bundle.bundle import open_bundle as load_bundle
     from monai_semigan.bundles import list_bundles
+    from monai_semigan.cohort.running import CohortOptions, run_cohort
     from monai_semigan.evaluation.case import score_label as evaluate
     from monai_semigan.segmentation.outputs import Output, register_output
     from monai_semigan.segmentation.segmenter import SegmenterOptions
@@ -43,6 +44,7 @@ __version__ = "0.2.0"
 
 __all__ = [
     "AdaptOptions",
+    "CohortOptions",
     "DatalistOptions",
     "FitOptions",
     "Output",
@@ -62,6 +64,7 @@ __all__ = [
     "prepare_phantom",
     "read",
     "register_output",
+    "run_cohort",
     "sample",
     "segment_files",
     "train_encoder",
@@ -71,6 +74,7 @@ __all__ = [
 
 _HOMES = {
     "AdaptOptions": "workflows.adapting",
+    "CohortOptions": "cohort.running",
     "FitOptions": "workflows.fitting",
     "DatalistOptions": "workflows.listing",
     "Output": "segmentation.outputs",
@@ -90,6 +94,7 @@ _HOMES = {
     "prepare_phantom": "workflows.preparing",
     "read": "workflows.reading",
     "register_output": "segmentation.outputs",
+    "run_cohort": "cohort.running",
     "sample": "workflows.sampling",
     "segment_files": "workflows.segmenting",
     "train_encoder": "workflows.train",

@@ -7,10 +7,10 @@ import glob
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from monai_semigan.cohort.manifest import MANIFEST_NAME
+from monai_semigan.cohort.naming import RESERVED_CASES
 from monai_semigan.cohort.rows import Unit
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.files import few, safe_name
@@ -20,12 +20,7 @@ from monai_semigan.io.image_file import find_images, image_stem
 from monai_semigan.io.volume_input import VolumeCandidate, iter_volumes
 from monai_semigan.workflows.case_table import read_csv
 
-__all__ = ["RESERVED_CASES", "find_units", "named_apart", "part_of", "read_table", "volume_of"]
-
-RESERVED_CASES = frozenset({"evaluation", MANIFEST_NAME, "groups.csv"})
-"""What else is in the output folder."""
-
-MAX_NAMES = 1_000_000
+__all__ = ["Found", "find_units", "part_of", "read_table", "volume_of"]
 
 COLUMNS = ("case", "path", "patient", "reference")
 
@@ -33,6 +28,19 @@ HASH_DIGITS = 16
 
 Failed = Callable[[str, Exception], None]
 """Called with an input's name and why nothing of it is used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What inputs came to.
+
+    Attributes:
+        units: One per image or study.
+        is_table: A table says what they are called, so that names must not be changed.
+    """
+
+    units: tuple[Unit, ...]
+    is_table: bool = False
 
 
 def find_units(
@@ -44,7 +52,7 @@ def find_units(
     repairs: RepairOptions,
     unpack_to: Path,
     on_failure: Failed,
-) -> list[Unit]:
+) -> Found:
     """Find the units of work among inputs; what is in them is not read, but for DICOM headers.
 
     Args:
@@ -65,13 +73,10 @@ def find_units(
     if tables and len(paths) > 1:
         raise ConfigError(f"`inputs` must be one table or folders and files, got {tables[0].name} with others.")
     if tables:
-        return read_table(tables[0])
+        return Found(units=tuple(read_table(tables[0])), is_table=True)
     if not takes_volumes:
-        return [
-            Unit(case=safe_name(image_stem(path)), path=_absolute(path))
-            for path in find_images(paths, skip=skip)
-            if path.suffix.lower() != ".csv"
-        ]
+        images = find_images([path for path in paths if path.suffix.lower() != ".csv"], skip=skip)
+        return Found(units=tuple(Unit(case=safe_name(image_stem(path)), path=_absolute(path)) for path in images))
     zips = [path for path in paths if path.suffix.lower() == ".zip" and not path.is_dir()]
     others = [path for path in paths if path not in zips]
     units: list[Unit] = []
@@ -86,7 +91,7 @@ def find_units(
             on_failure(group[0].name, error)
     if not units:
         raise InputError("`inputs` must hold a volume, but none was found. See `semigan series` for DICOM.")
-    return units
+    return Found(units=tuple(units))
 
 
 def read_table(path: Path) -> list[Unit]:
@@ -135,40 +140,6 @@ def _cells(name: str, headers: Sequence[str], lines: Iterable[Sequence[str]]) ->
                 raise InputError(f"`{name}` must give every row a case and a path, but row {number} has not both.")
             rows.append((number, cells))
     return rows
-
-
-def named_apart(units: Iterable[Unit], taken: Mapping[tuple[Path, str], str], *, may_rename: bool) -> list[Unit]:
-    """Give units names that no other has: ``-2`` and so on are added.
-
-    Args:
-        units: What was found.
-        taken: Cases that are there already, by path and part; a unit that is one of them keeps its name.
-        may_rename: Otherwise a name that is taken is an error.
-
-    Raises:
-        InputError: A name is taken and must not be changed.
-    """
-    used = {case.casefold() for case in taken.values()} | RESERVED_CASES
-    last: dict[str, int] = {}  # so that a thousand of one name do not try a thousand names each
-    named: list[Unit] = []
-    for unit in units:
-        known = taken.get((unit.path, unit.part))
-        if known is not None:
-            named.append(replace(unit, case=known))
-            continue
-        stem = unit.case.casefold()
-        case, number = unit.case, last.get(stem, 1)
-        while case.casefold() in used and number < MAX_NAMES:
-            if not may_rename:
-                raise InputError(
-                    f"`case` must be of one path, but {case} is there already with another one. Rename it."
-                )
-            number += 1
-            case = f"{unit.case}-{number}"
-        last[stem] = number
-        used.add(case.casefold())
-        named.append(replace(unit, case=case))
-    return named
 
 
 def volume_of(unit: Unit, found: Sequence[VolumeCandidate]) -> VolumeCandidate:

@@ -24,6 +24,7 @@ from typing import Any, Final
 
 from monai_semigan.atomic import is_abandoned, is_elsewhere, owner_name
 from monai_semigan.cohort.journal import journal_mode
+from monai_semigan.cohort.naming import MANIFEST_NAME, named_apart
 from monai_semigan.cohort.rows import CaseRow, Part, State, Unit, Where, share_of
 from monai_semigan.errors import ConfigError, InputError, OutputError
 from monai_semigan.files import escaped
@@ -32,8 +33,6 @@ from monai_semigan.types import PathLike
 from monai_semigan.workflows.cases import ELSEWHERE_H, changed_keys, location_digest, read_record, why_again
 
 __all__ = ["MANIFEST_NAME", "Manifest"]
-
-MANIFEST_NAME: Final = "cohort.sqlite"
 
 APPLICATION: Final = 0x53474348
 """Mark of our files in SQLite's header ("SGCH")."""
@@ -205,14 +204,18 @@ class Manifest:
             (found,) = self._base.execute("SELECT avg(seconds) FROM cases WHERE state = 'done'").fetchone()
         return None if found is None else float(found)
 
-    def add(self, units: Iterable[Unit]) -> int:
+    def add(self, units: Iterable[Unit], *, may_rename: bool = False) -> int:
         """Add rows; one of the same path and part that is there keeps its name and state, and takes the other values.
+
+        Args:
+            units: What was found.
+            may_rename: Where a name is taken, add a number to it.
 
         Returns:
             How many are new.
 
         Raises:
-            InputError: A name is taken by another path.
+            InputError: A name is taken by another path, and must not be changed.
         """
         with self._writing():
             known = {
@@ -221,7 +224,8 @@ class Manifest:
             }
             old: list[tuple[Any, ...]] = []
             new: list[tuple[Any, ...]] = []
-            for unit in units:
+            taken = {(Path(os.fsdecode(path)), part): case for (path, part), case in known.items()}
+            for unit in named_apart(units, taken, may_rename=may_rename):
                 key = (os.fsencode(unit.path), unit.part)
                 (old if key in known else new).append((*_values(unit), *key))
             self._base.executemany(

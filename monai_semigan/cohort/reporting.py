@@ -70,7 +70,8 @@ def report_over_all(manifest: Manifest, *, binary: bool = False, before: Collect
         write_report(manifest.folder, segmentation)
         evaluation, unscored = _evaluated(manifest, rows, binary=binary)
         groups = _groups(manifest, rows, evaluation)
-        if manifest.counts() == counts:
+        now = manifest.counts()
+        if now == counts or now["running"]:  # who is still at work writes it again
             return CohortReport(segmentation=segmentation, evaluation=evaluation, groups=groups, unscored=unscored)
 
 
@@ -146,14 +147,15 @@ def _dice_by_case(evaluation: Evaluation) -> dict[str, float]:
 
 
 def _groups(manifest: Manifest, rows: Sequence[CaseRow], evaluation: Evaluation | None) -> tuple[GroupScore, ...]:
-    columns = {name: {row.case: row.groups.get(name, "") for row in rows} for row in rows for name in row.groups}
+    names = dict.fromkeys(name for row in rows for name in row.groups)
+    columns = {name: {row.case: row.groups.get(name, "") for row in rows} for name in names}
     if evaluation is None or not columns:
         return ()
     patients = {score.case: score.patient for score in evaluation.cases}
     scores = [PatientDice(case, patients[case], dice) for case, dice in _dice_by_case(evaluation).items()]
     found = score_groups(scores, columns)
-    names = [part.name for part in fields(GroupScore)]
-    write_text(manifest.folder / "groups.csv", _csv_text(names, [tuple(asdict(row).values()) for row in found]))
+    head = [part.name for part in fields(GroupScore)]
+    write_text(manifest.folder / "groups.csv", _csv_text(head, [tuple(asdict(row).values()) for row in found]))
     return tuple(found)
 
 

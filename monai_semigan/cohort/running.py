@@ -20,7 +20,7 @@ from monai_semigan.cohort.naming import MANIFEST_NAME, named_apart
 from monai_semigan.cohort.reporting import CohortReport, report_over_all
 from monai_semigan.cohort.rows import CaseRow, State, Where, share_of
 from monai_semigan.cohort.working import Observer, Work
-from monai_semigan.errors import ConfigError
+from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.files import make_folder
 from monai_semigan.segmentation.outputs import require_formats
 from monai_semigan.segmentation.record import BundleRecord
@@ -105,7 +105,7 @@ def run_cohort(
 
     Args:
         inputs: Files, folders, or patterns of names; or one CSV file with the columns case and path, and if wanted
-            patient, reference, and others to group the scores by. A later call may name further ones.
+            patient, reference, and others to group the scores by. A later call may name further ones, or none.
         bundle: A shipped bundle's name, or a bundle folder.
         output: Folder for the results.
         options: What is asked for.
@@ -246,6 +246,10 @@ def _checked(paths: list[Path], bundle: PathLike, output: PathLike, options: Coh
 
 def _found(paths: list[Path], opened: Bundle, output: Path, asked: SegmentOptions) -> tuple[Found, dict[str, str]]:
     unused: dict[str, str] = {}
+    if not paths and (output / MANIFEST_NAME).is_file():
+        return Found(units=()), unused
+    if not paths:
+        raise InputError("`inputs` must name files, folders or a table, got none, and no cohort was begun here yet.")
     with TemporaryDirectory(prefix="semigan-") as unpacked:  # the output folder may not be there yet
         found = find_units(
             paths,

@@ -95,9 +95,12 @@ class CaseWorker:
         self._unpacked = ExitStack()
 
     def work_through(self, part: Part) -> None:
-        """Take rows until none waits; however it ends, what was taken and not ended waits again."""
+        """Take rows until none waits, also those of processes that were lost meanwhile.
+
+        However it ends, what was taken and not ended waits again.
+        """
         try:
-            while rows := self.manifest.claim(self.segmenter.sources_at_once, part):
+            while rows := self._claim(part):
                 self.work_on(rows)
         finally:
             self._forget()
@@ -124,6 +127,13 @@ class CaseWorker:
         reason = _without_path(reason_of(error), self._rows[source])
         self.manifest.end(source, state, reason)
         self._tell(source, state, reason=reason)
+
+    def _claim(self, part: Part) -> list[CaseRow]:
+        rows = self.manifest.claim(self.segmenter.sources_at_once, part)
+        if not rows:
+            self.manifest.repair()
+            rows = self.manifest.claim(self.segmenter.sources_at_once, part)
+        return rows
 
     def _tell(self, case: str, state: State, *, reason: str = "", seconds: float | None = None) -> None:
         if self.observe is not None:

@@ -28,7 +28,7 @@ MAX_GROUPS = 20
 """A column of more values is cut at its quartiles if it holds numbers, and left out if not."""
 
 MIN_PER_GROUP = 2
-"""Patients that a group has on average: a column with a value for nearly every patient, as a name, is none of groups."""
+"""Patients that a group has on average: a column with a value for nearly everybody, as a name, holds no groups."""
 
 Values = Mapping[str, Mapping[str, str]]
 """A column's value by case, by column."""

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of the commands that segment, and what they make of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from monai_semigan.cli.options import device, dicom_results, option, repairs, series_rules, together
+
+if TYPE_CHECKING:
+    from monai_semigan.workflows.segment_options import SegmentOptions
+
+__all__ = ["chosen_options", "segmenting"]
+
+segmenting = together(
+    click.option(
+        "--steps", type=click.IntRange(0, 10_000), help="Inversion steps; 0: encoder alone. [default: the bundle's]"
+    ),
+    click.option(
+        "--compute-dtype",
+        type=click.Choice(["float32", "bfloat16", "auto"]),
+        help="Of the inversion; auto: bfloat16 where it is fast. The result is float32. [default: the bundle's]",
+    ),
+    click.option(
+        "--batch-size",
+        type=click.IntRange(1, 1024),
+        help="Images or slices at once.  [default: 4 images; slices: the bundle's]",
+    ),
+    click.option(
+        "--deterministic",
+        is_flag=True,
+        help="One image or slice at a time on one thread: the same label whatever the batch size and the threads. "
+        "Slower.",
+    ),
+    option(
+        "Output",
+        "--format",
+        "formats",
+        multiple=True,
+        metavar="NAME",
+        help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, probability, dicom-seg, "
+        "dicom-preview. Repeatable.  [default: what is usual for the source]",
+    ),
+    option(
+        "Volumes",
+        "--modality",
+        metavar="NAME",
+        callback=lambda _context, _option, value: value if value == "auto" else value.upper(),
+        default="auto",
+        show_default=True,
+        help="What the values are, one of the bundle's modalities, such as CT. auto: the DICOM tag, else the "
+        "intensities.",
+    ),
+    series_rules,
+    repairs,
+    option("Volumes", "--probability", is_flag=True, help="Also write probability.nii.gz."),
+    option(
+        "Volumes",
+        "--max-memory",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="GIB",
+        help="Refuse a volume whose estimated peak of memory is above.",
+    ),
+    dicom_results,
+    device,
+)
+"""How a bundle segments and what is written."""
+
+
+def chosen_options(settings: dict[str, Any]) -> SegmentOptions:
+    """Build what a command was asked for from the values of `segmenting`, and of ``identify`` and ``overwrite``."""
+    from monai_semigan.io.dicom.repair import RepairOptions
+    from monai_semigan.io.dicom.rules import SeriesRules
+    from monai_semigan.segmentation.segmenter import SegmenterOptions
+    from monai_semigan.workflows.segmenting import SegmentOptions
+    from monai_semigan.writers.dicom_options import DicomOptions
+
+    def some(*names: str) -> dict[str, Any]:
+        return {name: settings[name] for name in names}
+
+    return SegmentOptions(
+        segmenter=SegmenterOptions(
+            **some("steps", "compute_dtype", "batch_size", "deterministic", "modality"),
+            with_probability=settings["probability"],
+            max_memory_gib=settings["max_memory"],
+        ),
+        device=settings["device"],
+        formats=settings["formats"] or None,
+        extra_formats=("dicom-preview",) if settings["preview"] else (),
+        left_out=() if settings["dicom_seg"] else ("dicom-seg",),
+        dicom=DicomOptions(kind=settings["seg_type"], terminology=settings["terminology"], empty=settings["empty_seg"]),
+        rules=SeriesRules(**some("description", "min_slices", "plane")),
+        repairs=RepairOptions(**some("fill_missing", "tilt")),
+        **some(*({"identify", "overwrite"} & settings.keys())),
+    )
