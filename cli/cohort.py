@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from monai_semigan.cli.segment_options import chosen_options, segmenting
 
 if TYPE_CHECKING:
     from monai_semigan.cohort.engines import Engine
+    from monai_semigan.cohort.rows import State
     from monai_semigan.cohort.running import CohortOptions, CohortOutcome
     from monai_semigan.cohort.working import CaseEvent
 
@@ -29,7 +29,9 @@ __all__ = ["command"]
 
 SOME_CASES_FAILED = 3
 
-ENDED = ("done", "failed", "refused")
+ENDED: tuple[State, ...] = ("done", "failed", "refused")
+
+WORDS = "semigan.cohort.words"
 
 SCRIPT = """\
 #!/bin/bash
@@ -68,7 +70,15 @@ def command() -> None:
     """
 
 
-@command.command(cls=options.TopicCommand)
+class RunCommand(options.TopicCommand):
+    """A command that keeps its words, for the job that repeats them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[WORDS] = list(args)
+        return super().parse_args(ctx, args)
+
+
+@command.command(cls=RunCommand)
 @click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
 @options.bundle
 @options.output_folder
@@ -204,7 +214,7 @@ def _show_plan(
 
 def _job_script(output: Path, num_parts: int, *, device: str) -> str:
     """Write this command as an array job: SLURM says which part each job is."""
-    given, words = iter(sys.argv[1:]), ["semigan"]
+    given, words = iter(click.get_current_context().meta[WORDS]), ["semigan", "cohort", "run"]
     for word in given:
         if word in ("--num-parts", "--part-id", "--engine"):
             next(given, None)
