@@ -39,7 +39,7 @@ SCRIPT = """\
 #SBATCH --array=0-{last}
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=4
-{gpu}#SBATCH --output={output}/slurm-%A_%a.log
+{gpu}#SBATCH --output=semigan-%A_%a.log
 {command}
 """
 
@@ -204,7 +204,7 @@ def _show_plan(
     from monai_semigan.cohort.running import plan_cohort
 
     counts = plan_cohort(inputs, bundle=bundle, output=output, options=chosen, num_parts=num_parts)
-    script = _job_script(output, num_parts, device=chosen.segment.device)
+    script = _job_script(num_parts, device=chosen.segment.device)
     if as_json:
         click.echo(json.dumps({"event": "plan", "parts": counts, "job_script": script}))
         return
@@ -212,7 +212,7 @@ def _show_plan(
     click.echo(f"{sum(counts)} cases wait in all; a SLURM job for them:\n\n{script}", nl=False)
 
 
-def _job_script(output: Path, num_parts: int, *, device: str) -> str:
+def _job_script(num_parts: int, *, device: str) -> str:
     """Write this command as an array job: SLURM says which part each job is."""
     given, words = iter(click.get_current_context().meta[WORDS]), ["semigan", "cohort", "run"]
     for word in given:
@@ -222,7 +222,7 @@ def _job_script(output: Path, num_parts: int, *, device: str) -> str:
             words.append(word)
     words += ["--engine", "shard", "--num-parts", str(num_parts)]
     gpu = "" if device == "cpu" else "#SBATCH --gres=gpu:1\n"
-    return SCRIPT.format(last=num_parts - 1, gpu=gpu, output=shlex.quote(str(output)), command=shlex.join(words))
+    return SCRIPT.format(last=num_parts - 1, gpu=gpu, command=shlex.join(words))
 
 
 @contextmanager
