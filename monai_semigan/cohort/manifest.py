@@ -176,12 +176,21 @@ class Manifest:
 
     def rows(self, where: Where | None = None) -> list[CaseRow]:
         """List the rows in the order in which they came, or those that are meant."""
-        with self._faults():
-            found = [_row(values) for values in self._base.execute(f"SELECT {COLUMNS} FROM cases ORDER BY id")]
+        found = self._rows()
         if not where:
             return found
         where.require_known({column for row in found for column in row.groups})
         return [row for row in found if where.fits(row)]
+
+    def names(self, state: State) -> list[str]:
+        """List the cases of a state."""
+        with self._faults():
+            return [case for (case,) in self._base.execute("SELECT case_name FROM cases WHERE state = ?", (state,))]
+
+    def _rows(self, condition: str = "") -> list[CaseRow]:
+        with self._faults():
+            found = self._base.execute(f"SELECT {COLUMNS} FROM cases {condition} ORDER BY id").fetchall()
+        return [_row(values) for values in found]
 
     def counts(self) -> dict[State, int]:
         """Count the rows by state."""
@@ -323,12 +332,9 @@ class Manifest:
         """Make rows and folders agree again after a crash; and where the folder was moved, find moved inputs."""
         self._follow()
         facts = self.facts
-        lost, gone = [], []
-        for row in self.rows():
-            if row.state == "running" and _is_lost(row):
-                lost.append((row, self._whole(row, facts)))
-            elif row.state == "done" and not (self.folder / row.case / "case.json").is_file():
-                gone.append(row)
+        running = self._rows("WHERE state = 'running'")
+        lost = [(row, self._whole(row, facts)) for row in running if _is_lost(row)]
+        gone = [case for case in self.names("done") if not (self.folder / case / "case.json").is_file()]
         with self._writing():
             for row, record in lost:
                 self._base.execute(
@@ -346,7 +352,7 @@ class Manifest:
                     )
             self._base.executemany(
                 "UPDATE cases SET state = 'waiting', attempts = 0 WHERE case_name = ? AND state = 'done'",
-                [(row.case,) for row in gone],
+                [(case,) for case in gone],
             )
 
     def _whole(self, row: CaseRow, facts: Mapping[str, Any]) -> CaseRecord | None:

@@ -39,7 +39,7 @@ def named_apart(units: Iterable[Unit], taken: Mapping[tuple[Path, str], str], *,
     for unit in units:
         known = taken.get((unit.path, unit.part))
         if known is not None:
-            named.append(replace(unit, case=known))
+            named.append(unit if unit.case == known else replace(unit, case=known))
             continue
         stem = unit.case.casefold()
         case, number = unit.case, last.get(stem, 1)
@@ -52,5 +52,5 @@ def named_apart(units: Iterable[Unit], taken: Mapping[tuple[Path, str], str], *,
             case = f"{unit.case}-{number}"
         last[stem] = number
         used.add(case.casefold())
-        named.append(replace(unit, case=case))
+        named.append(unit if unit.case == case else replace(unit, case=case))
     return named

@@ -76,7 +76,7 @@ def report_over_all(manifest: Manifest, *, binary: bool = False, before: Collect
 
 
 def _segmentation(manifest: Manifest, rows: Sequence[CaseRow], before: Collection[str]) -> SegmentationReport:
-    facts = manifest.facts
+    facts, known = manifest.facts, frozenset(before)
     done = [row for row in rows if row.state == "done"]
     first = sorted(done, key=lambda row: (row.warnings == 0, row.expected_dice is None, row.expected_dice or 0.0))
     pictured = {row.case for row in first[:MAX_PICTURED]}
@@ -95,7 +95,7 @@ def _segmentation(manifest: Manifest, rows: Sequence[CaseRow], before: Collectio
         failures=tuple(
             FailureReport(source=row.case, reason=row.reason) for row in rows if row.state in ("refused", "failed")
         ),
-        skipped=tuple(row.case for row in done if row.case in before),
+        skipped=tuple(row.case for row in done if row.case in known),
     )
 
 

@@ -129,7 +129,7 @@ def run_cohort(
         manifest.repair()
         manifest.add(found.units, may_rename=not found.is_table)
         work = _chosen(work, manifest, options)
-        before = {row.case for row in manifest.rows() if row.state == "done"}
+        before = manifest.names("done")
     options.engine.run(work, segmenter, progress)
     with Manifest(work.folder) as manifest:
         counts = manifest.counts()
@@ -227,7 +227,7 @@ def report_cohort(output: PathLike, *, binary: bool = False) -> CohortOutcome:
     """
     with Manifest(output) as manifest:
         manifest.repair()
-        before = {row.case for row in manifest.rows() if row.state == "done"}
+        before = manifest.names("done")
         report = report_over_all(manifest, binary=binary, before=before)
         return CohortOutcome(counts=manifest.counts(), report=report)
 
