@@ -71,7 +71,10 @@ def test_the_new_bundle_is_better_and_says_what_it_came_from(bundle: Path, hospi
     origin, card = metadata["semigan"]["adapted_from"], (opened.root / "docs" / "README.md").read_text()
     by_steps = {row.steps: row.dice.mean for row in result.rows}
     assert list(by_steps) == [0, 10, 20, 30] and result.steps in (10, 20, 30)
-    assert by_steps[result.steps] == max(by_steps.values()) > by_steps[0]
+    assert by_steps[result.steps] >= max(by_steps.values()) - adapting.TOLERANCE > by_steps[0]
+    assert all(
+        by_steps[steps] < max(by_steps.values()) - adapting.TOLERANCE for steps in by_steps if steps > result.steps
+    )
     assert result.gain.mean == pytest.approx(by_steps[result.steps] - by_steps[0])
     assert (origin["name"], origin["digest"], origin["num_labelled"]) == (source.name, source.digest, 4)
     assert opened.weights_sha256 != source.weights_sha256
