@@ -39,7 +39,7 @@ from monai_semigan.workflows.fit_card import write_fit_page, write_fit_texts
 from monai_semigan.workflows.fit_checks import DataFacts, check_data
 from monai_semigan.workflows.fit_folder import DATA_NAME, listed, own_list, skeleton
 from monai_semigan.workflows.fit_plan import FitPlan, Speeds, make_plan, parse_budget
-from monai_semigan.workflows.packing import pack
+from monai_semigan.workflows.packing import check_target, pack
 from monai_semigan.workflows.scoring import score_encoder
 from monai_semigan.workflows.train import encoder_trainer, gan_trainer, training_config
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
@@ -150,14 +150,14 @@ def fit(
 
     Raises:
         BundleError: The bundle to start from cannot be used, or ``output`` holds a bundle.
+        OutputError: ``output`` is a folder with something else, or cannot be written.
         ConfigError: An option is unknown or does not fit the call before, or the budget is too small.
         InputError: The data cannot be learned from.
         TrainingError: Another process works on it, or a training failed.
     """
     options, say = options or FitOptions(), say or (lambda _: None)
     target = Path(output).resolve()
-    if (target / "configs" / "metadata.json").exists():
-        raise BundleError(f"`{output}` already holds a bundle. Choose another folder.")
+    check_target(target, overwrite=False)
     budget_s = parse_budget(options.budget)
     source = open_bundle(_source_name(options))
     if source.takes_volumes:

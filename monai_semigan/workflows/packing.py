@@ -166,7 +166,8 @@ def forget(metadata: dict[str, Any], source: Bundle) -> None:
         metadata.pop(key, None)
     metadata["data_source"] = "see docs/data_license.txt"
     block = metadata["semigan"]
-    block.pop("min_expected_dice", None)
+    for key in ("min_expected_dice", "adapted_from"):
+        block.pop(key, None)
     block["max_image_error"] = dict.fromkeys(source.chains, NO_LIMIT) if source.takes_volumes else NO_LIMIT
 
 

@@ -16,7 +16,7 @@ import monai_semigan
 from monai_semigan.bundle.audit import audit_bundle
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.fit import command
-from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
+from monai_semigan.errors import BundleError, ConfigError, InputError, OutputError, TrainingError
 from monai_semigan.files import RunLock
 from monai_semigan.training.teacher import TeacherSettings
 from monai_semigan.workflows import fitting
@@ -119,6 +119,12 @@ def test_what_cannot_go_on_is_refused(options: FitOptions, datalist: Path, tmp_p
         fit(tmp_path / "mine", datalist=datalist, options=replace(options, budget="soon"))
     with pytest.raises(ConfigError, match=r"`domain` must be one of .*--base"):
         fit(tmp_path / "mine", datalist=datalist, options=replace(options, base=None))
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("kept")
+    with pytest.raises(OutputError, match="must be a new folder or a bundle"):
+        fit(tmp_path / "mine", datalist=datalist, options=options)
+    (tmp_path / "mine" / "thesis.txt").unlink()
 
     fit(tmp_path / "mine", datalist=datalist, options=options)
 
