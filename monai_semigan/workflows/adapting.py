@@ -72,7 +72,7 @@ class AdaptOptions:
         training: How the encoder learns.
     """
 
-    max_steps: Annotated[int, Range(1, 100_000)] = 40
+    max_steps: Annotated[int, Range(1, 100_000)] = 120
     folds: Annotated[int, Range(2, 100)] = 3
     accept_unlike: bool = False
     name: str | None = None

@@ -204,7 +204,7 @@ def test_a_bundle_for_volumes_learns_slices(volume_bundle: Path, hospital, tmp_p
 
 
 def test_the_command_prints_a_table_or_json(bundle: Path, hospital, tmp_path: Path) -> None:
-    arguments = [str(bundle), str(hospital()), "--max-steps", "3", "--folds", "2"]
+    arguments = [str(bundle), str(hospital()), "--max-steps", "60", "--folds", "2"]
     table = CliRunner().invoke(command, [*arguments, "-o", str(tmp_path / "a")])
     as_json = CliRunner().invoke(command, [*arguments, "-o", str(tmp_path / "b"), "--json"])
     assert table.exit_code == 0, table.output
