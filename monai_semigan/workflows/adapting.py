@@ -24,6 +24,7 @@ from monai_semigan.devices import choose_device
 from monai_semigan.errors import InputError, TrainingError
 from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
+from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.settings import Range, check_settings, to_json
 from monai_semigan.training.adaptation import AdaptationSettings, EncoderAdaptation
@@ -197,7 +198,7 @@ def adapt(
         steps=steps,
         data_digest=data.digest(),
     )
-    old = _own_samples(source)
+    old = _own_samples(source, learned=data.labelled)
     result = AdaptResult(
         bundle=Path(output),
         adapted_from=origin,
@@ -356,16 +357,17 @@ def _check_labels(pool: LabelledPool, source: Bundle) -> list[str]:
     return []
 
 
-def _own_samples(source: Bundle) -> LabelledPool | None:
-    """The images with masks that a bundle for images ships, if it does."""
+def _own_samples(source: Bundle, *, learned: Sequence[Entry]) -> LabelledPool | None:
+    """The images with masks that a bundle for images ships, if it does, without those that are learned."""
     folder = source.root / "samples"
     if source.takes_volumes or not (folder / "masks").is_dir():
         return None
     masks = {path.stem: path for path in sorted((folder / "masks").iterdir())}
+    known = {file_digest(entry.image) for entry in learned}
     entries = tuple(
         Entry(image=path, label=masks[path.stem])
         for path in sorted((folder / "images").iterdir())
-        if path.stem in masks
+        if path.stem in masks and file_digest(path) not in known
     )
     data = Datalist(path=folder, labelled=entries, unlabelled=(), validation=(), test={}, is_binary=True)
     return labelled_pool(data, entries, source.preset, source.network.num_classes) if entries else None

@@ -19,6 +19,7 @@ from monai_semigan.bundle.audit import audit_bundle
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.adapt import command
 from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
+from monai_semigan.io.datalist import load_datalist
 from monai_semigan.training.adaptation import AdaptationSettings
 from monai_semigan.workflows import adapting
 from monai_semigan.workflows.adapting import AdaptOptions, adapt
@@ -185,10 +186,15 @@ def test_labelled_images_are_needed(bundle: Path, hospital, tmp_path: Path) -> N
 
 
 def test_the_own_samples_are_scored_before_and_after(bundle: Path, hospital, tmp_path: Path) -> None:
-    path = hospital(3)
-    for kind, name in (("images", "x0.png"), ("masks", "x0_mask.png")):
+    path = hospital(4)
+    for kind, ending in (("images", ""), ("masks", "_mask")):
         (bundle / "samples" / kind).mkdir(parents=True)
-        (bundle / "samples" / kind / "s.png").write_bytes((path.parent / name).read_bytes())
+        for at in (0, 3):
+            (bundle / "samples" / kind / f"s{at}.png").write_bytes((path.parent / f"x{at}{ending}.png").read_bytes())
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"labelled": content["labelled"][:3]}))
+    learned = load_datalist(path, warn=False).labelled
+    assert len(adapting._own_samples(open_bundle(bundle), learned=learned)) == 1, "the other one is learned"
     result = adapt(tmp_path / "mine", bundle=bundle, datalist=path, options=QUICK)
     assert result.old_after > result.old_before
     assert not (result.bundle / "samples").exists()
