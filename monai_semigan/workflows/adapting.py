@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
-from monai_semigan.bundle.description import AdaptedFrom
+from monai_semigan.bundle.description import AdaptedFrom, LongString
 from monai_semigan.devices import choose_device
 from monai_semigan.errors import InputError, TrainingError
 from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval
@@ -75,8 +75,8 @@ class AdaptOptions:
     max_steps: Annotated[int, Range(1, 100_000)] = 40
     folds: Annotated[int, Range(2, 100)] = 3
     accept_unlike: bool = False
-    name: str | None = None
-    version: str | None = None
+    name: LongString | None = None
+    version: LongString | None = None
     overwrite: bool = False
     device: str = "auto"
     seed: Annotated[int, Range(0, 2**31)] = 0

@@ -18,7 +18,7 @@ import monai_semigan
 from monai_semigan.bundle.audit import audit_bundle
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.adapt import command
-from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
+from monai_semigan.errors import BundleError, ConfigError, InputError, OutputError, TrainingError
 from monai_semigan.training.adaptation import AdaptationSettings
 from monai_semigan.workflows import adapting
 from monai_semigan.workflows.adapting import AdaptOptions, adapt
@@ -217,3 +217,15 @@ def test_weights_are_half_precision_and_trained(bundle: Path, hospital, tmp_path
     result = adapt(tmp_path / "mine", bundle=bundle, datalist=hospital(2), options=QUICK)
     state = torch.load(result.bundle / "models" / "model.pt", weights_only=True)
     assert {value.dtype for value in state.values()} == {torch.float16} and float(state["is_trained"]) == 1.0
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(bundle: Path, hospital, tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("worked in vain")
+
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="must be a folder that can be written"):
+        adapt(tmp_path / "file" / "out", bundle=bundle, datalist=hospital(), options=QUICK, progress=fail)
+    for field in ("name", "version"):
+        with pytest.raises(ConfigError, match=rf"`{field}` .*printable ASCII"):
+            replace(QUICK, **{field: ""})
