@@ -175,8 +175,10 @@ def adapt(
     check_target(output, overwrite=options.overwrite)
     network = load_network(source, device=choose_device(options.device))
     pool = labelled_pool(data, data.labelled, training_preset(source), source.network.num_classes)
-    patients = _patients(data.labelled)
     warnings = _check_labels(pool, source)
+    patients = _patients(data.labelled, pool)
+    if copies := _copies(pool):
+        warnings.append(f"{copies} images are copies of others: all of an image count as one patient's.")
     work = _Adaptation(source, network, pool, patients, options, progress)
     warnings += work.check_likeness()
     rows, gain, held_out, steps = work.cross_validate()
@@ -316,9 +318,19 @@ class _Adaptation:
             self.progress(stage, done, total)
 
 
-def _patients(entries: Sequence[Entry]) -> list[str]:
-    """Whose each image is; one without a name is of a patient of its own."""
-    return [entry.patient_id or f"\0{at}" for at, entry in enumerate(entries)]  # type: ignore[misc]
+def _patients(entries: Sequence[Entry], pool: LabelledPool) -> list[str]:
+    """Whose each image is; one without a name is of a patient of its own, and owners of equal images are one."""
+    owners = [str(entry.patient_id or f"\0{at}") for at, entry in enumerate(entries)]
+    for at in range(len(owners)):
+        for other in range(at):
+            if owners[at] != owners[other] and torch.equal(pool.images[at], pool.images[other]):
+                owners = [owners[other] if name == owners[at] else name for name in owners]
+    return owners
+
+
+def _copies(pool: LabelledPool) -> int:
+    """How many images are equal to one before them."""
+    return sum(any(torch.equal(pool.images[at], pool.images[other]) for other in range(at)) for at in range(len(pool)))
 
 
 def _folds(patients: Sequence[str], count: int, seed: int) -> list[list[int]]:

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import torch
 
-from monai_semigan.atomic import replacing_folder, scratch_folder
+from monai_semigan.atomic import remove_stale, replacing_folder, scratch_folder
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.description import LongString
@@ -174,6 +174,8 @@ def fit(
     facts = check_data(data)
     run = make_folder(target.with_name(f"{target.name}-run"))
     with RunLock(run):
+        remove_stale(run)
+        remove_stale(target.parent)
         work = _Fit(run, source, data, facts, options, progress)
         for warning in facts.warnings:
             say(f"warning: {warning}")

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import monai_semigan
+from monai_semigan.atomic import owner_name
 from monai_semigan.bundle.audit import audit_bundle
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.fit import command
@@ -143,6 +144,15 @@ def test_a_folder_with_other_files_is_not_replaced(options: FitOptions, datalist
         fit(tmp_path / "notes", datalist=datalist, options=options)
     with pytest.raises(OutputError, match="must be a folder that can be written"):
         fit(tmp_path / "notes" / "mine", datalist=datalist, options=options)
+
+
+def test_what_a_killed_call_left_is_removed(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    host = owner_name().partition("-")[2][:6]
+    stale = [tmp_path / "mine-run" / f".timing.ab.4194305-{host}.tmp", tmp_path / f".mine.4194305-{host}.tmp"]
+    for folder in stale:
+        folder.mkdir(parents=True)
+    fit(tmp_path / "mine", datalist=datalist, options=options)
+    assert not any(folder.exists() for folder in stale)
 
 
 def test_any_folder_gives_a_name(options: FitOptions, datalist: Path, tmp_path: Path) -> None:

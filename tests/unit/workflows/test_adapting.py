@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -229,3 +230,17 @@ def test_what_cannot_be_written_is_refused_before_the_work(bundle: Path, hospita
     for field in ("name", "version"):
         with pytest.raises(ConfigError, match=rf"`{field}` .*printable ASCII"):
             replace(QUICK, **{field: ""})
+
+
+def test_copies_of_an_image_are_held_out_together(bundle: Path, hospital, tmp_path: Path) -> None:
+    path = hospital(4)
+    content = json.loads(path.read_text())
+    copies = [entry | {"patient_id": f"again {at}"} for at, entry in enumerate(content["labelled"])]
+    for entry in copies:
+        image = path.parent / entry["image"]
+        shutil.copy(image, image.with_name(f"copy_{image.name}"))
+        entry["image"] = f"copy_{image.name}"
+    path.write_text(json.dumps(content | {"labelled": content["labelled"] + copies}))
+    result = adapt(tmp_path / "out", bundle=bundle, datalist=path, options=QUICK)
+    assert (result.num_images, result.num_patients) == (8, 4)
+    assert any("4 images are copies" in warning for warning in result.warnings)
