@@ -18,11 +18,13 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
-from monai_semigan.bundle.description import AdaptedFrom, LongString
+from monai_semigan.bundle.description import AdaptedFrom, LongString, read_metadata
 from monai_semigan.devices import choose_device
-from monai_semigan.errors import InputError, TrainingError
+from monai_semigan.errors import BundleError, InputError, TrainingError
 from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval
+from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.settings import Range, check_settings, to_json
@@ -179,6 +181,10 @@ def adapt(
     patients = _patients(data.labelled, pool)
     if copies := _copies(pool):
         warnings.append(f"{copies} images are copies of others: all of an image count as one patient's.")
+    path = source.root / "configs" / "metadata.json"
+    learned = read_metadata(read_json(path, MAX_CONFIG_BYTES, error=BundleError), path).semigan.adapted_from
+    if learned is not None and learned.data_digest == data.digest():
+        warnings.append(f"{source.name} learned these images before, so no score here is of images not learned.")
     work = _Adaptation(source, network, pool, patients, options, progress)
     warnings += work.check_likeness()
     rows, gain, held_out, steps = work.cross_validate()
@@ -372,7 +378,7 @@ def _check_labels(pool: LabelledPool, source: Bundle) -> list[str]:
 def _own_samples(source: Bundle) -> LabelledPool | None:
     """The images with masks that a bundle for images ships, if it does."""
     folder = source.root / "samples"
-    if source.takes_volumes or not (folder / "masks").is_dir():
+    if source.takes_volumes or not all((folder / part).is_dir() for part in ("images", "masks")):
         return None
     masks = {path.stem: path for path in sorted((folder / "masks").iterdir())}
     entries = tuple(

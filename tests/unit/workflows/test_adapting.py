@@ -244,3 +244,11 @@ def test_copies_of_an_image_are_held_out_together(bundle: Path, hospital, tmp_pa
     result = adapt(tmp_path / "out", bundle=bundle, datalist=path, options=QUICK)
     assert (result.num_images, result.num_patients) == (8, 4)
     assert any("4 images are copies" in warning for warning in result.warnings)
+
+
+def test_adapting_twice_to_the_same_images_warns(bundle: Path, hospital, tmp_path: Path) -> None:
+    path, options = hospital(1), replace(QUICK, max_steps=2)
+    (bundle / "samples" / "masks").mkdir(parents=True)  # without images
+    adapt(tmp_path / "once", bundle=bundle, datalist=path, options=options)
+    result = adapt(tmp_path / "twice", bundle=tmp_path / "once", datalist=path, options=options)
+    assert any("learned these images before" in warning for warning in result.warnings)
