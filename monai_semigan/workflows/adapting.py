@@ -18,11 +18,13 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
-from monai_semigan.bundle.description import AdaptedFrom
+from monai_semigan.bundle.description import AdaptedFrom, LongString, read_metadata
 from monai_semigan.devices import choose_device
-from monai_semigan.errors import InputError, TrainingError
+from monai_semigan.errors import BundleError, InputError, TrainingError
 from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval
+from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -75,8 +77,8 @@ class AdaptOptions:
     max_steps: Annotated[int, Range(1, 100_000)] = 120
     folds: Annotated[int, Range(2, 100)] = 3
     accept_unlike: bool = False
-    name: str | None = None
-    version: str | None = None
+    name: LongString | None = None
+    version: LongString | None = None
     overwrite: bool = False
     device: str = "auto"
     seed: Annotated[int, Range(0, 2**31)] = 0
@@ -175,8 +177,14 @@ def adapt(
     check_target(output, overwrite=options.overwrite)
     network = load_network(source, device=choose_device(options.device))
     pool = labelled_pool(data, data.labelled, training_preset(source), source.network.num_classes)
-    patients = _patients(data.labelled)
     warnings = _check_labels(pool, source)
+    patients = _patients(data.labelled, pool)
+    if copies := _copies(pool):
+        warnings.append(f"{copies} images are copies of others: all of an image count as one patient's.")
+    path = source.root / "configs" / "metadata.json"
+    learned = read_metadata(read_json(path, MAX_CONFIG_BYTES, error=BundleError), path).semigan.adapted_from
+    if learned is not None and learned.data_digest == data.digest():
+        warnings.append(f"{source.name} learned these images before, so no score here is of images not learned.")
     work = _Adaptation(source, network, pool, patients, options, progress)
     warnings += work.check_likeness()
     rows, gain, held_out, steps = work.cross_validate()
@@ -316,9 +324,19 @@ class _Adaptation:
             self.progress(stage, done, total)
 
 
-def _patients(entries: Sequence[Entry]) -> list[str]:
-    """Whose each image is; one without a name is of a patient of its own."""
-    return [entry.patient_id or f"\0{at}" for at, entry in enumerate(entries)]  # type: ignore[misc]
+def _patients(entries: Sequence[Entry], pool: LabelledPool) -> list[str]:
+    """Whose each image is; one without a name is of a patient of its own, and owners of equal images are one."""
+    owners = [str(entry.patient_id or f"\0{at}") for at, entry in enumerate(entries)]
+    for at in range(len(owners)):
+        for other in range(at):
+            if owners[at] != owners[other] and torch.equal(pool.images[at], pool.images[other]):
+                owners = [owners[other] if name == owners[at] else name for name in owners]
+    return owners
+
+
+def _copies(pool: LabelledPool) -> int:
+    """How many images are equal to one before them."""
+    return sum(any(torch.equal(pool.images[at], pool.images[other]) for other in range(at)) for at in range(len(pool)))
 
 
 def _folds(patients: Sequence[str], count: int, seed: int) -> list[list[int]]:
@@ -360,7 +378,7 @@ def _check_labels(pool: LabelledPool, source: Bundle) -> list[str]:
 def _own_samples(source: Bundle, *, learned: Sequence[Entry]) -> LabelledPool | None:
     """The images with masks that a bundle for images ships, if it does, without those that are learned."""
     folder = source.root / "samples"
-    if source.takes_volumes or not (folder / "masks").is_dir():
+    if source.takes_volumes or not all((folder / part).is_dir() for part in ("images", "masks")):
         return None
     masks = {path.stem: path for path in sorted((folder / "masks").iterdir())}
     known = {file_digest(entry.image) for entry in learned}

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ import monai_semigan
 from monai_semigan.bundle.audit import audit_bundle
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.adapt import command
-from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
+from monai_semigan.errors import BundleError, ConfigError, InputError, OutputError, TrainingError
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.training.adaptation import AdaptationSettings
 from monai_semigan.workflows import adapting
@@ -223,3 +224,37 @@ def test_weights_are_half_precision_and_trained(bundle: Path, hospital, tmp_path
     result = adapt(tmp_path / "mine", bundle=bundle, datalist=hospital(2), options=QUICK)
     state = torch.load(result.bundle / "models" / "model.pt", weights_only=True)
     assert {value.dtype for value in state.values()} == {torch.float16} and float(state["is_trained"]) == 1.0
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(bundle: Path, hospital, tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("worked in vain")
+
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="must be a folder that can be written"):
+        adapt(tmp_path / "file" / "out", bundle=bundle, datalist=hospital(), options=QUICK, progress=fail)
+    for field in ("name", "version"):
+        with pytest.raises(ConfigError, match=rf"`{field}` .*printable ASCII"):
+            replace(QUICK, **{field: ""})
+
+
+def test_copies_of_an_image_are_held_out_together(bundle: Path, hospital, tmp_path: Path) -> None:
+    path = hospital(4)
+    content = json.loads(path.read_text())
+    copies = [entry | {"patient_id": f"again {at}"} for at, entry in enumerate(content["labelled"])]
+    for entry in copies:
+        image = path.parent / entry["image"]
+        shutil.copy(image, image.with_name(f"copy_{image.name}"))
+        entry["image"] = f"copy_{image.name}"
+    path.write_text(json.dumps(content | {"labelled": content["labelled"] + copies}))
+    result = adapt(tmp_path / "out", bundle=bundle, datalist=path, options=QUICK)
+    assert (result.num_images, result.num_patients) == (8, 4)
+    assert any("4 images are copies" in warning for warning in result.warnings)
+
+
+def test_adapting_twice_to_the_same_images_warns(bundle: Path, hospital, tmp_path: Path) -> None:
+    path, options = hospital(1), replace(QUICK, max_steps=2)
+    (bundle / "samples" / "masks").mkdir(parents=True)  # without images
+    adapt(tmp_path / "once", bundle=bundle, datalist=path, options=options)
+    result = adapt(tmp_path / "twice", bundle=tmp_path / "once", datalist=path, options=options)
+    assert any("learned these images before" in warning for warning in result.warnings)
