@@ -1,4 +1,4 @@
-# make demo   segment the sample X-rays and score them
+# make demo   segment the sample X-rays, score them, and adapt the bundle to them
 # make test   run the tests
 # make check  lint, format, types
 # make bench  time this package against the usual way to compute the same; bench-full takes about an hour
@@ -20,8 +20,12 @@ DEMO := build/demo
 demo: .venv/installed
 	$(BIN)/semigan segment $(SAMPLES)/images -b $(BUNDLE) -o $(DEMO)/segmentation
 	$(BIN)/semigan evaluate --predictions $(DEMO)/segmentation --references $(SAMPLES)/masks --binary -o $(DEMO)/evaluation
+	$(BIN)/semigan data $(SAMPLES)/images --masks $(SAMPLES)/masks --validation 0 -o $(DEMO)/data.json --overwrite
+	rm -rf $(DEMO)/adapted
+	$(BIN)/semigan adapt $(BUNDLE) $(DEMO)/data.json -o $(DEMO)/adapted --max-steps 20
 	@echo "Overlays and reconstructions: $(DEMO)/segmentation/report.html"
 	@echo "Scores:                       $(DEMO)/evaluation/report.html"
+	@echo "Adapted to the samples:       $(DEMO)/adapted/docs/README.md"
 
 # Not `python -m pytest`: that puts this folder before the installed package, which has its `cli` elsewhere.
 test: .venv/installed

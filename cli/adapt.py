@@ -19,7 +19,7 @@ __all__ = ["command"]
 @click.argument("datalist", metavar="DATA", type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path, file_okay=False), help="New bundle.")
 @click.option(
-    "--max-steps", type=click.IntRange(1, 100_000), default=40, show_default=True, help="Most steps; fewer if better."
+    "--max-steps", type=click.IntRange(1, 100_000), default=120, show_default=True, help="Most steps; fewer if better."
 )
 @click.option(
     "--folds", type=click.IntRange(2, 100), default=3, show_default=True, help="Parts of the cross-validation."

@@ -37,6 +37,7 @@ __all__ = [
     "AdaptedFrom",
     "Color",
     "Description",
+    "LongString",
     "Metadata",
     "WeightsSettings",
     "read_metadata",

@@ -161,7 +161,7 @@ def part_of(candidate: VolumeCandidate) -> str:
     """Tell a volume from the others of its path, and its patient from nobody."""
     series = candidate.series
     if series is None:
-        return hashlib.sha256(candidate.path.name.encode(errors="surrogateescape")).hexdigest()[:HASH_DIGITS]
+        return hashlib.sha256(candidate.name.encode(errors="surrogateescape")).hexdigest()[:HASH_DIGITS]
     known = f"{series.series_uid} {series.part}"
     return hashlib.sha256(known.encode(errors="surrogateescape")).hexdigest()[:HASH_DIGITS]
 

@@ -16,7 +16,7 @@ import platform
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from types import TracebackType
@@ -109,7 +109,7 @@ class Manifest:
                 "`semigan cohort run`."
             )
         with self._faults():
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600))
+            _make_private(self.path)
             self._base = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
         try:
             self._prepare()
@@ -460,6 +460,16 @@ class Manifest:
             raise OutputError(
                 f"`{escaped(self.folder)}` must be a folder that can be written: {error.strerror}."
             ) from None
+
+
+def _make_private(path: Path) -> None:
+    """Create the file for its owner alone, and make one so that was copied with other rights."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        with suppress(OSError, AttributeError):  # another one's, or not on every system
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
 
 
 def _values(unit: Unit) -> tuple[str, str, str, bytes | None, str]:

@@ -15,6 +15,7 @@ import numpy as np
 from monai_semigan.atomic import scratch_folder
 from monai_semigan.cohort.manifest import Manifest
 from monai_semigan.cohort.rows import CaseRow
+from monai_semigan.errors import InputError
 from monai_semigan.evaluation.files import CASE_LABELS
 from monai_semigan.evaluation.groups import GroupScore, PatientDice, score_groups
 from monai_semigan.files import write_text
@@ -77,6 +78,8 @@ def report_over_all(manifest: Manifest, *, binary: bool = False, before: Collect
 
 def _segmentation(manifest: Manifest, rows: Sequence[CaseRow], before: Collection[str]) -> SegmentationReport:
     facts, known = manifest.facts, frozenset(before)
+    if "bundle" not in facts:
+        raise InputError("A cohort must have been begun before it is reported on. Use `semigan cohort run`.")
     done = [row for row in rows if row.state == "done"]
     first = sorted(done, key=lambda row: (row.warnings == 0, row.expected_dice is None, row.expected_dice or 0.0))
     pictured = {row.case for row in first[:MAX_PICTURED]}
@@ -118,7 +121,7 @@ def _evaluated(
     if not pairs:
         return None, unscored
     with scratch_folder(manifest.folder, "patients") as scratch:
-        has_patients = all(row.patient for row, *_ in pairs)
+        has_patients = any(row.patient for row, *_ in pairs)
         table = scratch / "patients.csv"
         table.write_text(_patients_table([row for row, *_ in pairs]))
         found = evaluate(
@@ -133,10 +136,13 @@ def _evaluated(
 
 
 def _patients_table(rows: Sequence[CaseRow]) -> str:
-    numbers: dict[str, int] = {}
+    """Number the patients; a case of an unknown one is nobody else's."""
+    numbers: dict[tuple[bool, str], int] = {}
+    named = []
     for row in rows:
-        numbers.setdefault(row.patient, len(numbers) + 1)
-    return _csv_text(("case", "patient"), [(row.case, f"patient-{numbers[row.patient]:05d}") for row in rows])
+        owner = (bool(row.patient), row.patient or row.case)
+        named.append((row.case, f"patient-{numbers.setdefault(owner, len(numbers) + 1):05d}"))
+    return _csv_text(("case", "patient"), named)
 
 
 def _dice_by_case(evaluation: Evaluation) -> dict[str, float]:

@@ -168,6 +168,7 @@ def plan_cohort(
         if (unit.path, unit.part) not in taken
     ]
     where, states = Where.parse(options.where), _wanted_states(options)
+    where.require_known({column for row in (*rows, *new) for column in row.groups})
     counted = Counter(
         share_of(row.case) % num_parts
         for row in (*rows, *new)

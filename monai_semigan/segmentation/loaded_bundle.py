@@ -23,7 +23,7 @@ from monai_semigan.segmentation.record import BundleRecord, ClassRecord, Reconst
 from monai_semigan.segmentation.result import Model
 from monai_semigan.segmentation.source import Source
 from monai_semigan.segmentation.stack import SlicewiseSettings
-from monai_semigan.segmentation.trust import expected_by_class, trust_warnings
+from monai_semigan.segmentation.trust import classes_at_faces, expected_by_class, trust_warnings
 from monai_semigan.versions import environment
 
 __all__ = ["LoadedBundle", "SegmenterOptions"]
@@ -142,6 +142,7 @@ class LoadedBundle:
         expected = expected_by_class(overlap, [count > 0 for count in counts[1:]])
         changed = label != drawn
         removed, filled = (np.bincount(part[changed], minlength=len(names)) for part in (drawn, label))
+        cut = set() if volume_ml is None else classes_at_faces(label)
         return tuple(
             ClassRecord(
                 name=name,
@@ -152,6 +153,7 @@ class LoadedBundle:
                 removed=int(removed[index]),
                 filled=int(filled[index]),
                 color=self.model.colors[index],
+                is_cut=index in cut,
             )
             for index, name in enumerate(names)
             if index

@@ -80,6 +80,7 @@ class ClassRecord:
         removed: Pixels or voxels that the bundle's rules took from the class.
         filled: Pixels or voxels that they gave to it.
         color: RGB in which the pictures show it, 0 to 255.
+        is_cut: It reaches a face of the volume: what is measured may be a part of it. Of an image never.
     """
 
     name: str
@@ -90,6 +91,7 @@ class ClassRecord:
     removed: Annotated[int, Range(0)] = 0
     filled: Annotated[int, Range(0)] = 0
     color: tuple[Byte, Byte, Byte] | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.expected_dice import expected_dice
 from monai_semigan.segmentation.record import ClassRecord
 
-__all__ = ["expected_by_class", "trust_warnings"]
+__all__ = ["classes_at_faces", "expected_by_class", "trust_warnings"]
 
 
 def expected_by_class(overlap: torch.Tensor, is_found: Sequence[bool]) -> list[float | None]:
@@ -25,6 +26,12 @@ def expected_by_class(overlap: torch.Tensor, is_found: Sequence[bool]) -> list[f
     return [float(value) if found and value.isfinite() else None for value, found in zip(values, is_found, strict=True)]
 
 
+def classes_at_faces(label: np.ndarray) -> set[int]:
+    """Return the classes that reach a face of a volume ``(I, J, K)``: such an organ may go on outside."""
+    faces = [label.take(at, axis=axis) for axis in range(label.ndim) for at in (0, -1)]
+    return {int(value) for face in faces for value in np.unique(face) if value}
+
+
 def trust_warnings(chain: Chain, classes: Sequence[ClassRecord], encoder_error: float | None) -> list[str]:
     """Write a case's warnings; of labels that must not be trusted at all it need not be said that they are uncertain.
 
@@ -34,6 +41,11 @@ def trust_warnings(chain: Chain, classes: Sequence[ClassRecord], encoder_error: 
         encoder_error: Error of the encoder's reconstruction; None if nothing was reconstructed.
     """
     warnings = [f"No {part.name} was found." for part in classes if part.share == 0]
+    warnings += [
+        f"The {part.name} reaches the edge of the volume: it may be cut there, and what is measured a part of it."
+        for part in classes
+        if part.is_cut
+    ]
     if encoder_error is not None and encoder_error > chain.max_image_error:
         return [
             *warnings,

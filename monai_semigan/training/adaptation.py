@@ -50,7 +50,7 @@ class AdaptationSettings:
     weight_decay: Annotated[float, Range(0, 10)] = 0.0
     warm_up: Annotated[int, Range(0, 10_000)] = 5
     batch_size: Annotated[int, Range(1, 4096)] = 8
-    image_weight: Weight = 0.0
+    image_weight: Weight = 2.0
     feature_weight: Weight = 0.0
     max_gradient: Annotated[float, Range(0, 1e6, exclusive="low")] = 5.0
     half_life: Annotated[float, Range(0, 1e6)] = 8.0
@@ -95,11 +95,7 @@ class EncoderAdaptation:
         self, segmenter: SemiGanSegmenter, labelled: LabelledPool, settings: AdaptationSettings, *, seed: int = 0
     ) -> None:
         self.segmenter, self.labelled, self.settings = segmenter, labelled, settings
-        self.encoder: Any = copy.deepcopy(segmenter.encoder).requires_grad_(False).eval()
-        # Where there are offsets, their pyramid alone is as good, faster, and keeps what an image looks like.
-        self._learning = list(
-            (getattr(self.encoder, "pyramid", None) or self.encoder).requires_grad_(True).parameters()
-        )
+        self.encoder: Any = copy.deepcopy(segmenter.encoder).requires_grad_(True).eval()
         self.average: Any = copy.deepcopy(segmenter.encoder).requires_grad_(False).eval()
         self.steps = 0
         self._order = EndlessOrder(len(labelled), seed=seed)
@@ -107,7 +103,7 @@ class EncoderAdaptation:
             torch.manual_seed(seed)
             self._random = torch.random.get_rng_state()
         self._optimizer = torch.optim.AdamW(
-            self._learning,
+            self.encoder.parameters(),
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
             betas=(0.9, 0.99),
@@ -141,7 +137,7 @@ class EncoderAdaptation:
                 loss = loss + settings.feature_weight * embedding.feature_distance().mean()
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self._learning, settings.max_gradient)
+        torch.nn.utils.clip_grad_norm_(self.encoder.parameters(), settings.max_gradient)
         self._optimizer.step()
         self.steps += 1
         update_ema(self.average, self.encoder, batch_size=1, half_life=settings.half_life, images_seen=float("inf"))

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -113,7 +112,10 @@ def _present(entry: Entry, is_binary: bool) -> tuple[set[int], float]:
 
 
 def _conventions(entries: Sequence[Entry], shares: Sequence[float]) -> list[str]:
-    """Name folders whose labels are much larger or smaller than those of all others together."""
+    """Tell of folders whose labels are much larger or smaller than those of all others together.
+
+    They are not named: the text comes into the card, and a folder may be called as a patient is.
+    """
     folders = [entry.image.parent for entry in entries]
     named = [folder for folder, count in Counter(folders).items() if count >= MIN_GROUP]
     found = []
@@ -124,12 +126,9 @@ def _conventions(entries: Sequence[Entry], shares: Sequence[float]) -> list[str]
         ratio = own.mean() / max(rest.mean(), 1e-9)
         if abs(own.mean() - rest.mean()) > STANDARD_ERRORS * spread and not 1 / MIN_RATIO < ratio < MIN_RATIO:
             found.append(
-                f"Labels in `{_short(folder)}` cover {own.mean():.0%} of their image, those of the others "
+                f"Labels of the {len(own)} images in the folder of labelled entry {folders.index(folder) + 1} cover "
+                f"{own.mean():.0%} of their image, those of the others "
                 f"{rest.mean():.0%}: is it another convention, or another field of view? A bundle learns one "
                 "convention; `semigan adapt` makes a second one."
             )
     return found
-
-
-def _short(folder: Path) -> str:
-    return "/".join(folder.parts[-2:])

@@ -14,20 +14,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from monai_semigan.atomic import replacing_folder, scratch_folder
+from monai_semigan.atomic import remove_stale, replacing_folder, scratch_folder
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.bundle.description import LongString
 from monai_semigan.bundles import list_bundles
 from monai_semigan.devices import choose_device
 from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
 from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval
 from monai_semigan.files import RunLock, make_folder, read_json, write_json
 from monai_semigan.io.datalist import Datalist, load_datalist
-from monai_semigan.settings import read_settings, to_json
+from monai_semigan.settings import Range, check_settings, read_settings, to_json
 from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.encoder_task import BEST_NAME, mean_dice
 from monai_semigan.training.perturb import PerturbSettings
@@ -39,7 +40,7 @@ from monai_semigan.workflows.fit_card import write_fit_page, write_fit_texts
 from monai_semigan.workflows.fit_checks import DataFacts, check_data
 from monai_semigan.workflows.fit_folder import DATA_NAME, listed, own_list, skeleton
 from monai_semigan.workflows.fit_plan import FitPlan, Speeds, make_plan, parse_budget
-from monai_semigan.workflows.packing import pack
+from monai_semigan.workflows.packing import check_target, name_of, pack
 from monai_semigan.workflows.scoring import score_encoder
 from monai_semigan.workflows.train import encoder_trainer, gan_trainer, training_config
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
@@ -91,8 +92,11 @@ class FitOptions:
     domain: str | None = None
     budget: str = "1h"
     device: str = "auto"
-    seed: int = 0
-    name: str | None = None
+    seed: Annotated[int, Range(0, 2**31)] = 0
+    name: LongString | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,14 +154,15 @@ def fit(
 
     Raises:
         BundleError: The bundle to start from cannot be used, or ``output`` holds a bundle.
+        OutputError: ``output`` is a folder with something else, or cannot be written.
         ConfigError: An option is unknown or does not fit the call before, or the budget is too small.
         InputError: The data cannot be learned from.
         TrainingError: Another process works on it, or a training failed.
+        OutputError: ``output`` is a folder with something else, or cannot be written; nothing of it is left.
     """
     options, say = options or FitOptions(), say or (lambda _: None)
     target = Path(output).resolve()
-    if (target / "configs" / "metadata.json").exists():
-        raise BundleError(f"`{output}` already holds a bundle. Choose another folder.")
+    check_target(target, overwrite=False)
     budget_s = parse_budget(options.budget)
     source = open_bundle(_source_name(options))
     if source.takes_volumes:
@@ -168,6 +173,8 @@ def fit(
     facts = check_data(data)
     run = make_folder(target.with_name(f"{target.name}-run"))
     with RunLock(run):
+        remove_stale(run)
+        remove_stale(target.parent)
         work = _Fit(run, source, data, facts, options, progress)
         for warning in facts.warnings:
             say(f"warning: {warning}")
@@ -175,7 +182,7 @@ def fit(
         for reason in plan.reasons:
             say(reason)
         work.train(plan)
-        return work.finish(Path(output), plan)
+        return work.finish(target, plan)
 
 
 def _source_name(options: FitOptions) -> str:
@@ -341,8 +348,8 @@ class _Fit:
         best = self.run / "encoder" / BEST_NAME
         if not best.exists():
             raise TrainingError(f"`{best}` must hold the encoder, but is missing. Delete `{best.parent}`, then repeat.")
-        packed = self.run / "packed"
-        pack(packed, bundle=self.skeleton.root, weights=best, name=self.options.name or output.name, overwrite=True)
+        packed, name = self.run / "packed", self.options.name or name_of(output)
+        pack(packed, bundle=self.skeleton.root, weights=best, name=name, overwrite=True)
         report = self.progress
         tune(
             packed,
@@ -354,7 +361,8 @@ class _Fit:
         )
         result = self._scored(packed, output, plan)
         write_fit_texts(packed, result, self.source if self.options.base is not None else None)
-        write_fit_page(self.run / "report.html", self.options.name or output.name, result)
+        write_fit_page(self.run / "report.html", name, result)
+        check_target(output, overwrite=False)  # hours later, something else may lie there
         with replacing_folder(output) as folder:
             shutil.copytree(packed, folder, dirs_exist_ok=True)
         return result

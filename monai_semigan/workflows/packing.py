@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -128,13 +129,16 @@ def write_bundle(
 
 
 def check_target(output: PathLike, *, overwrite: bool) -> None:
-    """Refuse a folder that holds a bundle that is not to be replaced, or anything else.
+    """Refuse a folder that holds a bundle that is not to be replaced, or anything else, or that cannot be made.
 
     Raises:
         BundleError: It holds a bundle.
-        OutputError: It holds something else.
+        OutputError: It holds something else, or what it would lie in is no folder that can be written.
     """
     target = Path(output).resolve()
+    place = next(path for path in target.parents if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise OutputError(f"`{place}` must be a folder that can be written. Choose another output.")
     if not target.exists():
         return
     is_bundle = (target / "configs" / "metadata.json").exists()
@@ -166,7 +170,8 @@ def forget(metadata: dict[str, Any], source: Bundle) -> None:
         metadata.pop(key, None)
     metadata["data_source"] = "see docs/data_license.txt"
     block = metadata["semigan"]
-    block.pop("min_expected_dice", None)
+    for key in ("min_expected_dice", "adapted_from"):
+        block.pop(key, None)
     block["max_image_error"] = dict.fromkeys(source.chains, NO_LIMIT) if source.takes_volumes else NO_LIMIT
 
 

@@ -28,7 +28,7 @@ from monai_semigan.networks.checkpoint import (
 )
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.networks.start_weights import generator_arguments, is_start, read_start
+from monai_semigan.networks.start_weights import generator_arguments, read_start
 from monai_semigan.ops.precision import resolve_compute_dtype
 from monai_semigan.settings import read_settings, to_json
 from monai_semigan.training.encoder_step import EncoderStep
@@ -331,7 +331,7 @@ def _gan_networks(bundle: Bundle, settings: GanTraining, device: torch.device, s
 
 def _load_start(path: PathLike, networks: GanNetworks) -> None:
     """Load converted weights, which must fit; or a bundle's, as far as they fit: its label heads may be of others."""
-    if not is_start(read_checkpoint(path)):
+    if "is_trained" in read_checkpoint(path):  # of a bundle
         state = read_state_dict(path)
         for name, network in (("generator", networks.generator), ("d_image", networks.d_image)):
             load_fitting(network, part_of(state, name), source=path)

@@ -13,10 +13,11 @@ from click.testing import CliRunner
 from PIL import Image
 
 import monai_semigan
+from monai_semigan.atomic import owner_name
 from monai_semigan.bundle.audit import audit_bundle
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.fit import command
-from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
+from monai_semigan.errors import BundleError, ConfigError, InputError, OutputError, TrainingError
 from monai_semigan.files import RunLock
 from monai_semigan.training.teacher import TeacherSettings
 from monai_semigan.workflows import fitting
@@ -120,6 +121,12 @@ def test_what_cannot_go_on_is_refused(options: FitOptions, datalist: Path, tmp_p
     with pytest.raises(ConfigError, match=r"`domain` must be one of .*--base"):
         fit(tmp_path / "mine", datalist=datalist, options=replace(options, base=None))
 
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("kept")
+    with pytest.raises(OutputError, match="must be a new folder or a bundle"):
+        fit(tmp_path / "mine", datalist=datalist, options=options)
+    (tmp_path / "mine" / "thesis.txt").unlink()
+
     fit(tmp_path / "mine", datalist=datalist, options=options)
 
     with pytest.raises(BundleError, match="already holds a bundle"):
@@ -130,6 +137,35 @@ def test_what_cannot_go_on_is_refused(options: FitOptions, datalist: Path, tmp_p
     datalist.write_text(json.dumps(content | {"labelled": content["labelled"][:1]}))
     with pytest.raises(ConfigError, match="another data list"):
         fit_again(tmp_path, datalist, options)
+
+
+def test_a_folder_with_other_files_is_not_replaced(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    folder = datalist.parent / "images"
+    before = sorted(folder.iterdir())
+    with pytest.raises(OutputError, match="must be a new folder or a bundle"):
+        fit(folder, datalist=datalist, options=options)
+    assert sorted(folder.iterdir()) == before and not (datalist.parent / "images-run").exists()
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(OutputError, match="must be a new folder or a bundle"):
+        fit(tmp_path / "notes", datalist=datalist, options=options)
+    with pytest.raises(OutputError, match="must be a folder that can be written"):
+        fit(tmp_path / "notes" / "mine", datalist=datalist, options=options)
+
+
+def test_what_a_killed_call_left_is_removed(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    host = owner_name().partition("-")[2][:6]
+    stale = [tmp_path / "mine-run" / f".timing.ab.4194305-{host}.tmp", tmp_path / f".mine.4194305-{host}.tmp"]
+    for folder in stale:
+        folder.mkdir(parents=True)
+    fit(tmp_path / "mine", datalist=datalist, options=options)
+    assert not any(folder.exists() for folder in stale)
+
+
+def test_any_folder_gives_a_name(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"`name` .*printable ASCII"):
+        replace(options, name="Größe")
+    result = fit(tmp_path / "Größe x", datalist=datalist, options=options)
+    assert open_bundle(result.bundle).name == "Gr__e x"
 
 
 def fit_again(tmp_path: Path, datalist: Path, options: FitOptions) -> None:

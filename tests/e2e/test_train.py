@@ -12,7 +12,8 @@ from PIL import Image
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import BundleError, CheckpointError, ConfigError, InputError
-from monai_semigan.networks.checkpoint import read_state_dict
+from monai_semigan.networks.checkpoint import file_digest, read_state_dict
+from monai_semigan.training.teacher import LabelTeacher, save_teacher
 
 pytestmark = pytest.mark.e2e
 
@@ -59,6 +60,21 @@ def test_the_whole_path(xray_files, datalist, tiny_bundle, tmp_path):
         assert grid.size == (2 * 2 * 32 * 2, 3 * 32 * 2)
     record = json.loads((gan / "resolved_config.json").read_text())
     assert len(record["config"]["data_digest"]) == 64 and record["config"]["network"]["image_size"] == 32
+
+
+def test_an_encoder_takes_another_teacher(datalist, tiny_bundle, tmp_path):
+    teacher, encoder = tmp_path / "mine.pt", tmp_path / "encoder"
+    save_teacher(teacher, LabelTeacher(image_channels=1, num_classes=2, features=(4, 4, 4, 4, 4, 4)))
+    common = ("-b", tiny_bundle, "--data", datalist, "--device", "cpu", "--kimg", "0.008")
+    start = ("--start", tiny_bundle / "models" / "model.pt")
+
+    assert run("train", "encoder", encoder, *common, *start, "--teacher", teacher).exception is None
+
+    record = json.loads((encoder / "resolved_config.json").read_text())
+    assert record["config"]["teacher"] == file_digest(teacher)
+    assert all("loss_teacher" in line for line in (encoder / "stats.jsonl").read_text().splitlines())
+    refused = run("train", "encoder", tmp_path / "b", *common, *start, "--teacher", datalist)
+    assert isinstance(refused.exception, CheckpointError)
 
 
 def test_a_bundle_gets_a_spatial_embedding(xray_files, datalist, tiny_bundle, edit_bundle, tiny_settings, tmp_path):

@@ -92,6 +92,9 @@ def test_nobody_but_the_owner_may_read_it(filled, tmp_path: Path) -> None:
 
     assert modes[MANIFEST_NAME] == 0o600
     assert set(modes.values()) == {0o600}, "also the journals"
+    (tmp_path / "out" / MANIFEST_NAME).chmod(0o644)  # as a copy is
+    with Manifest(tmp_path / "out"):
+        assert stat.S_IMODE((tmp_path / "out" / MANIFEST_NAME).stat().st_mode) == 0o600
 
 
 def test_rows_are_given_back_by_who_took_them(filled) -> None:

@@ -249,15 +249,16 @@ def test_a_table_is_scored_per_patient_and_by_group(make_images, run, tmp_path, 
         Image.fromarray(wanted.astype(np.uint8)).save(reference)
         lines.append([f"c{at}", f"images/x{at:02d}.png", f"Geheim{at // 2}", reference.name, "A" if at < 4 else "B"])
     lines[1][3] = "missing.png"
+    lines[8][2] = ""  # of an unknown patient: nobody else's
 
     outcome = run(write_table(tmp_path / "cases.csv", lines), tmp_path / "out")
 
     report = outcome.report
     assert report.unscored == {"c0": "its reference does not exist"} and outcome.has_failures
-    assert report.evaluation.counts["patients"] == 4 and report.evaluation.counts["cases"] == 7
+    assert report.evaluation.counts["patients"] == 5 and report.evaluation.counts["cases"] == 7
     groups = list(csv.DictReader((tmp_path / "out" / "groups.csv").read_text().splitlines()))
     found = {row["value"]: (row["num_cases"], row["num_patients"], float(row["dice"])) for row in groups}
-    assert found == {"A": ("3", "2", 1.0), "B": ("4", "2", 0.0)}
+    assert found == {"A": ("3", "2", 1.0), "B": ("4", "3", 0.0)}
     assert {row["column"] for row in groups} == {"site"} and "permutation" in groups[0]["test"]
     assert {name: row.dice for name, row in rows(tmp_path / "out").items()} == {
         "c0": None, **{f"c{at}": 1.0 for at in (1, 2, 3)}, **{f"c{at}": 0.0 for at in (4, 5, 6, 7)}
@@ -295,6 +296,22 @@ def test_a_plan_writes_nothing_and_counts_what_waits(make_images, run, tiny_bund
     run(images / "x00.png", tmp_path / "out")
     assert sum(plan_cohort(images, bundle=tiny_bundle, output=tmp_path / "out", options=options, num_parts=3)) == 4
     assert len(rows(tmp_path / "out")) == 1
+
+
+def test_without_its_manifest_finished_cases_are_found_by_content(make_images, run, tmp_path) -> None:
+    images, manifest, events = make_images(3), tmp_path / "out" / MANIFEST_NAME, []
+    run(images, tmp_path / "out")
+    before = (tmp_path / "out" / "x00" / "case.json").stat().st_mtime_ns
+    manifest.write_bytes(b"damaged" * 1000)
+    with pytest.raises(InputError, match="is damaged"):
+        run(images, tmp_path / "out")
+
+    manifest.rename(tmp_path / "old.sqlite")
+    images.rename(tmp_path / "moved")
+    run(tmp_path / "moved", tmp_path / "out", progress=events.append)
+
+    assert [event.state for event in events] == ["done"] * 3
+    assert (tmp_path / "out" / "x00" / "case.json").stat().st_mtime_ns == before
 
 
 def test_nothing_to_begin_with_is_an_error(run, tmp_path) -> None:

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.record import ClassRecord
-from monai_semigan.segmentation.trust import expected_by_class, trust_warnings
+from monai_semigan.segmentation.trust import classes_at_faces, expected_by_class, trust_warnings
 
 
 def warnings(*, error: float | None = 0.1, limit: float | None = 0.9, **expected: float | None) -> list[str]:
@@ -46,3 +47,29 @@ def test_what_one_of_both_labels_lacks_has_no_expected_dice() -> None:
     overlap = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]])  # the third is not in the network's own label
 
     assert expected_by_class(overlap, [True, False, True]) == [0.75, None, None]
+
+
+@pytest.mark.parametrize(
+    ("place", "found"),
+    [
+        ((1, 1, 1), set()),
+        ((0, 1, 1), {3}),
+        ((-1, 1, 1), {3}),
+        ((1, 0, 1), {3}),
+        ((1, -1, 2), {3}),
+        ((2, 1, 0), {3}),
+        ((1, 2, -1), {3}),
+    ],
+)
+def test_a_class_at_a_face_of_the_volume_is_found(place: tuple[int, int, int], found: set[int]) -> None:
+    label = np.zeros((4, 5, 6), np.uint8)
+    label[2, 2, 2] = 1
+    label[place] = 3
+    assert classes_at_faces(label) == found
+
+
+def test_a_cut_organ_is_said_to_be_cut() -> None:
+    chain = Chain(preset=None, inversion=InversionSettings(), max_image_error=0.2)
+    classes = [ClassRecord(name="liver", share=0.1, is_cut=True), ClassRecord(name="spleen", share=0.1)]
+    (said,) = trust_warnings(chain, classes, 0.1)
+    assert said.startswith("The liver reaches the edge of the volume: it may be cut there")

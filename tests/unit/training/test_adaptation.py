@@ -40,15 +40,14 @@ def test_it_learns_what_the_labels_show(make_segmenter, feature_sizes) -> None:
     assert dice(network, pool) == before
 
 
-def test_with_offsets_the_styles_stay(make_segmenter) -> None:
+def test_the_generator_stays(make_segmenter) -> None:
     network, pool = make_segmenter(feature_sizes=(8,)), halves()
     training = EncoderAdaptation(network, pool, AdaptationSettings(batch_size=2))
 
     training.advance(3)
 
     before, after = network.encoder(pool.images), training.average(pool.images)
-    assert torch.equal(before.w_plus, after.w_plus)
-    assert not torch.equal(before.features[0], after.features[0])
+    assert not torch.equal(before.w_plus, after.w_plus) and not torch.equal(before.features[0], after.features[0])
     generator = training.adapted().generator.state_dict()
     assert all(torch.equal(value, generator[name]) for name, value in network.generator.state_dict().items())
 

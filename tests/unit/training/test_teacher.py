@@ -17,10 +17,11 @@ from monai_semigan.training import encoder_step as encoder_step_module
 from monai_semigan.training import teacher as teacher_module
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.perturb import PerturbSettings
-from monai_semigan.training.pool import LabelledPool
+from monai_semigan.training.pool import ImagePool, LabelledPool
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import (
     TEACHER_NAME,
+    ConsistencySettings,
     LabelTeacher,
     TeacherSettings,
     load_teacher,
@@ -195,3 +196,47 @@ def test_training_without_a_teacher_needs_no_monai():
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_unlabelled_images_teach_by_consistency() -> None:
+    """Labelled disks are bright on dark; of dark disks on bright there are unlabelled ones alone."""
+    pool = blobs()
+    settings = TeacherSettings(
+        features=(8, 8, 8, 8, 8, 8),
+        steps=60,
+        batch_size=8,
+        consistency=ConsistencySettings(weight=1.0, ramp_up=0.2, half_life_kimg=0.04),
+    )
+    teacher = train_teacher(pool, settings, unlabelled=ImagePool(-pool.images), device=CPU)
+    again = train_teacher(pool, settings, unlabelled=ImagePool(-pool.images), device=CPU)
+    other = train_teacher(pool, settings, unlabelled=ImagePool(pool.images * 0.2), device=CPU)
+
+    found, wanted = teacher(pool.images)[:, 1] > 0.5, pool.targets[:, 1] > 0.5
+    assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.85
+    torch.testing.assert_close(again(pool.images), teacher(pool.images), rtol=0, atol=0)
+    assert not torch.equal(other(pool.images), teacher(pool.images))
+    assert not teacher.training and not any(parameter.requires_grad for parameter in teacher.parameters())
+
+
+def test_consistency_pulls_to_the_averages_labels() -> None:
+    seen: list[torch.Tensor] = []
+
+    class Average(LabelTeacher):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            seen.append(image)
+            return torch.cat([torch.zeros_like(image), torch.ones_like(image)], dim=1)
+
+    settings = replace(SMALL, consistency=ConsistencySettings(ramp_up=0.0, style_mixing=None))
+    made = teacher_module._Consistency(
+        LabelTeacher(image_channels=1, num_classes=2, features=SMALL.features), settings, blobs(), seed=0
+    )
+    made.average = Average(image_channels=1, num_classes=2, features=SMALL.features)
+    pool = blobs(2)
+    torch.manual_seed(0)
+    full = made.loss(pool.images, pool.targets, step=1)
+    torch.manual_seed(0)
+    made.own = replace(made.own, weight=0.0)
+    alone = made.loss(pool.images, pool.targets, step=1)
+
+    assert full > alone
+    assert [image.shape[0] for image in seen] == [2, 2]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,8 @@ import monai_semigan
 from monai_semigan.bundle.audit import audit_bundle
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.adapt import command
-from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
+from monai_semigan.errors import BundleError, ConfigError, InputError, OutputError, TrainingError
+from monai_semigan.io.datalist import load_datalist
 from monai_semigan.training.adaptation import AdaptationSettings
 from monai_semigan.workflows import adapting
 from monai_semigan.workflows.adapting import AdaptOptions, adapt
@@ -71,7 +73,10 @@ def test_the_new_bundle_is_better_and_says_what_it_came_from(bundle: Path, hospi
     origin, card = metadata["semigan"]["adapted_from"], (opened.root / "docs" / "README.md").read_text()
     by_steps = {row.steps: row.dice.mean for row in result.rows}
     assert list(by_steps) == [0, 10, 20, 30] and result.steps in (10, 20, 30)
-    assert by_steps[result.steps] == max(by_steps.values()) > by_steps[0]
+    assert by_steps[result.steps] >= max(by_steps.values()) - adapting.TOLERANCE > by_steps[0]
+    assert all(
+        by_steps[steps] < max(by_steps.values()) - adapting.TOLERANCE for steps in by_steps if steps > result.steps
+    )
     assert result.gain.mean == pytest.approx(by_steps[result.steps] - by_steps[0])
     assert (origin["name"], origin["digest"], origin["num_labelled"]) == (source.name, source.digest, 4)
     assert opened.weights_sha256 != source.weights_sha256
@@ -182,10 +187,15 @@ def test_labelled_images_are_needed(bundle: Path, hospital, tmp_path: Path) -> N
 
 
 def test_the_own_samples_are_scored_before_and_after(bundle: Path, hospital, tmp_path: Path) -> None:
-    path = hospital(3)
-    for kind, name in (("images", "x0.png"), ("masks", "x0_mask.png")):
+    path = hospital(4)
+    for kind, ending in (("images", ""), ("masks", "_mask")):
         (bundle / "samples" / kind).mkdir(parents=True)
-        (bundle / "samples" / kind / "s.png").write_bytes((path.parent / name).read_bytes())
+        for at in (0, 3):
+            (bundle / "samples" / kind / f"s{at}.png").write_bytes((path.parent / f"x{at}{ending}.png").read_bytes())
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"labelled": content["labelled"][:3]}))
+    learned = load_datalist(path, warn=False).labelled
+    assert len(adapting._own_samples(open_bundle(bundle), learned=learned)) == 1, "the other one is learned"
     result = adapt(tmp_path / "mine", bundle=bundle, datalist=path, options=QUICK)
     assert result.old_after > result.old_before
     assert not (result.bundle / "samples").exists()
@@ -201,7 +211,7 @@ def test_a_bundle_for_volumes_learns_slices(volume_bundle: Path, hospital, tmp_p
 
 
 def test_the_command_prints_a_table_or_json(bundle: Path, hospital, tmp_path: Path) -> None:
-    arguments = [str(bundle), str(hospital()), "--max-steps", "3", "--folds", "2"]
+    arguments = [str(bundle), str(hospital()), "--max-steps", "60", "--folds", "2"]
     table = CliRunner().invoke(command, [*arguments, "-o", str(tmp_path / "a")])
     as_json = CliRunner().invoke(command, [*arguments, "-o", str(tmp_path / "b"), "--json"])
     assert table.exit_code == 0, table.output
@@ -214,3 +224,37 @@ def test_weights_are_half_precision_and_trained(bundle: Path, hospital, tmp_path
     result = adapt(tmp_path / "mine", bundle=bundle, datalist=hospital(2), options=QUICK)
     state = torch.load(result.bundle / "models" / "model.pt", weights_only=True)
     assert {value.dtype for value in state.values()} == {torch.float16} and float(state["is_trained"]) == 1.0
+
+
+def test_what_cannot_be_written_is_refused_before_the_work(bundle: Path, hospital, tmp_path: Path) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("worked in vain")
+
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="must be a folder that can be written"):
+        adapt(tmp_path / "file" / "out", bundle=bundle, datalist=hospital(), options=QUICK, progress=fail)
+    for field in ("name", "version"):
+        with pytest.raises(ConfigError, match=rf"`{field}` .*printable ASCII"):
+            replace(QUICK, **{field: ""})
+
+
+def test_copies_of_an_image_are_held_out_together(bundle: Path, hospital, tmp_path: Path) -> None:
+    path = hospital(4)
+    content = json.loads(path.read_text())
+    copies = [entry | {"patient_id": f"again {at}"} for at, entry in enumerate(content["labelled"])]
+    for entry in copies:
+        image = path.parent / entry["image"]
+        shutil.copy(image, image.with_name(f"copy_{image.name}"))
+        entry["image"] = f"copy_{image.name}"
+    path.write_text(json.dumps(content | {"labelled": content["labelled"] + copies}))
+    result = adapt(tmp_path / "out", bundle=bundle, datalist=path, options=QUICK)
+    assert (result.num_images, result.num_patients) == (8, 4)
+    assert any("4 images are copies" in warning for warning in result.warnings)
+
+
+def test_adapting_twice_to_the_same_images_warns(bundle: Path, hospital, tmp_path: Path) -> None:
+    path, options = hospital(1), replace(QUICK, max_steps=2)
+    (bundle / "samples" / "masks").mkdir(parents=True)  # without images
+    adapt(tmp_path / "once", bundle=bundle, datalist=path, options=options)
+    result = adapt(tmp_path / "twice", bundle=tmp_path / "once", datalist=path, options=options)
+    assert any("learned these images before" in warning for warning in result.warnings)

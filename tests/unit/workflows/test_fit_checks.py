@@ -92,12 +92,13 @@ def test_copies_are_said_and_equal_images_refused(make) -> None:
         check_data(make([("a", (1,), 1, 8), ("b", (1,), 1, 8)]))
 
 
-def test_folders_with_another_convention_are_named(make) -> None:
+def test_folders_with_another_convention_are_told_without_their_names(make) -> None:
     small = [(f"one/a{at}", (1,), at, 7 + at % 2) for at in range(6)]
     large = [(f"two/b{at}", (1,), 20 + at, 13 + at % 2) for at in range(6)]
     warnings = check_data(make(small + large)).warnings
     said = [warning for warning in warnings if "convention" in warning]
-    assert len(said) == 2 and "/one`" in said[0] and "cover 5%" in said[0] and "8%" in said[0]
+    assert len(said) == 2 and "entry 1 cover 5%" in said[0] and "8%" in said[0]
+    assert "entry 7 cover" in said[1] and "/" not in "".join(said)
 
     same = [(f"two/c{at}", (1,), 40 + at, 7 + at % 2) for at in range(6)]
     assert not any("convention" in warning for warning in check_data(make(small + same)).warnings)

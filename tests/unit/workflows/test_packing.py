@@ -40,7 +40,8 @@ def published(tiny_bundle: Path) -> Path:
     (tiny_bundle / "docs" / "data_license.txt").write_text("CC BY 4.0\n")
     path = tiny_bundle / "configs" / "metadata.json"
     metadata = json.loads(path.read_text())
-    metadata["semigan"] |= {"max_image_error": 0.2, "min_expected_dice": 0.9}
+    origin = {"name": "a", "version": "1", "digest": "0" * 64, "num_labelled": 1, "steps": 1, "data_digest": "1" * 64}
+    metadata["semigan"] |= {"max_image_error": 0.2, "min_expected_dice": 0.9, "adapted_from": origin}
     path.write_text(json.dumps(metadata | {"eval_metrics": {"dice": 0.987}, "version": "7.8.9", "name": "published"}))
     return tiny_bundle
 
@@ -52,6 +53,7 @@ def test_what_belongs_to_other_weights_is_left_out(published: Path, run: Path, t
     texts = (target / "docs" / "README.md").read_text() + (target / "docs" / "data_license.txt").read_text()
     assert (opened.name, opened.version) == ("mine", "0.1.0")
     assert opened.image_chain.min_expected_dice is None and opened.image_chain.max_image_error == 1e6
+    assert "adapted_from" not in metadata["semigan"]
     assert list(metadata["changelog"]) == ["0.1.0"] and "eval_metrics" not in metadata and "authors" not in metadata
     assert "0.987" not in texts and "CC BY" not in texts
     for said in ("published 7.8.9", "ab12" * 16, "1 lung", opened.weights_sha256, "chest_xray"):
