@@ -96,6 +96,21 @@ def test_killed_at_any_moment_every_case_is_there_once(images: Path, tiny_bundle
     assert left == [], states
 
 
+def test_two_processes_share_the_work_and_one_reports_over_all(images: Path, tiny_bundle: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    arguments = ["run", images, "-b", tiny_bundle, "-o", output, "--device", "cpu", "--batch-size", 1, "--steps", 60]
+
+    processes = [started(*arguments, "--json") for _ in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in processes]
+
+    assert [process.returncode for process in processes] == [0, 0], said
+    events = [[json.loads(line) for line in text.splitlines()] for text in said]
+    cases = [[event["case"] for event in found if event["event"] == "case"] for found in events]
+    assert sorted(cases[0] + cases[1]) == [f"x{at:02d}" for at in range(12)], "each once"
+    assert any(found[-1]["report"] for found in events)
+    assert len(json.loads((output / "report.json").read_text())["cases"]) == 12
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_gives_the_cases_back(number, images: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     output = tmp_path / "out"
