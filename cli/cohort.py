@@ -78,7 +78,7 @@ class RunCommand(options.TopicCommand):
         return super().parse_args(ctx, args)
 
 
-@command.command(cls=RunCommand)
+@command.command(cls=RunCommand, short_help="Segment files, folders, or a table of cases.")
 @click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
 @options.bundle
 @options.output_folder
@@ -122,7 +122,7 @@ def run(inputs: tuple[Path, ...], bundle: str, output: Path, as_json: bool, dry_
     return _ended(outcome, output, as_json=as_json)
 
 
-@command.command()
+@command.command(short_help="Show how far it is, who works on it, and the time left.")
 @output_folder
 @options.as_json
 def status(output: Path, as_json: bool) -> None:
@@ -142,7 +142,7 @@ def status(output: Path, as_json: bool) -> None:
         click.echo(f"about {clock(found['seconds_left'])} left")
 
 
-@command.command()
+@command.command(short_help="Let refused and failed cases wait again.")
 @output_folder
 @where
 @options.as_json
@@ -154,7 +154,7 @@ def retry(output: Path, where: tuple[str, ...], as_json: bool) -> None:
     click.echo(json.dumps({"retried": count}) if as_json else f"{count} cases wait again")
 
 
-@command.command()
+@command.command(short_help="Write the report over all cases.")
 @output_folder
 @binary
 @options.as_json
