@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import click
 
 from monai_semigan.types import StageProgress
 
-__all__ = ["progress_bar", "stage_bars", "text_table"]
+__all__ = ["progress_bar", "show_notes", "stage_bars", "text_table"]
 
 BAR_WIDTH = 30
 REFRESH_SECONDS = 0.2
@@ -78,6 +78,14 @@ def stage_bars(label: str = "", *, unit: str = "", divisor: int = 1) -> Iterator
             bars[stage](done, total)
 
         yield draw
+
+
+def show_notes(lines: Iterable[str], *, label: str = "") -> None:
+    """Print lines on stderr, each behind a label; nothing after ``semigan --quiet``."""
+    context = click.get_current_context(silent=True)
+    if context is None or not context.find_root().params.get("quiet", False):
+        for line in lines:
+            click.echo(f"{label}{line}", err=True)
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
