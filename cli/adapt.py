@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from monai_semigan.cli import options
-from monai_semigan.cli.output import stage_bars, text_table
+from monai_semigan.cli.output import show_notes, stage_bars, text_table
 
 __all__ = ["command"]
 
@@ -65,5 +65,4 @@ def command(bundle: str, datalist: Path, output: Path, as_json: bool, **settings
         ships = f"on the samples that {result.adapted_from.name} ships"
         click.echo(f"{ships}: {result.old_before:.3f} before, {result.old_after:.3f} now")
     click.echo(f"{result.bundle} ({result.seconds:.0f} s); its card: {result.bundle / 'docs' / 'README.md'}")
-    for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    show_notes(result.warnings, label="warning: ")

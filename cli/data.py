@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monai_semigan.cli import options
-from monai_semigan.cli.output import progress_bar, text_table
+from monai_semigan.cli.output import progress_bar, show_notes, text_table
 
 if TYPE_CHECKING:
     from monai_semigan.workflows.listing import DatalistSummary
@@ -120,6 +120,5 @@ def _show(summary: DatalistSummary, *, as_json: bool) -> None:
     click.echo(f"patients by: {summary.patient_rule}")
     for name, reason in summary.bad.items():
         click.echo(f"left out: {name}: {reason}", err=True)
-    for warning in summary.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    show_notes(summary.warnings, label="warning: ")
     click.echo(f"data list: {summary.datalist}")

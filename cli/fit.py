@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from monai_semigan.cli import options
-from monai_semigan.cli.output import stage_bars, text_table
+from monai_semigan.cli.output import show_notes, stage_bars, text_table
 
 __all__ = ["command"]
 
@@ -44,7 +44,7 @@ def command(datalist: Path, output: Path, as_json: bool, **settings: object) -> 
             datalist=datalist,
             options=FitOptions(**settings),  # type: ignore[arg-type]  # click checked them
             progress=progress,
-            say=lambda line: click.echo(line, err=True),
+            say=lambda line: show_notes([line]),
         )
     if as_json:
         click.echo(json.dumps(result.to_json()))

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import click
 
 from monai_semigan.types import StageProgress
 
-__all__ = ["clock", "is_watched", "progress_bar", "stage_bars", "text_table"]
+__all__ = ["clock", "is_watched", "progress_bar", "show_notes", "stage_bars", "text_table"]
 
 BAR_WIDTH = 30
 REFRESH_SECONDS = 0.2
@@ -59,9 +59,7 @@ def progress_bar(label: str, *, unit: str = "", divisor: int = 1) -> Iterator[Ca
 
 def is_watched() -> bool:
     """Whether a terminal shows stderr, and ``semigan --quiet`` was not asked for."""
-    context = click.get_current_context(silent=True)
-    is_quiet = context is not None and context.find_root().params.get("quiet", False)
-    return sys.stderr.isatty() and not is_quiet
+    return sys.stderr.isatty() and not _is_quiet()
 
 
 @contextmanager
@@ -85,6 +83,13 @@ def stage_bars(label: str = "", *, unit: str = "", divisor: int = 1) -> Iterator
         yield draw
 
 
+def show_notes(lines: Iterable[str], *, label: str = "") -> None:
+    """Print lines on stderr, each behind a label; nothing after ``semigan --quiet``."""
+    if not _is_quiet():
+        for line in lines:
+            click.echo(f"{label}{line}", err=True)
+
+
 def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Align columns: text to the left, numbers to the right with three decimals."""
     cells = [[_text(value) for value in row] for row in [head, *rows]]
@@ -101,6 +106,11 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         for row in cells
     ]
     return "\n".join(lines)
+
+
+def _is_quiet() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.find_root().params.get("quiet", False))
 
 
 def _text(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from monai_semigan.cli import options
-from monai_semigan.cli.output import progress_bar, text_table
+from monai_semigan.cli.output import progress_bar, show_notes, text_table
 from monai_semigan.extras.datasets import DATASETS, Dataset
 
 if TYPE_CHECKING:
@@ -169,6 +169,5 @@ def _show(prepared: Prepared, *, as_json: bool) -> None:
         return
     rows = [(role, count, prepared.patients[role]) for role, count in prepared.counts.items()]
     click.echo(text_table(("role", "images", "patients"), rows))
-    for warning in prepared.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    show_notes(prepared.warnings, label="warning: ")
     click.echo(f"data list: {prepared.datalist}")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from monai_semigan.cli import options
-from monai_semigan.cli.output import progress_bar, text_table
+from monai_semigan.cli.output import progress_bar, show_notes, text_table
 
 __all__ = ["command"]
 
@@ -77,8 +77,7 @@ def command(
     before = ", ".join(f"{steps}{_of(name)}" for name, steps in result.stored_steps.items())
     stored = "stored, with the limits" if write else f"the bundle says {before}"
     click.echo(f"{result.num_cases} cases: {result.steps} steps are enough ({stored})")
-    for warning in result.warnings:
-        click.echo(f"warning: {warning}", err=True)
+    show_notes(result.warnings, label="warning: ")
 
 
 def _of(name: str) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,34 @@ from monai_semigan.settings import to_json
 from monai_semigan.training.sample_sheet import CLASS_COLORS
 from monai_semigan.workflows.packing import copy_parts
 
-__all__ = ["DATA_NAME", "listed", "own_list", "skeleton"]
+__all__ = ["DATA_NAME", "listed", "own_list", "require_same", "skeleton"]
 
 DATA_NAME = "data.json"
+ASKED_NAME = "asked.json"
 
 OFFSET_SIZES = (8, 16, 32)
 """Resolutions, pixels, that a bundle without offsets gets some at, those below its image's size."""
+
+
+def require_same(run: Path, asked: Mapping[str, Any]) -> None:
+    """Write down what is asked for, or compare it with what the call before was.
+
+    Raises:
+        ConfigError: Something else is asked for.
+    """
+    path = run / ASKED_NAME
+    if path.exists():
+        before = read_json(path, MAX_CONFIG_BYTES, error=InputError)
+        changed = sorted(
+            key for key, value in asked.items() if not isinstance(before, dict) or before.get(key) != value
+        )
+        if changed:
+            raise ConfigError(
+                f"`{run.name}` was started with another {', '.join(changed)}. Go on with the same, or choose another "
+                "output."
+            )
+    else:
+        write_json(path, dict(asked))
 
 
 def own_list(run: Path, data: Datalist) -> Datalist:

@@ -38,7 +38,7 @@ from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, load_t
 from monai_semigan.types import PathLike, StageProgress
 from monai_semigan.workflows.fit_card import write_fit_page, write_fit_texts
 from monai_semigan.workflows.fit_checks import DataFacts, check_data
-from monai_semigan.workflows.fit_folder import DATA_NAME, listed, own_list, skeleton
+from monai_semigan.workflows.fit_folder import DATA_NAME, listed, own_list, require_same, skeleton
 from monai_semigan.workflows.fit_plan import FitPlan, Speeds, make_plan, parse_budget
 from monai_semigan.workflows.packing import check_target, name_of, pack
 from monai_semigan.workflows.scoring import score_encoder
@@ -214,6 +214,15 @@ class _Fit:
         if options.base is not None and source.weights_file is None:
             raise BundleError(f"`{source.name}` must have weights to start from. Choose another --base.")
         self.keeps_generator = options.base is not None and facts.num_classes == source.network.num_classes
+        require_same(
+            run,
+            {
+                "base": None if options.base is None else source.digest,
+                "domain": source.domain.name,
+                "budget": parse_budget(options.budget),
+                "seed": options.seed,
+            },
+        )
         self.device = choose_device(options.device)
         self.batch_size = BATCH[self.device.type]
         self.data = own_list(run, data)
@@ -235,12 +244,7 @@ class _Fit:
         """Return the plan of the call before, or measure and make one."""
         path = self.run / PLAN_NAME
         if path.exists():
-            found = read_settings(FitPlan, read_json(path, MAX_CONFIG_BYTES, error=InputError), PLAN_NAME)
-            if found.budget_s != budget_s:
-                raise ConfigError(
-                    f"`budget` must be {found.budget_s:.0f}s to go on in `{self.run}`, got {budget_s:.0f}s."
-                )
-            return found
+            return read_settings(FitPlan, read_json(path, MAX_CONFIG_BYTES, error=InputError), PLAN_NAME)
         most = {
             "teacher": float(self._teacher.steps),
             "gan": self.gan.run.total_kimg,

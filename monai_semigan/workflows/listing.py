@@ -172,7 +172,7 @@ def make_datalist(
             *_warnings_of_files(pairs, table, rows),
             *content_warnings(checked),
             *patients.warnings,
-            *_warnings_of_split(listed, lists, split),
+            *_warnings_of_split(listed, lists, split, wants_validation=options.validation > 0),
         ),
     )
 
@@ -284,7 +284,9 @@ def _warnings_of_files(pairs: MaskPairs, table: CaseTable | None, rows: Mapping[
     return warnings
 
 
-def _warnings_of_split(listed: Iterable[ListedImage], lists: Mapping[str, Sequence[_Item]], split: Sides) -> list[str]:
+def _warnings_of_split(
+    listed: Iterable[ListedImage], lists: Mapping[str, Sequence[_Item]], split: Sides, *, wants_validation: bool
+) -> list[str]:
     warnings = []
     bare = [entry.image.name for entry in listed if split.sides[entry.image] != "train" and not entry.is_labelled]
     if bare:
@@ -293,6 +295,6 @@ def _warnings_of_split(listed: Iterable[ListedImage], lists: Mapping[str, Sequen
         )
     if not lists["labelled"]:
         warnings.append("No image has a mask to train on: the training needs some. Give masks with --masks.")
-    elif not lists["validation"]:
+    elif wants_validation and not lists["validation"]:
         warnings.append("No patient is for validation, so nothing chooses the best weights. Raise --validation.")
     return warnings

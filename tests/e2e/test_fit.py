@@ -131,8 +131,10 @@ def test_what_cannot_go_on_is_refused(options: FitOptions, datalist: Path, tmp_p
 
     with pytest.raises(BundleError, match="already holds a bundle"):
         fit(tmp_path / "mine", datalist=datalist, options=options)
-    with pytest.raises(ConfigError, match="`budget` must be 3600s"):
+    with pytest.raises(ConfigError, match="another budget"):
         fit_again(tmp_path, datalist, replace(options, budget="2h"))
+    with pytest.raises(ConfigError, match="another base, seed"):
+        fit_again(tmp_path, datalist, replace(options, base="lung_cxr_segmentation", seed=1))
     content = json.loads(datalist.read_text())
     datalist.write_text(json.dumps(content | {"labelled": content["labelled"][:1]}))
     with pytest.raises(ConfigError, match="another data list"):
