@@ -45,6 +45,11 @@ class LookPreset:
 
     preset: Any
 
+    @property
+    def channels(self) -> int:
+        """As of the preset."""
+        return int(self.preset.channels)
+
     def prepare(self, pixels: np.ndarray, **options: Any) -> tuple[np.ndarray, SquareGeometry]:
         """Prepare, then draw a look."""
         image, geometry = self.preset.prepare(pixels, **options)
