@@ -44,8 +44,12 @@ def images(tmp_path: Path, make_xray: Callable) -> Path:
 
 def started(*arguments: object) -> subprocess.Popen:
     words = [sys.executable, "-m", "monai_semigan.cli.main", "cohort", *map(str, arguments)]
+    # A job in the background of a script is born deaf to Ctrl-C, and so are its children.
+    heard = f"import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv({words[0]!r}, {words!r})"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", heard], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True
+    )
 
 
 def ended(output: Path) -> int:
