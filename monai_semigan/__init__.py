@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from monai_semigan.workflows.adapting import AdaptOptions, adapt
     from monai_semigan.workflows.converting import convert
     from monai_semigan.workflows.evaluating import evaluate as evaluate_files
-    from monai_semigan.workflows.fitting import FitOptions, fit
+    from monai_semigan.workflows.fit_stages import FitOptions
+    from monai_semigan.workflows.fitting import fit
     from monai_semigan.workflows.listing import DatalistOptions, make_datalist
     from monai_semigan.workflows.packing import pack
     from monai_semigan.workflows.preparing import prepare, prepare_phantom
@@ -75,7 +76,7 @@ __all__ = [
 _HOMES = {
     "AdaptOptions": "workflows.adapting",
     "CohortOptions": "cohort.running",
-    "FitOptions": "workflows.fitting",
+    "FitOptions": "workflows.fit_stages",
     "DatalistOptions": "workflows.listing",
     "Output": "segmentation.outputs",
     "SegmentOptions": "workflows.segmenting",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["MeanInterval", "crossed_interval", "mean_interval"]
+__all__ = ["MeanInterval", "crossed_interval", "mean_interval", "patient_means"]
 
 CONFIDENCE = 0.95
 
@@ -66,3 +66,11 @@ def crossed_interval(values: Sequence[Sequence[float]]) -> MeanInterval:
     freedom = variance**2 / doubt if doubt else sum(freedom for _, freedom in parts)
     half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2) * np.sqrt(variance))
     return MeanInterval(mean, mean - half, mean + half, count)
+
+
+def patient_means(values: Sequence[float], patients: Sequence[str]) -> list[float]:
+    """Average the values of each patient's images, in the order of their first appearance."""
+    groups: dict[str, list[float]] = {}
+    for value, patient in zip(values, patients, strict=True):
+        groups.setdefault(patient, []).append(value)
+    return [float(np.mean(group)) for group in groups.values()]

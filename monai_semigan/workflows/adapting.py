@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any
 
 import numpy as np
@@ -23,9 +22,9 @@ from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.description import AdaptedFrom, LongString, read_metadata
 from monai_semigan.devices import choose_device
 from monai_semigan.errors import BundleError, InputError, TrainingError
-from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval
+from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval, patient_means
 from monai_semigan.files import read_json
-from monai_semigan.io.datalist import Datalist, Entry, load_datalist
+from monai_semigan.io.datalist import Datalist, Entry, load_datalist, owners
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.settings import Range, check_settings, to_json
@@ -313,11 +312,7 @@ class _Adaptation:
         return EncoderAdaptation(self.network, self.pool.subset(indices), self.options.training, seed=seed)
 
     def _mean(self, values: np.ndarray) -> MeanInterval:
-        by_patient = [
-            fmean(float(value) for value, owner in zip(values, self.patients, strict=True) if owner == patient)
-            for patient in dict.fromkeys(self.patients)
-        ]
-        return mean_interval(by_patient)
+        return mean_interval(patient_means(values.tolist(), self.patients))
 
     def _report(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:
@@ -326,12 +321,12 @@ class _Adaptation:
 
 def _patients(entries: Sequence[Entry], pool: LabelledPool) -> list[str]:
     """Whose each image is; one without a name is of a patient of its own, and owners of equal images are one."""
-    owners = [str(entry.patient_id or f"\0{at}") for at, entry in enumerate(entries)]
-    for at in range(len(owners)):
+    found = owners(entries)
+    for at in range(len(found)):
         for other in range(at):
-            if owners[at] != owners[other] and torch.equal(pool.images[at], pool.images[other]):
-                owners = [owners[other] if name == owners[at] else name for name in owners]
-    return owners
+            if found[at] != found[other] and torch.equal(pool.images[at], pool.images[other]):
+                found = [found[other] if name == found[at] else name for name in found]
+    return found
 
 
 def _copies(pool: LabelledPool) -> int:

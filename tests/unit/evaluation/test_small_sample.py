@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from monai_semigan.evaluation.small_sample import crossed_interval, mean_interval
+from monai_semigan.evaluation.small_sample import crossed_interval, mean_interval, patient_means
 
 
 def test_students_interval_of_five_values() -> None:
@@ -36,4 +36,8 @@ def test_it_covers_the_truth_where_repetitions_differ_and_an_interval_over_patie
         found = crossed_interval(values), mean_interval(np.mean(values, axis=0).tolist())
         covered += [part.low <= 0 <= part.high for part in found]
     crossed, over_patients = covered / 400
-    assert 0.92 < crossed and over_patients < 0.88
+    assert crossed > 0.92 and over_patients < 0.88
+
+
+def test_a_patient_counts_once() -> None:
+    assert patient_means([1.0, 0.0, 0.5, 0.0], ["b", "a", "a", "b"]) == [0.5, 0.25]
