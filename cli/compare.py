@@ -70,7 +70,8 @@ def command(
     from monai_semigan.errors import ConfigError
     from monai_semigan.files import read_json
     from monai_semigan.settings import read_settings, to_json
-    from monai_semigan.workflows.comparing import METHODS, CompareOptions, compare
+    from monai_semigan.workflows.compare_runs import METHODS
+    from monai_semigan.workflows.comparing import CompareOptions, compare
 
     settings = BaselineSettings()
     if settings_file is not None:

@@ -29,7 +29,8 @@ from monai_semigan.errors import ConfigError, InputError, OutputError, TrainingE
 from monai_semigan.files import RunLock
 from monai_semigan.report.schema import check_json, load_schema
 from monai_semigan.settings import to_json
-from monai_semigan.workflows.comparing import METHODS, CompareOptions, compare
+from monai_semigan.workflows.compare_runs import METHODS
+from monai_semigan.workflows.comparing import CompareOptions, compare
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]
 
