@@ -8,7 +8,6 @@ that methods differ in their losses alone.
 from __future__ import annotations
 
 import copy
-import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -38,8 +37,6 @@ __all__ = [
     "pool_dice",
     "train_baseline",
 ]
-
-logger = logging.getLogger(__name__)
 
 EVALUATION_BATCH = 32
 
@@ -255,7 +252,6 @@ def train_baseline(
             progress(int(now * UNITS), UNITS)
     best.look(method.candidates, data.validation, device)
     assert best.network is not None
-    logger.info("%d steps in %.0f s, validation Dice %.3f", steps, watch.seconds, best.dice)
     return Trained(best.network.eval().requires_grad_(False), best.dice, watch.seconds, steps)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +20,7 @@ from monai_semigan.baselines.frame import Sizes, train_baseline
 from monai_semigan.baselines.methods import BASELINES, BaselineSettings, baseline, build_network
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle
-from monai_semigan.errors import InputError
+from monai_semigan.errors import CheckpointError, InputError
 from monai_semigan.files import read_json, write_json
 from monai_semigan.io.datalist import MAX_BYTES, Datalist
 from monai_semigan.io.label_subset import label_order
@@ -34,6 +35,8 @@ from monai_semigan.workflows.compare_scoring import score_set
 from monai_semigan.workflows.fit_stages import FitOptions
 
 __all__ = ["JOINT", "METHODS", "SUPERVISED", "ComparisonRuns", "asked_of"]
+
+logger = logging.getLogger(__name__)
 
 JOINT = ("ours", "ours-no")
 """Our method, with test-time optimization and without: one training, scored twice."""
@@ -118,12 +121,14 @@ class ComparisonRuns:
                 validation_dice=dice,
             )
             write_json(folder / RUN_NAME, to_json(run))
+        logger.info("%s: %d steps in %.0f s, validation Dice %.3f", target.name, steps, seconds, dice)
 
     def score(self, method: str, labels: int, seed: int, set_name: str) -> ScoreRecord:
         """Score a training on a set, or read its scores.
 
         Raises:
-            InputError: A file of the folder is damaged.
+            CheckpointError: The network's file is damaged.
+            InputError: Another file of the folder is.
         """
         folder = self.place(method, labels, seed)
         path = self._score_path(method, labels, seed, set_name)
@@ -203,6 +208,8 @@ class ComparisonRuns:
             return joint_network(folder, self.device, optimizes=method == JOINT[0])
         path = folder / WEIGHTS_NAME
         content = read_checkpoint(path, remedy=f"{REMEDY}.")
+        if content.get("format") != FORMAT:
+            raise CheckpointError(f"`{path}` must have the format {FORMAT}. {REMEDY}.")
         weights = named_weights(content.get("weights"), source=path, name="weights")
         _, channels, side, _ = self.images.scored(VALIDATION).pool.images.shape
         sizes = Sizes(channels, self.images.num_classes, side)

@@ -39,7 +39,7 @@ from monai_semigan.types import PathLike, StageProgress
 from monai_semigan.versions import environment
 from monai_semigan.workflows.compare_data import ComparisonData, check_tests, set_name_of
 from monai_semigan.workflows.compare_runs import JOINT, METHODS, SUPERVISED, ComparisonRuns, asked_of
-from monai_semigan.workflows.fit_checks import check_data
+from monai_semigan.workflows.fit_checks import DataFacts, check_data
 from monai_semigan.workflows.fit_folder import ASKED_NAME, require_same
 from monai_semigan.workflows.fit_plan import parse_budget
 from monai_semigan.workflows.fit_stages import FitOptions, source_bundle
@@ -133,7 +133,7 @@ def compare(
     data = load_datalist(datalist, warn=False)
     notes = _check(data, source, options)
     facts = check_data(data)
-    notes += facts.warnings
+    notes += [*facts.warnings, *_missing_classes(data, facts, options)]
     asked = asked_of(data, source, has_base=options.base is not None, budget=budget, settings=options.settings)
     folder = _open(output)
     with RunLock(folder):
@@ -215,6 +215,18 @@ def _base_notes(source: Bundle, options: CompareOptions) -> list[str]:
     return notes
 
 
+def _missing_classes(data: Datalist, facts: DataFacts, options: CompareOptions) -> list[str]:
+    """Tell of classes that the labels of a row do not show: nothing can learn them there."""
+    present = {entry.image: found for entry, found in zip(data.labelled, facts.present, strict=True)}
+    notes = []
+    for labels in sorted(options.labels):
+        shown = set().union(*(present[entry.image] for entry in with_labels(data, labels).labelled))
+        missing = [str(at) for at in range(1, facts.num_classes) if at not in shown]
+        if missing:
+            notes.append(f"With {labels} labels, class {', '.join(missing)} is in none: no method can learn it.")
+    return notes
+
+
 def _is_marked(method: str, labels: int, options: CompareOptions) -> bool:
     known = options.base_labels
     return method in JOINT and options.base is not None and (known is None or known > labels)
@@ -223,7 +235,11 @@ def _is_marked(method: str, labels: int, options: CompareOptions) -> bool:
 def _open(output: PathLike) -> Path:
     """Make the folder, or refuse one that holds something else."""
     target = Path(output).resolve()
-    if target.exists() and not (target.is_dir() and ((target / ASKED_NAME).is_file() or not any(target.iterdir()))):
+    is_ours = not target.exists() or (
+        target.is_dir()
+        and ((target / ASKED_NAME).is_file() or all(path.name.startswith(".") for path in target.iterdir()))
+    )
+    if not is_ours:
         raise OutputError(f"`{target}` must be a new folder or that of a comparison. Choose another output.")
     return make_folder(target)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 from PIL import Image
@@ -25,7 +27,7 @@ from monai_semigan.baselines.frame import FrameSettings
 from monai_semigan.baselines.guided import GuidedSettings
 from monai_semigan.baselines.methods import BaselineSettings
 from monai_semigan.cli.compare import command
-from monai_semigan.errors import ConfigError, InputError, OutputError, TrainingError
+from monai_semigan.errors import CheckpointError, ConfigError, InputError, OutputError, TrainingError
 from monai_semigan.files import RunLock
 from monai_semigan.report.schema import check_json, load_schema
 from monai_semigan.settings import to_json
@@ -287,8 +289,45 @@ def test_what_cannot_be_compared_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match="must have validation images"):
         compare(out, datalist=listed, options=options)
     assert not out.exists()
+    out.mkdir()
+    (out / ".run.lock").touch()  # a call that was killed before it wrote anything
+    listed.write_text(json.dumps(content))
+    compare(out, datalist=listed, options=replace(options, methods=("unet",), labels=(1,), seeds=1))
     with pytest.raises(OutputError, match="must be a new folder or that of a comparison"):
         compare(listed.parent / "images", datalist=listed, options=options)
+
+
+def test_a_class_that_a_row_does_not_show_is_said(options: CompareOptions, listed: Path, tmp_path: Path) -> None:
+    content = json.loads(listed.read_text())
+    for at in range(7):
+        path = listed.parent / "masks" / f"case{at}.png"
+        mask = (np.asarray(Image.open(path)) > 0).astype(np.uint8)
+        if at != 1:
+            mask[: mask.shape[0] // 2] *= 2
+        Image.fromarray(mask).save(path)
+    listed.write_text(json.dumps(content | {"label_values": "classes"}))
+
+    record = compare(tmp_path / "out", datalist=listed, options=replace(options, methods=("unet",), seeds=1))
+
+    assert [note for note in record.notes if "class 2" in note] == [
+        "With 1 labels, class 2 is in none: no method can learn it."
+    ]
+    assert record.num_classes == 3
+
+
+def test_damaged_weights_are_refused(options: CompareOptions, listed: Path, tmp_path: Path) -> None:
+    out, one = tmp_path / "out", replace(options, methods=("unet",), labels=(1,), seeds=1)
+    compare(out, datalist=listed, options=one)
+    for content in (b"", b"other"):
+        (out / "unet-1-0" / "network.pt").write_bytes(content)
+        with pytest.raises(CheckpointError, match="it is trained again"):
+            compare(out, datalist=listed, options=replace(one, tests=("other hospital",)))
+    torch.save({"format": "other"}, out / "unet-1-0" / "network.pt")
+    with pytest.raises(CheckpointError, match="must have the format"):
+        compare(out, datalist=listed, options=replace(one, tests=("other hospital",)))
+    shutil.rmtree(out / "unet-1-0")
+    record = compare(out, datalist=listed, options=replace(one, tests=("other hospital",)))
+    assert record.test_scorings == {"test:other hospital": 4}, "calls that failed may have shown something"
 
 
 def test_what_lost_its_label_is_an_unlabelled_image(options: CompareOptions, listed: Path, tmp_path: Path) -> None:

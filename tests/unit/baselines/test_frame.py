@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_semigan.baselines.budget import Budget
+from monai_semigan.baselines.budget import Budget, Stopwatch
 from monai_semigan.baselines.frame import (
     Batch,
     FrameSettings,
@@ -160,3 +161,18 @@ def test_what_cannot_be_trained_is_refused(data: LearningData, settings: Baselin
             Budget(**wrong)
     with pytest.raises(ConfigError, match="features"):
         BaselineSettings(unet=(4, 4))
+
+
+def test_waiting_uses_no_budget() -> None:
+    watch = Stopwatch(CPU)
+    with watch:
+        time.sleep(0.3)
+    assert watch.seconds < 0.1
+    started = time.process_time()
+    with watch:
+        while time.process_time() - started < 0.2:
+            pass
+    assert 0.15 < watch.seconds < 0.4
+    assert (
+        Budget(seconds=4.0).share(seconds=1.0, steps=9) == 0.25 and Budget(steps=4).share(seconds=9.0, steps=1) == 0.25
+    )
