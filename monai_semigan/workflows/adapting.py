@@ -350,7 +350,7 @@ def _write(
         assert is_new, "a step changes the weights"
         block = metadata["semigan"]
         error_limits = block["max_image_error"]
-        forget(metadata, source)
+        forget(metadata)
         block["max_image_error"] = error_limits
         block["adapted_from"] = asdict(result.adapted_from)
         for inversion in block["inversion"].values() if source.takes_volumes else [block["inversion"]]:

@@ -40,6 +40,11 @@ NO_LIMIT = 1e6
 PUBLISHER_KEYS = ("authors", "copyright", "data_source", "eval_metrics", "references")
 """Metadata that tells of the old weights' makers, data and results."""
 
+REQUIRED_PUBLISHER_KEYS = ("authors", "copyright")
+"""Those that a bundle's metadata must have (`monai.bundle verify_metadata`)."""
+
+NOT_STATED = "not stated"
+
 MAX_RUN_CONFIG_BYTES = 1 << 22
 
 
@@ -79,7 +84,7 @@ def pack(
 
     def describe(metadata: dict[str, Any], *, is_new: bool) -> None:
         if is_new:
-            forget(metadata, source)
+            forget(metadata)
         if is_new or name is not None:
             metadata["name"] = name if name is not None else name_of(output)
         if is_new or version is not None:
@@ -165,15 +170,17 @@ def copy_parts(source: Path, folder: Path, *, everything: bool = False) -> None:
             shutil.copy(path, folder / name)
 
 
-def forget(metadata: dict[str, Any], source: Bundle) -> None:
+def forget(metadata: dict[str, Any]) -> None:
     """Drop from the metadata, in place, what is only true of the old weights."""
     for key in PUBLISHER_KEYS:
         metadata.pop(key, None)
+    metadata.update(dict.fromkeys(REQUIRED_PUBLISHER_KEYS, NOT_STATED))
     metadata["data_source"] = "see docs/data_license.txt"
     block = metadata["semigan"]
     for key in ("min_expected_dice", "adapted_from"):
         block.pop(key, None)
-    block["max_image_error"] = dict.fromkeys(source.chains, NO_LIMIT) if source.takes_volumes else NO_LIMIT
+    limits = block["max_image_error"]
+    block["max_image_error"] = dict.fromkeys(limits, NO_LIMIT) if isinstance(limits, dict) else NO_LIMIT
 
 
 def name_of(output: PathLike) -> str:
