@@ -9,24 +9,24 @@ import torch
 
 from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.errors import InputError
-from monai_semigan.io.datalist import Entry
+from monai_semigan.io.datalist import Entry, owners
 from monai_semigan.training.encoder_task import mean_dice
 from monai_semigan.training.pool import LabelledPool
 
-__all__ = ["check_labels", "count_copies", "owners_of", "shared_out"]
+__all__ = ["check_labels", "count_copies", "patients_of", "shared_out"]
 
 CONTRADICTION = 0.5
 """Dice of two labels of one image, below which they contradict each other."""
 
 
-def owners_of(entries: Sequence[Entry], pool: LabelledPool) -> list[str]:
+def patients_of(entries: Sequence[Entry], pool: LabelledPool) -> list[str]:
     """Whose each image is; one without a name is of a patient of its own, and owners of equal images are one."""
-    owners = [str(entry.patient_id or f"\0{at}") for at, entry in enumerate(entries)]
-    for at in range(len(owners)):
+    found = owners(entries)
+    for at in range(len(found)):
         for other in range(at):
-            if owners[at] != owners[other] and torch.equal(pool.images[at], pool.images[other]):
-                owners = [owners[other] if name == owners[at] else name for name in owners]
-    return owners
+            if found[at] != found[other] and torch.equal(pool.images[at], pool.images[other]):
+                found = [found[other] if name == found[at] else name for name in found]
+    return found
 
 
 def count_copies(pool: LabelledPool) -> int:

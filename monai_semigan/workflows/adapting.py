@@ -12,7 +12,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any
 
 import numpy as np
@@ -22,7 +21,7 @@ from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.description import AdaptedFrom, LongString, read_metadata
 from monai_semigan.devices import choose_device
 from monai_semigan.errors import BundleError, InputError, TrainingError
-from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval
+from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval, patient_means
 from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
 from monai_semigan.networks.checkpoint import file_digest
@@ -31,7 +30,7 @@ from monai_semigan.settings import Range, check_settings, to_json
 from monai_semigan.training.adaptation import AdaptationSettings, EncoderAdaptation
 from monai_semigan.training.pool import LabelledPool
 from monai_semigan.types import PathLike, StageProgress
-from monai_semigan.workflows.adapt_checks import check_labels, count_copies, owners_of, shared_out
+from monai_semigan.workflows.adapt_checks import check_labels, count_copies, patients_of, shared_out
 from monai_semigan.workflows.adapted_card import write_card
 from monai_semigan.workflows.limits import ENOUGH_CASES, ScoredCase, limits_of, store_limits
 from monai_semigan.workflows.packing import FIRST_VERSION, check_target, forget, name_of, write_bundle
@@ -174,7 +173,7 @@ def adapt(
     network = load_network(source, device=choose_device(options.device))
     pool = labelled_pool(data, data.labelled, training_preset(source), source.network.num_classes)
     warnings = check_labels(pool, source)
-    patients = owners_of(data.labelled, pool)
+    patients = patients_of(data.labelled, pool)
     if copies := count_copies(pool):
         warnings.append(f"{copies} images are copies of others: all of an image count as one patient's.")
     path = source.root / "configs" / "metadata.json"
@@ -309,11 +308,7 @@ class _Adaptation:
         return EncoderAdaptation(self.network, self.pool.subset(indices), self.options.training, seed=seed)
 
     def _mean(self, values: np.ndarray) -> MeanInterval:
-        by_patient = [
-            fmean(float(value) for value, owner in zip(values, self.patients, strict=True) if owner == patient)
-            for patient in dict.fromkeys(self.patients)
-        ]
-        return mean_interval(by_patient)
+        return mean_interval(patient_means(values.tolist(), self.patients))
 
     def _report(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:
