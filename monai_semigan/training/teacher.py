@@ -26,7 +26,7 @@ from monai_semigan.networks.checkpoint import build_with_weights, named_weights,
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import AugmentSettings, draw_augmentation
 from monai_semigan.training.consistency import Consistency, ConsistencySettings
-from monai_semigan.training.perturb import PerturbSettings, perturb
+from monai_semigan.training.perturb import STRONG, PerturbSettings, perturb
 from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
 from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
@@ -95,11 +95,7 @@ class TeacherSettings:
             target_sign=None,
         )
     )
-    perturb: PerturbSettings = field(
-        default_factory=lambda: PerturbSettings(
-            log2_gamma=0.7, contrast=0.4, brightness=0.25, bias_field=0.4, noise=0.15, patch=0.35
-        )
-    )
+    perturb: PerturbSettings = STRONG
     other_modality: CrossModalitySettings | None = None
     consistency: ConsistencySettings | None = None
 
