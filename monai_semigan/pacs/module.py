@@ -10,15 +10,13 @@ output without it is of a task that did not end.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final, Literal
 
 from monai_semigan.atomic import remove_stale, scratch_folder
 from monai_semigan.bundle.bundle import open_bundle
-from monai_semigan.errors import ConfigError, OutputError
+from monai_semigan.errors import ConfigError
 from monai_semigan.files import make_folder, write_json
 from monai_semigan.io.image_file import NoImageError
 from monai_semigan.io.volume_input import NoVolumeError
@@ -112,10 +110,11 @@ def run_module(
     make_folder(output)
     remove_stale(output)
     require_free(output)
-    with _temporary_folder() as links, scratch_folder(output, "module") as made:
+    with scratch_folder(output, "module") as scratch:  # the one place that can be written to under every contract
+        made = make_folder(scratch / "made")
         inputs = link_inputs(
             source,
-            Path(links),
+            make_folder(scratch / "inputs"),
             takes_volumes=takes_volumes,
             rules=request.options.rules,
             with_others=not is_mercure,
@@ -151,9 +150,3 @@ def _status(report: SegmentationReport) -> Status:
     if not report.failures:
         return "done"
     return "some failed" if report.cases else "failed"
-
-
-def _temporary_folder() -> TemporaryDirectory[str]:
-    with suppress(OSError):
-        return TemporaryDirectory(prefix="semigan-")
-    raise OutputError("There must be a folder for temporary files, but none can be written. Mount one, and set TMPDIR.")

@@ -9,6 +9,7 @@ their results are known.
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ def link_inputs(
 
     Raises:
         InputError: The folder does not exist or cannot be read.
-        OutputError: The links cannot be made.
+        OutputError: Neither links nor copies can be made.
     """
     if not source.is_dir():
         raise InputError(f"`{source}` must be a folder with the files to segment, but is none. Is it mounted?")
@@ -115,10 +116,12 @@ def _as_series(header: Dataset) -> SeriesInfo:
 
 
 def _link(path: Path, target: Path) -> None:
+    """Link a file; copy it where the file system has no links, as shares of Windows do not."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(path.resolve())
+        try:
+            target.symlink_to(path.resolve())
+        except OSError:
+            shutil.copyfile(path, target)
     except OSError as error:
-        raise OutputError(
-            f"The folder for temporary files must take links: {error.strerror}. Mount one, and set TMPDIR to it."
-        ) from error
+        raise OutputError(f"The output must be a folder that can be written: {error.strerror}.") from error

@@ -361,8 +361,18 @@ def test_what_a_killed_task_had_moved_is_removed(xray_files, tiny_bundle, tmp_pa
         run_module(xray_files / "images", tmp_path / "other", request=folder_request(tiny_bundle))
 
 
-def test_without_a_folder_for_temporary_files_it_says_so(xray_files, tiny_bundle, tmp_path, monkeypatch):
+def test_files_are_copied_where_there_are_no_links(series, volume_bundle, tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    write_task(series[0], bundle=str(volume_bundle), **SETTINGS)
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+
+    assert mercure(series[0], tmp_path / "out").status == "done"
+
+
+def test_no_folder_for_temporary_files_is_needed(series, volume_bundle, tmp_path, monkeypatch):
+    write_task(series[0], bundle=str(volume_bundle), **SETTINGS)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
-    with pytest.raises(OutputError, match="TMPDIR"):
-        run_module(xray_files / "images", tmp_path / "out", request=folder_request(tiny_bundle))
-    assert names_in(tmp_path / "out") == set()
+
+    assert mercure(series[0], tmp_path / "out").status == "done"
