@@ -14,14 +14,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from monai_semigan.atomic import remove_stale, scratch_folder
+from monai_semigan.atomic import scratch_folder
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.errors import ConfigError
 from monai_semigan.files import make_folder, write_json
 from monai_semigan.io.image_file import NoImageError
 from monai_semigan.io.volume_input import NoVolumeError
 from monai_semigan.pacs.module_inputs import LinkedInputs, link_inputs
-from monai_semigan.pacs.module_results import RESULT_NAME, moves_of_dicom, moves_of_folder, publish, require_free
+from monai_semigan.pacs.module_results import (
+    RESULT_NAME,
+    SCRATCH_NAME,
+    moves_of_dicom,
+    moves_of_folder,
+    publish,
+    require_free,
+)
 from monai_semigan.pacs.module_settings import ModuleRequest, read_task
 from monai_semigan.report.segmentation_report import FailureReport, SegmentationReport
 from monai_semigan.segmentation.record import BundleRecord, CaseRecord
@@ -108,9 +115,8 @@ def run_module(
         raise ConfigError("`bundle` must be named, got none. Set it in the settings of the task, or pass --bundle.")
     takes_volumes = open_bundle(request.bundle).takes_volumes
     make_folder(output)
-    remove_stale(output)
     require_free(output)
-    with scratch_folder(output, "module") as scratch:  # the one place that can be written to under every contract
+    with scratch_folder(output, SCRATCH_NAME) as scratch:  # the one place that can be written to under every contract
         made = make_folder(scratch / "made")
         inputs = link_inputs(
             source,

@@ -12,13 +12,17 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
+from monai_semigan.atomic import is_elsewhere, remove_stale
 from monai_semigan.errors import InputError, OutputError, SemiGanError
 from monai_semigan.files import read_json, write_json
 from monai_semigan.io.dicom.file import open_dicom
 
-__all__ = ["RESULT_NAME", "moves_of_dicom", "moves_of_folder", "publish", "require_free"]
+__all__ = ["RESULT_NAME", "SCRATCH_NAME", "moves_of_dicom", "moves_of_folder", "publish", "require_free"]
 
 RESULT_NAME = "result.json"
+
+SCRATCH_NAME = "module"
+"""Of the hidden folder in the output in which results are made."""
 
 MOVED_NAME = ".semigan-moved.json"
 """Names that a task is moving into the output."""
@@ -27,11 +31,16 @@ MAX_MOVED_BYTES = 2**24
 
 
 def require_free(output: Path) -> None:
-    """Remove what a killed task had moved into the output, and refuse one that holds anything else; hidden files aside.
+    """Remove what killed tasks left in the output, and refuse one that holds anything else; hidden files aside.
 
     Raises:
-        OutputError: There is something, or it cannot be removed.
+        OutputError: There is something, another task works there, or what was left cannot be removed.
     """
+    remove_stale(output)
+    for path in output.glob(f".{SCRATCH_NAME}.*.tmp"):
+        if not is_elsewhere(path.suffixes[-2].lstrip(".")):
+            raise OutputError(f"`{output}` must be of one task, but another one works there. Give each its own.")
+        _remove(path)  # a container that is started again is another machine, and the output is of one task alone
     noted = output / MOVED_NAME
     if noted.exists():
         for name in _noted_names(noted):

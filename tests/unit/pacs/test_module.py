@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from monai_semigan import SegmenterOptions, SegmentOptions
+from monai_semigan.atomic import scratch_folder
 from monai_semigan.errors import BundleError, ConfigError, InputError, OutputError
 from monai_semigan.pacs import module_results
 from monai_semigan.pacs.module import ModuleResult, run_module
@@ -359,6 +360,25 @@ def test_what_a_killed_task_had_moved_is_removed(xray_files, tiny_bundle, tmp_pa
     (tmp_path / "other" / module_results.MOVED_NAME).write_text("{")
     with pytest.raises(OutputError, match="Empty it"):
         run_module(xray_files / "images", tmp_path / "other", request=folder_request(tiny_bundle))
+
+
+def test_what_a_task_of_another_container_was_making_is_removed(xray_files, tiny_bundle, tmp_path):
+    left = tmp_path / "out" / ".module.k3_x.1-00000012ab.tmp"
+    (left / "made").mkdir(parents=True)
+
+    run_module(xray_files / "images", tmp_path / "out", request=folder_request(tiny_bundle))
+
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+
+
+def test_an_output_in_which_another_task_works_is_refused(xray_files, tiny_bundle, tmp_path):
+    (tmp_path / "out").mkdir()
+    with (
+        scratch_folder(tmp_path / "out", module_results.SCRATCH_NAME) as other,
+        pytest.raises(OutputError, match="another one works there"),
+    ):
+        run_module(xray_files / "images", tmp_path / "out", request=folder_request(tiny_bundle))
+    assert not other.exists()
 
 
 def test_files_are_copied_where_there_are_no_links(series, volume_bundle, tmp_path, monkeypatch):
