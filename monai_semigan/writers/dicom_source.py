@@ -26,7 +26,15 @@ from monai_semigan.writers.dicom_result import TYPE_2, derived_uid
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["SourceFrames", "lean_header", "place_frames", "source_header"]
+__all__ = [
+    "SourceFrames",
+    "lean_header",
+    "lean_headers",
+    "place_frames",
+    "place_image",
+    "refer_without_plane",
+    "source_header",
+]
 
 REQUIRED = REFERENCE_TAGS[:6]
 """Without one of these nothing can refer to an image."""
@@ -45,6 +53,25 @@ class SourceFrames:
     full: Dataset
     headers: tuple[Dataset, ...]
     slices: tuple[int | None, ...]
+
+    @property
+    def uids(self) -> list[str]:
+        """SOPInstanceUIDs, sorted."""
+        return sorted(str(header.SOPInstanceUID) for header in self.headers)
+
+    def frames(self, values: np.ndarray) -> np.ndarray:
+        """Bring values of a volume, ``(I, J, K)``, or of an image, ``(H, W)``, into the order of the frames.
+
+        Returns:
+            ``(N, rows, columns)``; zero for frames outside the volume.
+        """
+        if values.ndim == 2:
+            return values[None]
+        frames = np.zeros((len(self.slices), values.shape[1], values.shape[0]), dtype=values.dtype)
+        for at, index in enumerate(self.slices):
+            if index is not None:
+                frames[at] = values[:, :, index].T
+        return frames
 
 
 def source_header(source: PathLike | Dataset, name: str = "") -> Dataset:
@@ -92,6 +119,60 @@ def lean_header(header: Dataset) -> Dataset:
     if malformed:
         raise InputError(f"{', '.join(malformed)} must be well-formed for a DICOM result to refer to it.")
     return lean
+
+
+def lean_headers(headers: Sequence[Dataset]) -> list[Dataset]:
+    """Copy what a result needs to refer to the images of a series: one study, one frame of reference.
+
+    Raises:
+        InputError: What must be there is absent or malformed.
+    """
+    lean = [lean_header(source_header(header)) for header in headers]
+    with quiet_dicom():
+        _set_reference(lean)
+    return lean
+
+
+def place_image(source: PathLike | Dataset) -> SourceFrames:
+    """Describe a single image: with its plane in the patient if it has one, without a frame of reference if not.
+
+    Args:
+        source: The image's header as it was read, or its file.
+
+    Raises:
+        InputError: The source is damaged or gone, or lacks what names an image.
+        OutputError: It has several frames.
+    """
+    full = source_header(source)
+    values = ElementValues(full)
+    if (values.integer("NumberOfFrames") or 1) != 1 or values.has("PerFrameFunctionalGroupsSequence"):
+        raise OutputError("The source must hold a single image for a two-dimensional result. Read it as a volume.")
+    header = lean_header(full)
+    with quiet_dicom():
+        if has_plane(full):
+            for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+                setattr(header, keyword, full[keyword].value)
+            header.SliceThickness = ElementValues(full).number("SliceThickness") or 1
+        elif "FrameOfReferenceUID" in header:
+            del header.FrameOfReferenceUID
+    return SourceFrames(full=full, headers=(header,), slices=(0,))
+
+
+def has_plane(full: Dataset) -> bool:
+    """Whether an image says where it lies in the patient."""
+    values = ElementValues(full)
+    counts = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+    return bool(values.text("FrameOfReferenceUID")) and None not in [values.numbers(*item) for item in counts.items()]
+
+
+def refer_without_plane(result: Dataset, full: Dataset) -> None:
+    """Add what an image without a plane still says about itself (General Image, PS3.3 C.7.6.1: type 2C then)."""
+    if has_plane(full):
+        return
+    orientation = ElementValues(full).words("PatientOrientation")
+    result.PatientOrientation = list(orientation) if len(orientation) == 2 else None
+    if full.get("FrameOfReferenceUID"):
+        result.FrameOfReferenceUID, result.PositionReferenceIndicator = full.FrameOfReferenceUID, None
 
 
 def place_frames(origin: DicomOrigin, grid: VoxelGrid) -> SourceFrames:
