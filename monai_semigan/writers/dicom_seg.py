@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
     from pydicom import Dataset
 
-__all__ = ["EmptyRule", "SegKind", "tracking_uid", "write_dicom_seg", "write_dicom_seg_2d"]
+__all__ = ["EmptyRule", "SegKind", "SegRecipe", "tracking_uid", "write_dicom_seg", "write_dicom_seg_2d"]
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def write_dicom_seg(
     if empty == "skip" and not frames.any():
         logger.info("the label lies in slices alone that were filled in: no DICOM SEG was written")
         return None
-    recipe = _Recipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
+    recipe = SegRecipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
     with making(path.name):
         result = recipe.make(frames, source.headers, source.full)
     return save(result, path)
@@ -151,7 +151,7 @@ def write_dicom_seg_2d(
     shape = values.integer("Rows"), values.integer("Columns")
     if label.shape != shape:
         raise OutputError(f"`label` must have the image's shape {shape}, got {label.shape}.")
-    recipe = _Recipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
+    recipe = SegRecipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
     with making(path.name):
         result = recipe.make(label, place.headers, full)
         refer_without_plane(result, full)
@@ -177,13 +177,22 @@ def _check(label: np.ndarray, segments: Sequence[SegmentInfo], kind: str, empty:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Recipe:
-    """The options that a result depends on beside its source."""
+class SegRecipe:
+    """The options that a result depends on beside its source.
+
+    Attributes:
+        segments: Classes 1, 2, ... in order.
+        algorithm: What made the label.
+        kind: How it is stored; FRACTIONAL: the probability of a single class, 0 to 1, in steps of 1/255.
+        terminology: Which codes are used.
+        offset: Added to the source's SeriesNumber.
+    """
 
     segments: Sequence[SegmentInfo]
     algorithm: AlgorithmInfo
-    kind: SegKind
-    terminology: Terminology
+    kind: Literal["BINARY", "LABELMAP", "FRACTIONAL"]
+    terminology: Terminology = "dicom"
+    offset: int = SERIES_OFFSET
 
     def seed(self, source_uids: Sequence[str]) -> list[Any]:
         """What identifiers are derived from."""
@@ -192,7 +201,13 @@ class _Recipe:
         return ["SEG", list(source_uids), algorithm.digest, algorithm.settings, self.kind, self.terminology, described]
 
     def make(self, frames: np.ndarray, headers: Sequence[Dataset], full: Dataset) -> Dataset:
-        """Build the object, patient and study included."""
+        """Build the object, patient and study included.
+
+        Args:
+            frames: Class ids uint8 or probabilities float32, ``(N, rows, columns)``.
+            headers: Lean, of the same frames.
+            full: The first one's whole header.
+        """
         import highdicom as hd  # noqa: PLC0415  (0.6 s to import)
 
         uids = sorted(str(header.SOPInstanceUID) for header in headers)
@@ -203,7 +218,7 @@ class _Recipe:
             segmentation_type=self.kind,
             segment_descriptions=[self._description(at, item, uids) for at, item in enumerate(self.segments, start=1)],
             series_instance_uid=derived_uid("series", *self.seed([str(headers[0].SeriesInstanceUID)])),
-            series_number=series_number(full, SERIES_OFFSET),
+            series_number=series_number(full, self.offset),
             sop_instance_uid=derived_uid(*self.seed(uids)),
             instance_number=instance_number(full) if len(headers) == 1 else 1,
             series_description=SERIES_DESCRIPTION,

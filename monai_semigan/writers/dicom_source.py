@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SourceFrames",
+    "laterality",
     "lean_header",
     "lean_headers",
     "place_frames",
@@ -45,14 +46,30 @@ class SourceFrames:
     """A series as highdicom wants it: lean headers whose frames lie in one stack.
 
     Attributes:
-        full: The first file's whole header, for `complete`.
+        fulls: The files' headers as they were read.
         headers: One per file; a single one if it is multi-frame.
         slices: For each frame its slice along the volume's last axis; None: in none.
     """
 
-    full: Dataset
+    fulls: tuple[Dataset, ...]
     headers: tuple[Dataset, ...]
     slices: tuple[int | None, ...]
+
+    @property
+    def full(self) -> Dataset:
+        """The first file's whole header, for `complete`."""
+        return self.fulls[0]
+
+    @property
+    def has_planes(self) -> bool:
+        """Whether the frames lie somewhere in the patient."""
+        header = self.headers[0]
+        return "ImagePositionPatient" in header or "PerFrameFunctionalGroupsSequence" in header
+
+    @property
+    def laterality(self) -> str:
+        """The side of the body as the source states it, ``L`` or ``R``; else empty."""
+        return laterality(self.full)
 
     @property
     def uids(self) -> list[str]:
@@ -115,6 +132,7 @@ def lean_header(header: Dataset) -> Dataset:
         for keyword in TYPE_2:
             setattr(lean, keyword, None)
         lean.Modality = values.text("Modality") or "OT"
+        lean.SamplesPerPixel = values.integer("SamplesPerPixel") or 1
     malformed = [keyword for keyword in REQUIRED if keyword not in lean]
     if malformed:
         raise InputError(f"{', '.join(malformed)} must be well-formed for a DICOM result to refer to it.")
@@ -149,16 +167,22 @@ def place_image(source: PathLike | Dataset) -> SourceFrames:
         raise OutputError("The source must hold a single image for a two-dimensional result. Read it as a volume.")
     header = lean_header(full)
     with quiet_dicom():
-        if has_plane(full):
+        if _has_plane(full):
             for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
                 setattr(header, keyword, full[keyword].value)
             header.SliceThickness = ElementValues(full).number("SliceThickness") or 1
         elif "FrameOfReferenceUID" in header:
             del header.FrameOfReferenceUID
-    return SourceFrames(full=full, headers=(header,), slices=(0,))
+    return SourceFrames(fulls=(full,), headers=(header,), slices=(0,))
 
 
-def has_plane(full: Dataset) -> bool:
+def laterality(full: Dataset) -> str:
+    """Return the side of the body as a header states it, ``L`` or ``R``; else empty."""
+    sides = ElementValues(full).words("Laterality")
+    return sides[0] if sides in (("L",), ("R",)) else ""
+
+
+def _has_plane(full: Dataset) -> bool:
     """Whether an image says where it lies in the patient."""
     values = ElementValues(full)
     counts = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
@@ -167,7 +191,7 @@ def has_plane(full: Dataset) -> bool:
 
 def refer_without_plane(result: Dataset, full: Dataset) -> None:
     """Add what an image without a plane still says about itself (General Image, PS3.3 C.7.6.1: type 2C then)."""
-    if has_plane(full):
+    if _has_plane(full):
         return
     orientation = ElementValues(full).words("PatientOrientation")
     result.PatientOrientation = list(orientation) if len(orientation) == 2 else None
@@ -210,7 +234,7 @@ def place_frames(origin: DicomOrigin, grid: VoxelGrid) -> SourceFrames:
                 f"`{origin.files[0].name}` must say where its frames lie, but does not ({type(error).__name__}). "
                 "Write the result as NIfTI."
             ) from None
-    return SourceFrames(full=full[0], headers=tuple(headers), slices=origin.slices)
+    return SourceFrames(fulls=tuple(full), headers=tuple(headers), slices=origin.slices)
 
 
 def _shared_plane(full: Dataset, grid: VoxelGrid) -> Dataset:
