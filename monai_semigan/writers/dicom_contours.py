@@ -179,7 +179,7 @@ def _annotation(drawn: _Drawn, headers: Sequence[Dataset], layer: Any) -> Any:
 
 
 def _color_profile() -> bytes:
-    """The profile of sRGB as that of an input (PS3.3 C.11.15), of a fixed date (ICC.1 7.2.5 and 7.2.8) for equal runs."""
+    """The profile of sRGB, as an input's (PS3.3 C.11.15) and of a fixed date (ICC.1 7.2.5, 7.2.8) for equal runs."""
     from PIL import ImageCms  # noqa: PLC0415  (its only use)
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
