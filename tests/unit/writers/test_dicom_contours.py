@@ -119,7 +119,7 @@ def test_radiographs_keep_their_polarity_and_tables(tmp_path, verify):
     table = pydicom.Dataset()
     table.LUTDescriptor, table.LUTData = [4, 0, 16], [0, 9, 99, 65535]
     modality = pydicom.Dataset()
-    modality.LUTDescriptor, modality.LUTData, modality.ModalityLUTType = [4, 0, 16], [0, 1, 2, 3], "US"
+    modality.LUTDescriptor, modality.LUTData, modality.ModalityLUTType = [4, 0, 16], [0, 1, 2, 65535], "US"
     for dataset in (table, modality):
         dataset["LUTDescriptor"].VR = "US"
         dataset["LUTData"].VR = "US"
