@@ -53,7 +53,7 @@ class Orthanc:
         kind = f'multipart/related; type="application/dicom"; boundary={boundary}'
         body = b"".join(parts) + f"--{boundary}--\r\n".encode()
         answer = self.request("/dicom-web/studies", body, Content_Type=kind, Accept="application/dicom+json")
-        assert "00081198" not in json.loads(answer), "FailedSOPSequence"
+        assert not json.loads(answer)["00081198"].get("Value"), "FailedSOPSequence"
 
     def instance(self, uid: str) -> bytes:
         """Return the file of an instance as it was stored."""
