@@ -11,13 +11,14 @@ import numpy as np
 from monai_semigan import __version__
 from monai_semigan.io.image_file import SourceImage
 from monai_semigan.io.volume import DicomOrigin
+from monai_semigan.pictures.caption import captioned
 from monai_semigan.segmentation.measurements import case_findings
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.writers.dicom_contours import write_dicom_contours
 from monai_semigan.writers.dicom_map import write_dicom_map
 from monai_semigan.writers.dicom_options import DicomOptions
 from monai_semigan.writers.dicom_preview import write_dicom_preview
-from monai_semigan.writers.dicom_result import AlgorithmInfo
+from monai_semigan.writers.dicom_result import SERIES_DESCRIPTION, AlgorithmInfo
 from monai_semigan.writers.dicom_seg import write_dicom_seg, write_dicom_seg_2d
 from monai_semigan.writers.dicom_source import SourceFrames, place_frames, place_image
 from monai_semigan.writers.dicom_sr import write_dicom_sr
@@ -114,9 +115,23 @@ def write_contours(path: Path, result: Segmentation, _: DicomOptions) -> None:
 
 
 def write_preview(path: Path, result: Segmentation, _: DicomOptions) -> None:
-    """Write the picture of the case as Secondary Capture."""
-    picture = np.asarray(result.picture)
+    """Write the picture of the case as Secondary Capture, with what there is to know of it in words below."""
+    picture = np.asarray(captioned(result.picture, _caption(result)))
     write_dicom_preview(path, picture=picture, source=_headers(result)[0], algorithm=_algorithm(result))
+
+
+def _caption(result: Segmentation) -> list[str]:
+    record = result.record
+    lines = [f"{SERIES_DESCRIPTION} ({record.bundle.name} {record.bundle.version})"]
+    for part in record.classes:
+        amount = f"{part.share:.1%} of the image"
+        if part.volume_ml is not None:
+            amount = f"{part.volume_ml:.1f} mL"
+        elif part.area_mm2 is not None:
+            amount = f"{part.area_mm2 / 100:.1f} cm\u00b2"
+        trust = "" if part.expected_dice is None else f", expected Dice {part.expected_dice:.3f}"
+        lines.append(f"{part.name}: {amount}{trust}")
+    return [*lines, *record.warnings]
 
 
 def _algorithm(result: Segmentation) -> AlgorithmInfo:

@@ -85,8 +85,9 @@ def require_formats(names: Sequence[str]) -> None:
 
 def usual_formats(result: Segmentation) -> tuple[str, ...]:
     """Return what is written for a case when nothing else is asked for."""
-    formats = ["png", "overlay", "reconstruction"] if is_image(result) else ["nifti", "montage"]
-    return (*formats, *(["probability"] if result.probability is not None else []), "dicom-seg")
+    if is_image(result):
+        return ("png", "overlay", "reconstruction", "dicom-seg")
+    return ("nifti", "montage", *(["probability"] if result.probability is not None else []), "dicom-seg")
 
 
 def write_case(
