@@ -142,7 +142,7 @@ def _make(
         **algorithm.equipment,
     }
     if is_grey:
-        result = hd.pr.GrayscaleSoftcopyPresentationState(
+        result: Dataset = hd.pr.GrayscaleSoftcopyPresentationState(
             presentation_lut_transformation=hd.PresentationLUTTransformation(
                 presentation_lut_shape="INVERSE" if is_inverted(full) else "IDENTITY"
             ),
