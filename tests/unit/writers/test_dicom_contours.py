@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import numpy as np
 import pydicom
 import pytest
@@ -158,3 +160,12 @@ def test_frames_of_an_enhanced_image_are_rescaled_alike(tmp_path):
     assert made.SoftcopyVOILUTSequence[0].WindowCenter == 50
     assert made.DisplayedAreaSelectionSequence[0].PresentationPixelSpacing[0] == 0.6
     assert case.headers[0].SOPClassUID != CT
+
+
+@pytest.mark.parametrize("source", ["CT", "oblique CT", "enhanced MR", "DX"])
+def test_a_viewer_s_own_check_has_no_objections(tmp_path, source, integration):
+    path = contours(tmp_path / "made.dcm", SOURCES[source](tmp_path / "source"))
+
+    found = subprocess.run([integration("dcmpschk"), str(path)], capture_output=True, text=True, check=False)
+
+    assert "Test passed" in found.stdout + found.stderr, found.stdout + found.stderr

@@ -80,6 +80,14 @@ def test_they_belong_to_the_study(tmp_path, source, name):
     assert any(uid in text for uid in uids)
 
 
+@pytest.mark.parametrize("name", ["contours", "preview"])
+@pytest.mark.parametrize(("stated", "side"), [("R", "R"), ("L", "L"), ("", ""), ("B", "")])
+def test_they_keep_the_side(tmp_path, name, stated, side):
+    case = of_image(write_image(tmp_path / "a.dcm", "DX", Laterality=stated))
+
+    assert (pydicom.dcmread(OBJECTS[name](tmp_path / "made.dcm", case)).Laterality or "") == side
+
+
 @pytest.mark.parametrize("name", OBJECTS)
 @pytest.mark.parametrize("source", ["CT", "dermoscopy"])
 def test_a_repeated_run_writes_the_same_bytes(tmp_path, source, name):
