@@ -55,10 +55,13 @@ class Orthanc:
         answer = self.request("/dicom-web/studies", body, Content_Type=kind, Accept="application/dicom+json")
         assert not json.loads(answer)["00081198"].get("Value"), "FailedSOPSequence"
 
-    def instance(self, uid: str) -> bytes:
-        """Return the file of an instance as it was stored."""
-        (found,) = json.loads(self.request("/tools/lookup", uid.encode()))
-        return self.request(f"/instances/{found['ID']}/file")
+    def wado(self, study: str, series: str, instance: str) -> bytes:
+        """Return the file of an instance by WADO-RS (PS3.18 10.4)."""
+        path = f"/dicom-web/studies/{study}/series/{series}/instances/{instance}"
+        answer = self.request(path, Accept='multipart/related; type="application/dicom"')
+        boundary = answer.split(b"\r\n", 1)[0]
+        _, part = answer.split(b"\r\n\r\n", 1)
+        return part[: part.rindex(b"\r\n" + boundary)]
 
 
 def _missing(what: str) -> None:

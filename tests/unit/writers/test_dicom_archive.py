@@ -41,8 +41,9 @@ def store(server: Orthanc, program: str, files: list[Path]) -> None:
 
 
 def read(server: Orthanc, file: Path) -> pydicom.Dataset:
-    uid = str(pydicom.dcmread(file, stop_before_pixels=True).SOPInstanceUID)
-    return pydicom.dcmread(DicomBytesIO(server.instance(uid)))
+    header = pydicom.dcmread(file, stop_before_pixels=True)
+    uids = header.StudyInstanceUID, header.SeriesInstanceUID, header.SOPInstanceUID
+    return pydicom.dcmread(DicomBytesIO(server.wado(*map(str, uids))))
 
 
 @pytest.mark.parametrize("way", ["C-STORE", "STOW-RS"])
