@@ -31,6 +31,7 @@ COMMANDS = {
     "adapt": "Adapt a bundle to a hospital with a few labelled images.",
     "data": "Make a data list of your own images and masks.",
     "fit": "Train a bundle of your own on a data list, start to end.",
+    "compare": "Compare methods by how many labels they need.",
     "train": "Train a generator, then its encoder, on your own images.",
     "prepare": "Make a data list of a public data set, or of drawn phantoms.",
     "convert": "Convert weights trained elsewhere to start from.",
