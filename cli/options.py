@@ -181,6 +181,14 @@ dicom_results = together(
         show_default=True,
         help="What becomes of an empty label.",
     ),
-    option("DICOM", "--preview", is_flag=True, help="Write preview.dcm, a secondary capture, for DICOM sources."),
+    option(
+        "DICOM",
+        "--also",
+        multiple=True,
+        type=click.Choice(["dicom-sr", "dicom-probability", "dicom-contours", "dicom-preview"]),
+        help="Write this too for DICOM sources: measurements as a structured report, a map of the probability, "
+        "outlines as a presentation state, the picture as a secondary capture. Repeatable.",
+    ),
+    option("DICOM", "--preview", is_flag=True, help="The same as --also dicom-preview."),
 )
 """What is written for DICOM sources."""
