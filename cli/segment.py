@@ -87,7 +87,8 @@ def _print(report: SegmentationReport, output: Path) -> None:
         chosen = [record for record in records if record.kind == kind]
         if chosen:
             names = list(dict.fromkeys(part.name for record in chosen for part in record.classes))
-            head = ("case", *(f"{name} {unit}" for name in names), "expected Dice", "reconstruction error", "ood", "warnings")
+            amounts = [f"{name} {unit}" for name in names]
+            head = ("case", *amounts, "expected Dice", "reconstruction error", "ood", "warnings")
             click.echo(text_table(head, [_row(record, names) for record in chosen]))
     for failure in report.failures:
         click.echo(f"failed: {failure.source}: {failure.reason}", err=True)

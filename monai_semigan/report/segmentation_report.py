@@ -195,7 +195,8 @@ def _facts(record: CaseRecord) -> list[tuple[str, str]]:
     rows += _reconstruction_facts(record)
     if record.ood is not None:
         parts = ", ".join(f"{name} {value:.2f}" for name, value in record.ood.parts.items())
-        rows.append(("out-of-distribution score", f"{record.ood.score:.2f} (usual up to {record.ood.limit:.2f}; {parts})"))
+        said = f"{record.ood.score:.2f} (usual up to {record.ood.limit:.2f}; {parts})"
+        rows.append(("out-of-distribution score", said))
     rows += [
         (f"{part.name}, cleaned", f"{part.removed} {unit} removed, {part.filled} filled")
         for part in record.classes

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Learn an `OodReference` from images that a network knows, and find the distance that parts others from them.
 
-The Gaussians are of most of the known images; what is usual is of those kept apart, validation images among them, and of
-the same *mildly changed*: blurred, with noise, with less contrast, with another gamma, as other devices would show them.
-Such images must be accepted. The limit lies between them and the same images *made foreign*: inverted, cropped to half,
-replaced by noise. Where these leave a gap it is in its middle; where they overlap it is what all but `HOME_SHARE` of the
-validation images keep below, so that few images of the own kind are refused, whatever passes.
+The Gaussians are of most of the known images; what is usual is of those kept apart, validation images among them, and
+of the same *mildly changed*: blurred, with noise, with less contrast, with another gamma, as other devices would show
+them. Such images must be accepted. The limit lies between them and the same images *made foreign*: inverted, cropped to
+half, replaced by noise. Where these leave a gap it is in its middle; where they overlap it is what all but `HOME_SHARE`
+of the validation images keep below, so that few images of the own kind are refused, whatever passes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ from monai_semigan.errors import InputError
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.ood import OodReference, PartReference, image_parts
 
-__all__ = ["FEWEST_IMAGES", "MOST_IMAGES", "learn_reference", "made_foreign", "mildly_changed", "with_site"]
+__all__ = [
+    "FEWEST_IMAGES",
+    "MOST_IMAGES",
+    "learn_reference",
+    "made_foreign",
+    "mildly_changed",
+    "score_images",
+    "with_site",
+]
 
 FEWEST_IMAGES = 40
 """Known images; of fewer no distribution can be told."""
@@ -137,6 +145,13 @@ def learn_reference(
 
 
 @torch.no_grad()
+def score_images(reference: OodReference, network: SemiGanSegmenter, images: Tensor) -> Tensor:
+    """Return the out-of-distribution scores of prepared images ``(N, C, S, S)`` in [-1, 1], ``(N,)`` in [0, 1]."""
+    distance = _distance(reference, _measured(network, images.float()))
+    return distance / (distance + reference.limit)
+
+
+@torch.no_grad()
 def with_site(reference: OodReference, network: SemiGanSegmenter, images: Tensor) -> OodReference:
     """Let a reference know a site's images too, as an adapted network sees them.
 
@@ -156,8 +171,8 @@ def with_site(reference: OodReference, network: SemiGanSegmenter, images: Tensor
 def _measured(network: SemiGanSegmenter, images: Tensor) -> dict[str, Tensor]:
     """Return the numbers of images by part, on the CPU."""
     found: list[dict[str, Tensor]] = []
-    for batch in images.split(BATCH):
-        image = batch.to(network.device)
+    for start in range(0, len(images), BATCH):
+        image = images[start : start + BATCH].to(network.device)
         encoded = network.encoder(image)
         parts = image_parts(image, encoded, network.generator.synthesis(encoded)[1])
         found.append({name: part.cpu() for name, part in parts.items()})
