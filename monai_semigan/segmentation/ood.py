@@ -2,10 +2,11 @@
 """How unlike the images that a network knows an image is: its out-of-distribution score.
 
 What the network makes of an image anyway is compared with what it made of images of its own kind, by parts: the styles
-and the offsets of the encoder's embedding, the label, the grey values, and how they change from pixel to pixel. Each
-part has a Gaussian of low rank, whose squared distance grows with what is unusual among such images and with what never
-occurs in them. The logarithm of a distance is measured in steps from its median to what is rare at home; the parts'
-excesses are averaged as squares. All of it is from the encoder's embedding: inversion changes no score.
+and the offsets of the encoder's embedding, the label, the grey values, how they change from pixel to pixel, and a few
+numbers for the whole image, its reconstruction error and the label's uncertainty among them. Each part has a Gaussian
+of low rank, whose squared distance grows with what is unusual among such images and with what never occurs in them. The
+logarithm of a distance is measured in steps from its median to what is rare at home; the parts' excesses are averaged
+as squares. All of it is from the encoder's embedding: inversion changes no score.
 
 Half, `USUAL_LIMIT`, is the distance that was found to part images of the bundle's own kind from others, see `ood_fit`;
 a distance three times as large scores 0.75.
@@ -30,7 +31,7 @@ __all__ = ["PARTS", "USUAL_LIMIT", "OodReference", "PartReference", "image_parts
 USUAL_LIMIT: Final = 0.5
 """Of a score, by its definition."""
 
-PARTS = ("styles", "offsets", "label", "texture", "image")
+PARTS = ("styles", "offsets", "label", "texture", "image", "whole")
 """What is compared; a network without offsets lacks theirs."""
 
 OFFSET_CELLS, LABEL_CELLS, TEXTURE_CELLS, IMAGE_CELLS = 4, 8, 4, 16
@@ -46,29 +47,41 @@ FARTHEST = 1e6
 """Steps that stand for a distance that is no number."""
 
 
-def image_parts(image: Tensor, encoded: Embedding, label_logits: Tensor) -> dict[str, Tensor]:
+def image_parts(image: Tensor, encoded: Embedding, reconstruction: Tensor, label_logits: Tensor) -> dict[str, Tensor]:
     """Return the numbers of images by part, ``(N, D)`` float32 each.
 
     Args:
         image: As the network sees it, ``(N, C, S, S)`` in [-1, 1].
         encoded: The encoder's embedding.
-        label_logits: What the generator makes of that, ``(N, K, S, S)``.
+        reconstruction: The image that the generator makes of that, as ``image``.
+        label_logits: The label that it makes of it, ``(N, K, S, S)``.
     """
     image = image.float()
-    p = label_logits.float().softmax(dim=1)[:, 1:]
+    p = label_logits.float().softmax(dim=1)
     steps = [F.pad(image.diff(dim=axis), pad).square() for axis, pad in ((2, (0, 0, 0, 1)), (3, (0, 1)))]
     bend = (image - F.avg_pool2d(image, 3, stride=1, padding=1, count_include_pad=False)).square()
     texture = torch.cat([F.adaptive_avg_pool2d(part, TEXTURE_CELLS) for part in (steps[0] + steps[1], bend)], dim=1)
     parts = {
         "styles": encoded.w_plus.float(),
-        "label": F.adaptive_avg_pool2d(p, LABEL_CELLS),
+        "label": F.adaptive_avg_pool2d(p[:, 1:], LABEL_CELLS),
         "texture": (texture + LEAST).log(),
         "image": F.adaptive_avg_pool2d(image, IMAGE_CELLS),
+        "whole": _whole(image, reconstruction.float(), p, bend),
     }
     if encoded.features:
         pooled = [F.adaptive_avg_pool2d(offsets.float(), OFFSET_CELLS).flatten(1) for offsets in encoded.features]
         parts["offsets"] = torch.cat(pooled, dim=1)
     return {name: parts[name].flatten(1) for name in PARTS if name in parts}
+
+
+def _whole(image: Tensor, reconstruction: Tensor, p: Tensor, bend: Tensor) -> Tensor:
+    """Return what is a number for the whole image: error, uncertainty, sharpness, classes, grey, contrast, color."""
+    error = (reconstruction - image).square().mean(dim=(1, 2, 3))
+    uncertainty = -(p * (p + LEAST).log()).sum(dim=1).mean(dim=(1, 2))
+    logs = (torch.stack([error, uncertainty, bend.mean(dim=(1, 2, 3))], dim=1).clamp(min=0) + LEAST).log()
+    color = image.diff(dim=1).abs().mean(dim=(2, 3))
+    amounts = p[:, 1:].mean(dim=(2, 3))
+    return torch.cat([logs, amounts, image.mean(dim=(2, 3)), image.std(dim=(2, 3)), color], dim=1)
 
 
 def part_sizes(network: SemiGanSegmenter) -> dict[str, int]:
@@ -78,7 +91,7 @@ def part_sizes(network: SemiGanSegmenter) -> dict[str, int]:
     logits = torch.zeros(1, network.generator.synthesis.num_classes, size, size, device=device)
     with torch.inference_mode():
         encoded = network.encoder(image)
-    return {name: part.shape[1] for name, part in image_parts(image, encoded, logits).items()}
+    return {name: part.shape[1] for name, part in image_parts(image, encoded, image, logits).items()}
 
 
 @dataclass(frozen=True)
@@ -159,9 +172,9 @@ class OodReference:
         return tuple(self.parts)
 
     @torch.no_grad()
-    def __call__(self, image: Tensor, encoded: Embedding, label_logits: Tensor) -> Tensor:
+    def __call__(self, image: Tensor, encoded: Embedding, reconstruction: Tensor, label_logits: Tensor) -> Tensor:
         """Return the steps by part of images, ``(N, P)`` float64; for arguments see `image_parts`."""
-        numbers = image_parts(image, encoded, label_logits)
+        numbers = image_parts(image, encoded, reconstruction, label_logits)
         return torch.stack([part.steps(numbers[name]) for name, part in self.parts.items()], dim=1)
 
     def score(self, steps: Tensor) -> Tensor:

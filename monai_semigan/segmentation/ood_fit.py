@@ -174,7 +174,7 @@ def _measured(network: SemiGanSegmenter, images: Tensor) -> dict[str, Tensor]:
     for start in range(0, len(images), BATCH):
         image = images[start : start + BATCH].to(network.device)
         encoded = network.encoder(image)
-        parts = image_parts(image, encoded, network.generator.synthesis(encoded)[1])
+        parts = image_parts(image, encoded, *network.generator.synthesis(encoded))
         found.append({name: part.cpu() for name, part in parts.items()})
     return {name: torch.cat([part[name] for part in found]) for name in found[0]}
 

@@ -258,7 +258,7 @@ class _Stack:
         numbers.image_error[indices] = self._error(reconstruction, image)[:count].cpu()
         numbers.encoder_image_error[indices] = self._error(start, image)[:count].cpu()
         if self.reference is not None:
-            numbers.ood[indices] = self.reference(image, encoded, encoded_logits)[:count].cpu().numpy()
+            numbers.ood[indices] = self.reference(image, encoded, start, encoded_logits)[:count].cpu().numpy()
         share = (fused.label_logits.argmax(dim=1) > 0).float().flatten(1).mean(dim=1)
         least = self.settings.min_share if self.are_neighbors else 0.0
         has_label = (share >= max(least, 1e-9))[:count].cpu().numpy()
