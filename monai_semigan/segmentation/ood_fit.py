@@ -3,8 +3,8 @@
 
 The Gaussians are of most of the known images; what is usual is of those kept apart, validation images among them, and
 of the same *mildly changed*: blurred, with noise, with less contrast, with another gamma, as other devices would show
-them. Such images must be accepted. The limit lies between them and the same images *made foreign*: inverted, cropped to
-half, replaced by noise. Where these leave a gap it is in its middle; where they overlap it is what all but `HOME_SHARE`
+them. Such images must be accepted. The limit lies between them and the same images *made foreign*: upside down,
+inverted, cropped to half, replaced by noise. Where these leave a gap it is in its middle; where they overlap it is what all but `HOME_SHARE`
 of the validation images keep below, so that few images of the own kind are refused, whatever passes.
 """
 
@@ -79,13 +79,13 @@ def mildly_changed(image: Tensor, generator: torch.Generator) -> list[Tensor]:
 
 
 def made_foreign(image: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Return images that were ``(N, C, S, S)`` in [-1, 1]: inverted, each of four halves in full size, two noises."""
+    """Return what was ``(N, C, S, S)`` in [-1, 1]: turned around, inverted, four halves in full size, two noises."""
     size, half = image.shape[-1], image.shape[-1] // 2
     halves = image[..., :half, :], image[..., half:, :], image[..., :half], image[..., half:]
     noise = torch.randn(image.shape, generator=generator)
     coarse = F.interpolate(noise[..., :8, :8], size=size, mode="bilinear", align_corners=False)
     grown = [F.interpolate(part, size=(size, size), mode="bilinear", align_corners=False) for part in halves]
-    return [-image, *grown, (noise / 2).clamp(-1, 1), coarse.clamp(-1, 1)]
+    return [image.flip(2, 3), -image, *grown, (noise / 2).clamp(-1, 1), coarse.clamp(-1, 1)]
 
 
 @torch.no_grad()
