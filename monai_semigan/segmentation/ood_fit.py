@@ -3,9 +3,10 @@
 
 The Gaussians are of most of the known images; what is usual is of those kept apart, validation images among them, and
 of the same *mildly changed*: blurred, with noise, with less contrast, with another gamma, as other devices would show
-them. Such images must be accepted. The limit lies between them and the same images *made foreign*: upside down,
-inverted, cropped to half, replaced by noise. Where these leave a gap it is in its middle; where they overlap it is what all but `HOME_SHARE`
-of the validation images keep below, so that few images of the own kind are refused, whatever passes.
+them. Such images must be accepted. The limit lies between them and the same images *made foreign*: turned around,
+inverted, cropped to half, replaced by noise. Where these leave a gap it is in its middle; where they overlap, as skin
+does that has no upright, it is what all but `HOME_SHARE` of the validation images keep below, so that few images of the
+own kind are refused, whatever passes.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from known_xrays import CPU, knowing
+from known_xrays import CPU, knowing, prepared
 from PIL import Image
 
 from monai_semigan.bundle.bundle import load_network, open_bundle
@@ -20,6 +20,7 @@ from monai_semigan.errors import InputError
 from monai_semigan.segmentation.ood_fit import score_images
 from monai_semigan.training.adaptation import AdaptationSettings
 from monai_semigan.workflows.adapting import AdaptOptions, adapt
+from monai_semigan.workflows.ood_learning import store_references
 from monai_semigan.workflows.packing import pack
 from monai_semigan.workflows.tuning import tune
 
@@ -87,16 +88,16 @@ def test_adapting_refuses_another_kind_and_learns_a_site(tiny_bundle: Path, make
     with pytest.raises(InputError, match=r"4 of 4 images are unlike .*out-of-distribution score above 0.5"):
         adapt(tmp_path / "mine", bundle=tiny_bundle, datalist=turned, options=QUICK)
 
-    adapt(tmp_path / "mine", bundle=tiny_bundle, datalist=turned, options=replace(QUICK, accept_unlike=True))
+    narrow = {"image": replace(references(tiny_bundle)["image"], limit=1e-3)}
+    store_references(tiny_bundle, narrow)
+    upright = write_list(tmp_path / "upright", make_xray, count=4)
+    adapt(tmp_path / "mine", bundle=tiny_bundle, datalist=upright, options=replace(QUICK, accept_unlike=True))
     opened = open_bundle(tmp_path / "mine")
-    network = load_network(opened, device=CPU)
-    images = torch.stack(
-        [
-            torch.from_numpy(opened.preset.prepare(make_xray(seed=seed)[0].swapaxes(0, 1)[::-1])[0])
-            for seed in range(300, 306)
-        ]
-    )
-    assert (score_images(references(tmp_path / "mine")["image"], network, images) <= 0.5).all()
+    network, known = load_network(opened, device=CPU), references(tmp_path / "mine")["image"]
+    assert known.limit > 1e-3
+    assert (score_images(known, network, prepared(opened.preset, make_xray, range(300, 306))) <= 0.5).all()
+    turned_too = prepared(opened.preset, make_xray, range(300, 306)).rot90(1, (2, 3))
+    assert (score_images(known, network, turned_too) > 0.5).all()
 
 
 def test_other_weights_forget_it_and_the_same_keep_it(tiny_bundle, make_xray, make_segmenter, tmp_path) -> None:
