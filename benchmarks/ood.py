@@ -5,7 +5,7 @@
     python -m benchmarks.ood lesion_dermoscopy_segmentation derm421.json --any-side-up --foreign cxr=lung175.json
 
 The first test set of the data list is the bundle's own kind; the others are other hospitals. Foreign are the test sets
-of other lists, and the bundle's own test images turned, inverted, cropped to half, and what is drawn: noise, clouds,
+of other lists or folders, and the bundle's own test images turned, inverted, cropped to half, and what is drawn: noise, clouds,
 nearly blank pictures. What comes in is what a user would give: pixels before any preparation. AUROC is of the score,
 own kind against foreign; the limit is the bundle's.
 """
@@ -28,7 +28,7 @@ from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.bundle.ood_file import known_chains
 from monai_semigan.errors import InputError
 from monai_semigan.io.datalist import Entry, load_datalist
-from monai_semigan.io.image_file import read_image
+from monai_semigan.io.image_file import find_images, read_image
 from monai_semigan.segmentation.ood_fit import score_images
 
 Pixels = np.ndarray
@@ -143,6 +143,9 @@ def foreign_sets(own: list[Pixels], arguments: argparse.Namespace, channels: int
     sets |= drawn(channels, np.random.default_rng(0))
     for text in arguments.foreign:
         name, path = text.split("=", 1)
+        if Path(path).is_dir():
+            sets[name] = [read_image(image).pixels for image in find_images([path])[: arguments.most]]
+            continue
         for test, entries in load_datalist(path, warn=False).test.items():
             sets[f"{name}: {test}"] = pictures(entries, arguments.most)
     return sets
@@ -186,7 +189,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle")
     parser.add_argument("datalist", type=Path)
-    parser.add_argument("--foreign", nargs="*", default=[], metavar="NAME=DATALIST")
+    parser.add_argument("--foreign", nargs="*", default=[], metavar="NAME=PLACE", help="data list or folder")
     parser.add_argument("--modality")
     parser.add_argument("--any-side-up", action="store_true", help="turned images are as good, as of skin")
     parser.add_argument("--most", type=int, default=100, help="images of each set")
