@@ -5,9 +5,9 @@
     python -m benchmarks.ood lesion_dermoscopy_segmentation derm421.json --any-side-up --foreign cxr=lung175.json
 
 The first test set of the data list is the bundle's own kind; the others are other hospitals. Foreign are the test sets
-of other lists or folders, and the bundle's own test images turned, inverted, cropped to half, and what is drawn: noise, clouds,
-nearly blank pictures. What comes in is what a user would give: pixels before any preparation. AUROC is of the score,
-own kind against foreign; the limit is the bundle's.
+of other lists or the pictures of folders, the bundle's own test images turned, inverted or cropped to half, and what is
+drawn: noise, clouds, nearly blank pictures. What comes in is what a user would give: pixels before any preparation.
+AUROC is of the score, own kind against foreign; the limit is the bundle's.
 """
 
 from __future__ import annotations
