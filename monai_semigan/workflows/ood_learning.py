@@ -82,13 +82,13 @@ def learned_references(
     images are compared without regard to contrast are these slices under random looks of other modalities.
     """
     references = {}
-    preset = training_preset(bundle)
-    known = _evenly(_known(data), MOST_IMAGES)
-    images = image_pool(tuple(known), preset).images.float() if known else torch.zeros(0)
-    home = image_pool(data.validation, preset).images.float() if data.validation else images[:0]
+    known = tuple(_evenly(_known(data), MOST_IMAGES))
     for at, (name, chain) in enumerate(bundle.chains.items()):
         if at and not chain.inversion.is_blind_to_contrast:
             continue
+        preset = training_preset(bundle, name if bundle.takes_volumes else None)
+        images = image_pool(known, preset).images.float() if known else torch.zeros(0)
+        home = image_pool(data.validation, preset).images.float() if data.validation else images[:0]
         shown = (_with_looks(images, seed=1), _with_looks(home, seed=2)) if at else (images, home)
         references[name] = learn_reference(network, *shown, progress=progress)
     return references
