@@ -64,8 +64,8 @@ def test_a_liver_is_known_and_its_volume_upside_down_is_less_so(models) -> None:
 
 
 def test_more_noise_is_more_unlike(models) -> None:
-    image = samples(LUNG)[0].astype(np.float32)
+    image = samples(LUNG)[-1].astype(np.float32)
     noise = np.random.default_rng(0).normal(size=image.shape)
-    levels = (0, 40, 80, 160)
+    levels = (0, 60, 120, 240)
     found = scores(models[LUNG], [(image + level * noise).clip(0, 255).astype(np.uint8) for level in levels])
-    assert found == sorted(found) and found[-1] > 0.5
+    assert found[0] <= 0.5 < found[-1] and found == sorted(found)
