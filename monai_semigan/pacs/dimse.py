@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import io
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +16,8 @@ from monai_semigan.pacs.extra import pacs_library
 from monai_semigan.pacs.peer import Access, Level, Query, Row, Take
 
 __all__ = ["DimsePeer"]
+
+logger = logging.getLogger(__name__)
 
 FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
@@ -166,8 +168,10 @@ class DimsePeer:
             failed = int(status.get("NumberOfFailedSuboperations") or 0)
             if code not in (*PENDING, 0x0000, WARNING):
                 raise PeerError(f"{self.name} refused the retrieval (status 0x{code:04X}).")
-        if failed:
-            raise PeerError(f"{self.name} could not send {failed} instances.")
+        if failed and not completed:
+            raise PeerError(f"{self.name} could not send {failed} objects.")
+        if failed:  # mostly reports and the like, which are of no kind that we take
+            logger.warning("%s could not send %d of %d objects.", self.name, failed, failed + completed)
         return completed
 
     def _code(self, status: Any) -> int:

@@ -25,7 +25,7 @@ def pacs_library(name: str) -> Any:
         module = import_module(name)
     except ImportError as error:
         raise ConfigError(
-            f"`{name.split('.')[0]}` must be installed to talk to a PACS. Install the extra: pip install "
+            f"`{name.split('.', maxsplit=1)[0]}` must be installed to talk to a PACS. Install the extra: pip install "
             "'monai_semigan[pacs]'."
         ) from error
     for logger in map(logging.getLogger, LOUD):
