@@ -97,7 +97,7 @@ class Ledger(Database):
         """Return state, lane, reason and time of each series."""
         with self._faults():
             found = self._base.execute("SELECT name, state, lane, reason, since FROM series").fetchall()
-        return {name: values for name, *values in found}  # type: ignore[misc]
+        return {name: values for name, *values in found}
 
     def forget(self, series: str) -> None:
         """Forget a series that was deleted."""

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import logging
+import threading
+from pathlib import Path
 from typing import Any
 
-from monai_semigan.errors import InputError, PeerError
+from monai_semigan.errors import InputError, PeerError, SemiGanError
+from monai_semigan.pacs.delivery import pause_s
 from monai_semigan.pacs.ledger import Ledger
 from monai_semigan.pacs.peer import Access
 from monai_semigan.pacs.store import InstanceStore
 from monai_semigan.pacs.web import web_faults, web_session
 
-__all__ = ["OrthancWatch"]
+__all__ = ["OrthancWatch", "Watcher"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,3 +80,44 @@ class OrthancWatch:
                 return None
             answer.raise_for_status()
             return answer.content if is_file else answer.json()
+
+
+class Watcher:
+    """A thread that looks again and again.
+
+    Args:
+        watch: What at.
+        store: Where series go.
+        folder: Of the node, with the ledger.
+        every_s: Pause between two looks, seconds; longer after an error.
+    """
+
+    def __init__(self, watch: OrthancWatch, store: InstanceStore, folder: Path, every_s: float) -> None:
+        self.watch, self.store, self.folder, self.every_s = watch, store, folder, every_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="dicom-watcher", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """What is watched."""
+        return self.watch.url
+
+    def __enter__(self) -> Watcher:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=30)
+
+    def _run(self) -> None:
+        failures = 0
+        with Ledger(self.folder) as ledger:
+            while not self._stop.is_set():
+                try:
+                    self.watch.look(self.store, ledger)
+                    failures = 0
+                except SemiGanError as error:
+                    failures += 1
+                    logger.warning("The watch pauses: %s", error)
+                self._stop.wait(self.every_s if not failures else max(self.every_s, pause_s(failures)))

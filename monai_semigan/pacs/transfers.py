@@ -14,7 +14,7 @@ from monai_semigan.io.dicom.file import is_dicom
 from monai_semigan.io.folder import files_in
 from monai_semigan.pacs.ledger import Ledger
 from monai_semigan.pacs.peer import Peer, Take
-from monai_semigan.pacs.store import InstanceStore, StoreFullError, short_name
+from monai_semigan.pacs.store import InstanceStore, short_name
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.workflows.case_table import read_csv
 
@@ -117,18 +117,15 @@ def pull(
             result.before += 1
         else:
             try:
-                if not fetch(study, series, take):
-                    raise PeerError(f"{peer.name} has no such study.")
+                count = fetch(study, series, take)
+                reason = "" if count else f"{peer.name} has no such study, or no image of it."
             except PeerError as error:
-                if store.is_full:
-                    raise StoreFullError(
-                        "The disk must have room for the study, but is full. Free some space."
-                    ) from None
-                result.failed[number] = str(error)
-                ledger.transfer(peer.name, item, "failed", str(error))
+                reason = str(error)
+            ledger.transfer(peer.name, item, "failed" if reason else "done", reason)
+            if reason:
+                result.failed[number] = reason
             else:
                 result.done += 1
-                ledger.transfer(peer.name, item, "done")
         if progress is not None:
             progress(number, len(studies))
     for name in store.complete(0):  # whole by the peer's own word
