@@ -16,6 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from socketserver import BaseServer
 from typing import Any
 
 from monai_semigan.errors import ConfigError, InputError, OutputError
@@ -250,6 +251,10 @@ def _server_class(limits: Limits, count: Callable[[str], None]) -> Any:
                     stream.close()
                     raise
             return stream, address
+
+        def shutdown(self) -> None:
+            BaseServer.shutdown(self)  # pynetdicom's own looks for servers that the entity started itself
+            self.server_close()
 
         def verify_request(self, request: Any, client_address: Any) -> bool:
             now, host = time.monotonic(), str(client_address[0])
