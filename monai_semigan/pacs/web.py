@@ -128,6 +128,8 @@ def web_faults(name: str) -> Iterator[None]:
         raise PeerError(f"{name} could not be reached by TLS. Check --tls-ca and the server's certificate.") from None
     except (requests.ConnectionError, requests.Timeout) as error:
         raise PeerError(f"{name} cannot be reached ({type(error).__name__}).") from None
+    except requests.JSONDecodeError:  # an OSError too
+        raise PeerError(f"{name} answered something that is no DICOMweb (no JSON).") from None
     except OSError as error:
         raise PeerError(f"{name} cannot be reached ({type(error).__name__}).") from None
     except Exception as error:  # no DICOMweb ends in what the parsers like, whose text quotes the answer

@@ -28,3 +28,11 @@ def listen(tmp_path: Path) -> Iterator[Callable[..., Listener]]:
             return stack.enter_context(Listener(store, access, port=0, host=host, limits=Limits(**settings)))
 
         yield make
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port that nobody listens on."""
+    from orthanc_server import free_ports
+
+    return free_ports(1)[0]

@@ -229,7 +229,6 @@ def test_no_identifier_is_logged(listen: Listen, caplog) -> None:
 
 def test_a_peer_by_dimse_says_what_is_wrong(listen: Listen, tmp_path: Path) -> None:
     from benchmarks.dicom_peers import ct_slice
-
     from monai_semigan.errors import PeerError
 
     node = listen(allow=("FRIEND",))
@@ -244,7 +243,7 @@ def test_a_peer_by_dimse_says_what_is_wrong(listen: Listen, tmp_path: Path) -> N
         parse_peer(f"OTHER@127.0.0.1:{node.port}", Access(aet="FRIEND")).send([tmp_path / "a.dcm"])
     friend = parse_peer(f"SEMIGAN@127.0.0.1:{node.port}", Access(aet="FRIEND"))
     friend.send([tmp_path / "a.dcm"])
-    with pytest.raises(PeerError, match="takes no objects of the kind of `seg.dcm`") as refused:
+    with pytest.raises(PeerError, match=r"takes no objects of the kind of `seg\.dcm`") as refused:
         friend.send([tmp_path / "a.dcm", tmp_path / "seg.dcm"])
     assert refused.value.is_final and not unknown.value.is_final
     node.close()
