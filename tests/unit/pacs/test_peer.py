@@ -23,6 +23,11 @@ from monai_semigan.pacs.transfers import push, read_studies
 pytest.importorskip("pynetdicom")
 pytest.importorskip("dicomweb_client")
 
+pytestmark = [  # pynetdicom lets the system close sockets that never got through
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+]
+
 HTML = (200, "text/html", b"<html>Welcome, Secret^Name</html>")
 
 
