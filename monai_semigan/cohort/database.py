@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -166,10 +167,16 @@ class Database:
 
 
 def _make_private(path: Path) -> None:
-    """Create the file for its owner alone, and make one so that was copied with other rights."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    """Create the file for its owner alone, and make one so that was copied with other rights.
+
+    A file that is there is not opened: closing it would drop the locks of all this process' other connections to it
+    (POSIX locks, sqlite.org/howtocorrupt.html 2.2), and another process would take away the log that they write to.
+    """
     try:
-        with suppress(OSError, AttributeError):  # another one's, or not on every system
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        if path.stat().st_mode & 0o077:
+            with suppress(OSError):  # another one's, or not on every system
+                path.chmod(0o600)

@@ -64,7 +64,7 @@ class Process:
     def said(self) -> str:
         return self.log.read_text()
 
-    def until(self, fits: Callable[[], object], what: str, seconds: float = 120) -> None:
+    def until(self, fits: Callable[[], object], what: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not fits():
             assert self.process.poll() is None, self.said

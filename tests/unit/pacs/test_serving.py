@@ -214,3 +214,16 @@ def test_a_folder_that_is_no_node_and_a_damaged_ledger_are_said(tmp_path: Path) 
     (tmp_path / "pacs.sqlite").write_bytes(b"SQLite format 3\0" + bytes(200))
     with pytest.raises(InputError, match="damaged"):
         node_status(tmp_path)
+
+
+def test_opening_a_ledger_twice_in_one_process_loses_nothing_to_others(tmp_path: Path) -> None:
+    """Closing a file drops a process' locks on it; without them another process would remove the log in use."""
+    import subprocess
+    import sys
+
+    read = "import sys; from monai_semigan.pacs.ledger import Ledger\nwith Ledger(sys.argv[1]) as one: print(one.fact('x'))"
+    with Ledger(tmp_path, create=True) as first, Ledger(tmp_path):
+        for value in ("1", "2"):
+            first.remember("x", value)
+            seen = subprocess.run([sys.executable, "-P", "-c", read, str(tmp_path)], capture_output=True, text=True)
+            assert seen.stdout.strip() == value, seen.stderr
