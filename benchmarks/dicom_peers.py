@@ -82,6 +82,8 @@ def send_file(port: int, path: Path) -> int | None:
     setattr(_config, STORE_CHUNKED, True)
     try:
         association = associated(port)
+        if not association.is_established:
+            return None
         status = status_of(association.send_c_store(path))
         association.release()
     finally:

@@ -32,7 +32,7 @@ def serve(folder: Path, port: int) -> subprocess.Popen[str]:
     rules = folder / "rules.json"
     rules.write_text(json.dumps(RULES))
     words = ["dicom", "serve", "--port", str(port), "--rules", str(rules), "-o", str(folder / "node")]
-    words += ["--quiet-seconds", "2", "--max-rate", "100000", "--device", "cpu"]
+    words += ["--quiet-seconds", "2", "--max-rate", "100000", "--max-associations", "32", "--device", "cpu"]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "monai_semigan.cli.main", *words], stderr=subprocess.PIPE, text=True
     )

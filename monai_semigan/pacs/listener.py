@@ -38,6 +38,9 @@ MAX_PDU = 2**17
 MAX_REQUEST = 2**20
 """Bytes of the request for an association, which knows no limit yet."""
 
+REQUEST_S = 10.0
+"""How long a connection may stay without a request: it takes one of the places."""
+
 VERIFICATION = "1.2.840.10008.1.1"
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -132,7 +135,8 @@ class Listener:
         entity = pynetdicom.AE(ae_title=access.aet)
         entity.maximum_associations = self.limits.max_associations
         entity.maximum_pdu_size = MAX_PDU
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self.limits.timeout_s
+        entity.dimse_timeout = entity.network_timeout = self.limits.timeout_s
+        entity.acse_timeout = min(REQUEST_S, self.limits.timeout_s)
         entity.require_called_aet = True
         entity.require_calling_aet = list(self.limits.allow)
         entity.supported_contexts = [pynetdicom.build_context(VERIFICATION), *contexts()]
