@@ -250,3 +250,57 @@ def test_a_peer_by_dimse_says_what_is_wrong(listen: Listen, tmp_path: Path) -> N
     with pytest.raises(PeerError, match="cannot be reached") as down:
         friend.send([tmp_path / "a.dcm"])
     assert not down.value.is_final
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
+    """Make certificates of 127.0.0.1 that vouch for themselves."""
+    import shutil
+    import subprocess
+
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed")
+
+    def make(name: str) -> tuple[Path, Path]:
+        certificate, key = tmp_path / f"{name}.pem", tmp_path / f"{name}.key"
+        words = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
+        words += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
+        subprocess.run(words, check=True, capture_output=True)
+        return certificate, key
+
+    return make
+
+
+def test_with_tls_only_certificates_that_are_trusted_get_in(listen: Listen, certificates, tmp_path: Path) -> None:
+    from benchmarks.dicom_peers import ct_slice
+
+    from monai_semigan.errors import PeerError
+
+    (ours, our_key), (other, other_key) = certificates("ours"), certificates("other")
+    ct_slice("a", 0).save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    node = listen(access=Access(certificate=ours, key=our_key, ca=ours), timeout_s=5)
+    title = f"SEMIGAN@127.0.0.1:{node.port}"
+
+    parse_peer(title, Access(certificate=ours, key=our_key, ca=ours)).send([tmp_path / "a.dcm"])
+    for access in (
+        Access(timeout_s=3),
+        Access(ca=ours, timeout_s=3),
+        Access(certificate=other, key=other_key, ca=ours, timeout_s=3),
+        Access(certificate=ours, key=our_key, ca=other, timeout_s=3),
+    ):
+        with pytest.raises(PeerError):
+            parse_peer(title, access).send([tmp_path / "a.dcm"])
+    assert node.counts["stored"] == 1
+
+
+def test_certificates_that_cannot_be_used_are_said(listen: Listen, certificates, tmp_path: Path) -> None:
+    certificate, _ = certificates("ours")
+    _, key = certificates("other")
+
+    with pytest.raises(ConfigError, match="given together"):
+        Access(certificate=certificate)
+    with pytest.raises(ConfigError, match="cannot be used"):
+        listen(access=Access(certificate=certificate, key=key))
+    with pytest.raises(ConfigError, match="to listen with TLS"):
+        listen(access=Access(ca=certificate))
