@@ -21,7 +21,7 @@ import numpy as np
 import phantoms
 import pytest
 from click.testing import CliRunner
-from orthanc_server import Orthanc, free_ports, running
+from orthanc_server import Orthanc, free_ports, running_orthanc
 from pydicom import dcmread
 from segment_run import segment
 
@@ -118,7 +118,8 @@ def rules_file(folder: Path, xrays: Path, volumes: Path) -> Path:
 
 
 def objects(archive: Orthanc, modality: str) -> list[bytes]:
-    return [archive.file(name) for one in archive.series(modality) for name in one["Instances"]]
+    names = [name for instances in archive.series(modality).values() for name in instances]
+    return [archive.request(f"/instances/{name}/file") for name in names]
 
 
 def delivered(node: Path) -> dict[str, int]:
@@ -133,20 +134,19 @@ def test_a_study_goes_round_and_comes_back_as_segment_would_write_it(
     (cr,) = radiographs(1)
     port, metrics = free_ports(2)
     node = tmp_path / "node"
-    with running(tmp_path / "orthanc", [("SEMIGAN", port)]) as archive:
+    with running_orthanc(tmp_path / "orthanc", [("SEMIGAN", port)]) as archive:
         assert run("push", tmp_path / "ct", cr, "--to", archive.web).return_value == 0
         words = ["serve", "--port", port, "--rules", rules_file(tmp_path, *bundles), "-o", node, "--quiet-seconds", 1]
         words += ["--to", archive.dimse, "--to", archive.web, "--allow", "ORTHANC", "--metrics-port", metrics]
         with working(tmp_path / "log", *words, "--device", "cpu", "--steps", 0, "--empty-seg", "write") as server:
 
             def send() -> None:
-                for name in archive.ask("series"):
-                    if archive.ask(f"series/{name}")["MainDicomTags"]["Modality"] in ("CT", "CR"):
-                        assert archive.ask("modalities/semigan/store", [name])["FailedInstancesCount"] == 0
+                for name in archive.series("CT", "CR"):
+                    assert archive.store_at("semigan", name)["FailedInstancesCount"] == 0
 
             send()
             server.until(lambda: delivered(node) == {"sent": 4}, "delivery of two cases to two peers")
-            first = archive.ask("statistics")["CountInstances"]
+            first = archive.rest("/statistics")["CountInstances"]
             segmentations = objects(archive, "SEG")
 
             send()
@@ -158,7 +158,7 @@ def test_a_study_goes_round_and_comes_back_as_segment_would_write_it(
                 numbers = dict(line.split() for line in answer.read().decode().splitlines() if line[0] != "#")
             assert numbers["semigan_dicom_deliveries_sent_total"] == "8"
             assert numbers["semigan_dicom_instances_received_total"] == str(2 * (len(ct) + 1))
-            assert archive.ask("statistics")["CountInstances"] == first, "replaced, not added"
+            assert archive.rest("/statistics")["CountInstances"] == first, "replaced, not added"
             server.process.send_signal(signal.SIGTERM)
             assert server.process.wait(timeout=60) == 0 and server.said.endswith("stopped\n")
         for secret in ("Secret", "phantom", "Phantom", *(str(dcmread(path).SeriesInstanceUID) for path in (ct[0], cr))):
@@ -195,7 +195,7 @@ def test_killed_at_any_moment_each_series_has_one_result(
     node, images, rng = tmp_path / "node", radiographs(12), random.Random(5)
     (port,) = free_ports(1)
     acknowledged: list[Path] = []
-    with running(tmp_path / "orthanc") as archive:
+    with running_orthanc(tmp_path / "orthanc") as archive:
         words = ["serve", "--port", port, "-b", bundles[0], "-o", node, "--quiet-seconds", 0.5, "--to", archive.web]
         words += ["--device", "cpu", "--steps", 20, "--empty-seg", "write"]
         waiting = list(images)
@@ -218,7 +218,7 @@ def test_an_archive_is_watched_and_its_changes_are_read_once(
     bundles: tuple[Path, Path], radiographs: Callable, tmp_path: Path
 ) -> None:
     node, (first, second) = tmp_path / "node", radiographs(2)
-    with running(tmp_path / "orthanc") as archive:
+    with running_orthanc(tmp_path / "orthanc") as archive:
         words = ["watch", archive.url, "-b", bundles[0], "-o", node, "--to", archive.web, "--every", 0.3]
         words += ["--quiet-seconds", 0.5, "--device", "cpu", "--steps", 0, "--empty-seg", "write"]
         parse_peer(archive.dimse).send([first])

@@ -274,7 +274,6 @@ def certificates(tmp_path: Path) -> Callable[[str], tuple[Path, Path]]:
 
 def test_with_tls_only_certificates_that_are_trusted_get_in(listen: Listen, certificates, tmp_path: Path) -> None:
     from benchmarks.dicom_peers import ct_slice
-
     from monai_semigan.errors import PeerError
 
     (ours, our_key), (other, other_key) = certificates("ours"), certificates("other")
