@@ -132,16 +132,21 @@ class SeriesRules:
             return "a localizer"
         if self.modalities and info.modality not in self.modalities:
             return f"modality {info.modality or 'unknown'}, not {' or '.join(self.modalities)}"
-        if self.description and not re.search(self.description, info.description, re.IGNORECASE):
-            return f"its description does not match `{self.description}`"
-        if self.body_part and not re.search(self.body_part, info.body_part, re.IGNORECASE):
-            return f"its body part does not match `{self.body_part}`"
-        if info.num_slices < self.min_slices:
-            return f"{info.num_slices} slices, fewer than {self.min_slices}"
-        if self.max_slices is not None and info.num_slices > self.max_slices:
-            return f"{info.num_slices} slices, more than {self.max_slices}"
+        for name, rule, text in (
+            ("description", self.description, info.description),
+            ("body part", self.body_part, info.body_part),
+        ):
+            if rule and not re.search(rule, text, re.IGNORECASE):
+                return f"its {name} does not match `{rule}`"
         if self.plane and info.plane != self.plane:
             return f"{info.plane or 'unknown'} slices, not {self.plane}"
+        return self._why_left_by_number(info.num_slices)
+
+    def _why_left_by_number(self, num_slices: int) -> str | None:
+        if num_slices < self.min_slices:
+            return f"{num_slices} slices, fewer than {self.min_slices}"
+        if self.max_slices is not None and num_slices > self.max_slices:
+            return f"{num_slices} slices, more than {self.max_slices}"
         return None
 
 
