@@ -16,6 +16,8 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -55,8 +57,9 @@ def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-def peer(kind: str, port: int, count: int, scratch: Path, acknowledged: list[str]) -> None:
-    """Send a peer's share in its manner."""
+def peer(kind: str, port: int, count: int, scratch: Path) -> list[str]:
+    """Send a peer's share in its manner; return what was acknowledged. A process of its own for each."""
+    acknowledged: list[str] = []
     for at in range(0, count, PER_SERIES):
         series = f"{kind} {at}"
         slices = [ct_slice(series, number) for number in range(min(PER_SERIES, count - at))]
@@ -71,6 +74,7 @@ def peer(kind: str, port: int, count: int, scratch: Path, acknowledged: list[str
             content = (scratch / "whole.dcm").read_bytes()
             (scratch / "cut.dcm").write_bytes(content[: len(content) // 2])
             assert send_file(port, scratch / "cut.dcm") != 0, "half an instance was acknowledged"
+    return acknowledged
 
 
 def main() -> int:
@@ -83,21 +87,18 @@ def main() -> int:
         folder = Path(name)
         process = serve(folder, arguments.port)
         try:
-            begun, acknowledged = time.monotonic(), list[str]()
-            files_before = open_files(process.pid)
-            share = arguments.instances // 4
-            threads = [
-                threading.Thread(target=peer, args=(kind, arguments.port, share, folder, acknowledged))
-                for kind in ("quick", "slow", "aborting", "lying")
-            ]
-            for thread in threads:
-                thread.start()
-            early, samples = 0.0, []
-            while any(thread.is_alive() for thread in threads):
-                time.sleep(1)
-                samples.append(resident_mib(process.pid))
-                if not early and len(acknowledged) >= arguments.instances // 10:
-                    early = samples[-1]
+            begun, files_before, received = time.monotonic(), open_files(process.pid), folder / "node" / "received"
+            share, early, samples = arguments.instances // 4, 0.0, list[float]()
+            with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+                kinds = ("quick", "slow", "aborting", "lying")
+                sent = [pool.submit(peer, kind, arguments.port, share, folder) for kind in kinds]
+                while not all(one.done() for one in sent):
+                    time.sleep(1)
+                    samples.append(resident_mib(process.pid))
+                    if not early and sum(1 for _ in received.rglob("*.dcm")) >= arguments.instances // 10:
+                        early = samples[-1]
+                by_kind = {kind: one.result() for kind, one in zip(kinds, sent, strict=True)}
+            acknowledged = [uid for found in by_kind.values() for uid in found]
             seconds = time.monotonic() - begun
             time.sleep(5)
             late, files_after = resident_mib(process.pid), open_files(process.pid)
@@ -107,7 +108,7 @@ def main() -> int:
         kept = {path.stem for path in (folder / "node" / "received").rglob("*.dcm")}
         lost = sum(short_name(uid) not in kept for uid in acknowledged)
         report = {
-            "acknowledged": len(acknowledged),
+            "acknowledged": {kind: len(found) for kind, found in by_kind.items()},
             "lost": lost,
             "seconds": round(seconds, 1),
             "per_second": round(len(acknowledged) / seconds, 1),

@@ -135,7 +135,6 @@ class DimsePeer:
         entity = AE(ae_title=self.access.aet)
         entity.connection_timeout = min(10.0, self.access.timeout_s)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self.access.timeout_s
-        settings = {"tls_args": (self._tls, self.host)} if self._tls is not None else {}
         try:
             association = entity.associate(
                 self.host,
@@ -144,7 +143,7 @@ class DimsePeer:
                 ae_title=self.aet,
                 ext_neg=list(roles) or None,
                 evt_handlers=list(handlers) or None,
-                **settings,
+                tls_args=None if self._tls is None else (self._tls, self.host),
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise PeerError(f"{self.name} cannot be reached ({type(error).__name__}).") from error

@@ -246,6 +246,7 @@ def _server_class(limits: Limits, count: Callable[[str], None]) -> Any:
         """Counts connections by address, and shakes hands of TLS in the connection's own thread."""
 
         def get_request(self) -> tuple[Any, Any]:
+            assert self.socket is not None
             stream, address = self.socket.accept()
             if self.ssl_context:
                 stream.settimeout(limits.timeout_s)

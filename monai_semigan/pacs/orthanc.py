@@ -55,7 +55,8 @@ class OrthancWatch:
             stable = [change["ID"] for change in page["Changes"] if change.get("ChangeType") == "StableSeries"]
             for series in dict.fromkeys(stable):
                 count += self._take(series, store)
-            ledger.remember(name, str(page.get("Last", since)))
+            last = int(page.get("Last", since))
+            ledger.remember(name, str(0 if last < since else last))  # it counts anew when its database was
             if page.get("Done", True):
                 return count
 

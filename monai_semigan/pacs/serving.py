@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from monai_semigan.cohort.manifest import Manifest
 from monai_semigan.cohort.working import CaseEvent
-from monai_semigan.errors import InputError, SemiGanError
+from monai_semigan.errors import OutputError, SemiGanError
 from monai_semigan.files import RunLock, make_folder
 from monai_semigan.io.dicom.series import find_series
 from monai_semigan.io.folder import files_in
@@ -28,6 +28,7 @@ from monai_semigan.pacs.peer import Peer
 from monai_semigan.pacs.routes import Route, choose_route
 from monai_semigan.pacs.store import InstanceStore
 from monai_semigan.types import PathLike
+from monai_semigan.workflows.cases import reason_of
 from monai_semigan.workflows.segment_options import SegmentOptions
 
 __all__ = ["RECEIVED", "RESULTS", "Node", "NodeOptions"]
@@ -201,16 +202,18 @@ class Node:
 
     def _enter(self, series: str) -> None:
         folder = self.store.folder / series
-        found = find_series(files_in(folder)) if folder.is_dir() else []
-        at, reason = choose_route(self.routes, [one.info for one in found])
-        if at is None:
-            self.ledger.enter(series, "left", reason=reason)
-            return
-        lane = self.lanes[at]
         try:
+            found = find_series(files_in(folder)) if folder.is_dir() else []
+            at, reason = choose_route(self.routes, [one.info for one in found])
+            if at is None:
+                self.ledger.enter(series, "left", reason=reason)
+                return
+            lane = self.lanes[at]
             units = lane.units(folder)
-        except InputError as error:
-            self.ledger.enter(series, "refused", lane=lane.name, reason=str(error))
+        except OutputError:  # a full disk passes
+            raise
+        except Exception as error:  # a series whose headers end in what they like must not hold up the others
+            self.ledger.enter(series, "refused", reason=reason_of(error))
             return
         lane.manifest.add(units, may_rename=True)
         self.ledger.recall(lane.name, [row.case for row in lane.rows(folder)])

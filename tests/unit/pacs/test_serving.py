@@ -228,3 +228,26 @@ def test_opening_a_ledger_twice_in_one_process_loses_nothing_to_others(tmp_path:
             first.remember("x", value)
             seen = subprocess.run(words, capture_output=True, text=True, check=False)
             assert seen.stdout.strip() == value, seen.stderr
+
+
+def test_a_series_that_ends_in_an_odd_error_does_not_hold_up_others(
+    radiograph: Callable, tiny_bundle: Path, tmp_path: Path, monkeypatch
+) -> None:
+    from monai_semigan.pacs import serving
+
+    plain = serving.find_series
+
+    def odd(files):
+        if files[0].parent.name == first:
+            raise ZeroDivisionError("Secret^Name")
+        return plain(files)
+
+    monkeypatch.setattr(serving, "find_series", odd)
+    with node_in(tmp_path / "node", tiny_bundle, Archive()) as node:
+        first = node.store.keep(radiograph("1")).series
+        node.store.keep(radiograph("2"))
+        node.step()
+
+        assert states(node) == {"done": 1} and node.store.num_arriving == 0
+    (left,) = node_status(tmp_path / "node")["left"]
+    assert left["state"] == "refused" and "ZeroDivisionError" in left["reason"] and "Secret" not in str(left)
