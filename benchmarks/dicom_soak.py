@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,7 +35,18 @@ def serve(folder: Path, port: int) -> subprocess.Popen[str]:
     rules = folder / "rules.json"
     rules.write_text(json.dumps(RULES))
     words = ["dicom", "serve", "--port", str(port), "--rules", str(rules), "-o", str(folder / "node")]
-    words += ["--quiet-seconds", "2", "--max-rate", "100000", "--max-associations", "32", "--device", "cpu"]
+    words += [
+        "--metrics-port",
+        str(port + 1),
+        "--quiet-seconds",
+        "2",
+        "--max-rate",
+        "100000",
+        "--max-associations",
+        "32",
+        "--device",
+        "cpu",
+    ]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "monai_semigan.cli.main", *words], stderr=subprocess.PIPE, text=True
     )
@@ -101,6 +113,10 @@ def main() -> int:
             acknowledged = [uid for found in by_kind.values() for uid in found]
             seconds = time.monotonic() - begun
             time.sleep(5)
+            with urllib.request.urlopen(f"http://127.0.0.1:{arguments.port + 1}/metrics", timeout=10) as answer:
+                lines = [
+                    line for line in answer.read().decode().splitlines() if "_listener_" in line and line[0] != "#"
+                ]
             late, files_after = resident_mib(process.pid), open_files(process.pid)
         finally:
             process.terminate()
@@ -110,6 +126,7 @@ def main() -> int:
         report = {
             "acknowledged": {kind: len(found) for kind, found in by_kind.items()},
             "lost": lost,
+            "listener": {line.split()[0].split("_listener_")[1]: int(float(line.split()[1])) for line in lines},
             "seconds": round(seconds, 1),
             "per_second": round(len(acknowledged) / seconds, 1),
             "resident_mib_early": round(early, 1),

@@ -339,7 +339,7 @@ def _fetching(peer: Any, store: Any, who: Access, settings: Mapping[str, Any]) -
 
     if not isinstance(peer, DimsePeer):
         raise click.UsageError("--move needs a PEER of the form AET@HOST:PORT.")
-    limits = Limits(allow=settings["allow"], timeout_s=who.timeout_s)
+    limits = Limits(allow=settings["allow"], timeout_s=who.timeout_s, takes_all=True)
     with Listener(store, who, port=settings["port"], host=settings["host"], limits=limits):
         yield lambda study, series, _: peer.move(study, series, who.aet)
 

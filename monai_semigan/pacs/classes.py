@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_semigan.io.dicom.rules import VOLUME_CLASSES
 
-__all__ = ["IMAGE_CLASSES", "SYNTAXES", "contexts"]
+__all__ = ["IMAGE_CLASSES", "SYNTAXES", "all_contexts", "contexts"]
 
 IMAGE_CLASSES = {
     **VOLUME_CLASSES,
@@ -40,9 +40,23 @@ SYNTAXES = (
 )
 """Transfer syntaxes (PS3.5 A), those that cost nothing to decode first."""
 
+USUAL = tuple(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("7", "11.", "30", "66.", "88.", "104."))
+"""Storage classes of captures, presentations, maps, segmentations, reports and documents begin so."""
+
 
 def contexts() -> list[Any]:
     """Return presentation contexts for all of them."""
     from pynetdicom import build_context  # noqa: PLC0415  (the extra)
 
     return [build_context(name, list(SYNTAXES)) for name in IMAGE_CLASSES]
+
+
+def all_contexts() -> list[Any]:
+    """Return contexts for images first, then for other objects of a study, the usual ones before the rest."""
+    from pynetdicom import AllStoragePresentationContexts  # noqa: PLC0415  (the extra)
+
+    images = contexts()
+    known = {context.abstract_syntax for context in images}
+    others = [context for context in AllStoragePresentationContexts if context.abstract_syntax not in known]
+    usual = [context for context in others if str(context.abstract_syntax).startswith(USUAL)]
+    return [*images, *usual, *(context for context in others if context not in usual)]

@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_semigan.errors import InputError, PeerError
 from monai_semigan.io.dicom.values import MALFORMED, quiet_dicom
-from monai_semigan.pacs.classes import contexts
+from monai_semigan.pacs.classes import all_contexts
 from monai_semigan.pacs.extra import pacs_library
 from monai_semigan.pacs.peer import Access, Level, Query, Row, Take
 
@@ -23,9 +23,6 @@ FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 GET = "1.2.840.10008.5.1.4.1.2.2.3"
 """Study Root Query/Retrieve (PS3.4 C.6.2)."""
-
-USUAL = tuple(f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("7", "11.", "30", "66.", "88.", "104."))
-"""Storage classes of captures, presentations, maps, segmentations, reports and documents begin so."""
 
 PENDING = (0xFF00, 0xFF01)
 WARNING = 0xB000
@@ -111,7 +108,7 @@ class DimsePeer:
                 return 0x0000
             return failed[-1]
 
-        storage = _all_contexts()
+        storage = all_contexts()[: MAX_CONTEXTS - 1]  # one is for C-GET
         roles = [build_role(context.abstract_syntax, scp_role=True) for context in storage]
         with self._associated([build_context(GET), *storage], roles, [(evt.EVT_C_STORE, receive)]) as association:
             identifier = _identifier("series" if series else "study", _uids(study, series))
@@ -180,18 +177,6 @@ class DimsePeer:
         if status is None or "Status" not in status:
             raise PeerError(f"{self.name} gave no answer in time, or ended the association.")
         return int(status.Status)
-
-
-def _all_contexts() -> list[Any]:
-    """Images first, then other objects of a study, which its images shall not fail with; one place is for C-GET."""
-    from pynetdicom import AllStoragePresentationContexts  # noqa: PLC0415  (the extra)
-
-    images = contexts()
-    known = {context.abstract_syntax for context in images}
-    others = [context for context in AllStoragePresentationContexts if context.abstract_syntax not in known]
-    usual = [context for context in others if str(context.abstract_syntax).startswith(USUAL)]
-    rest = [context for context in others if context not in usual]
-    return [*images, *usual, *rest][: MAX_CONTEXTS - 1]
 
 
 def _kind_of(path: Path) -> tuple[str, str]:

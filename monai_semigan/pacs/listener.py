@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from socketserver import BaseServer
 from typing import Any
 
-from monai_semigan.errors import ConfigError, InputError, OutputError
-from monai_semigan.pacs.classes import IMAGE_CLASSES, contexts
+from monai_semigan.errors import ConfigError, InputError, OutputError, SemiGanError
+from monai_semigan.pacs.classes import IMAGE_CLASSES, all_contexts, contexts
 from monai_semigan.pacs.extra import pacs_library
 from monai_semigan.pacs.peer import Access, check_aet
-from monai_semigan.pacs.store import InstanceStore, StoreFullError
+from monai_semigan.pacs.store import InstanceStore, MismatchError
 
 __all__ = ["Limits", "Listener"]
 
@@ -56,6 +56,7 @@ class Limits:
         max_associations: At once.
         max_rate: New associations per minute of one address.
         timeout_s: How long a peer may pause.
+        takes_all: Let in objects that are no images too, and do not keep them, so that a study can come as a whole.
     """
 
     allow: tuple[str, ...] = ()
@@ -63,6 +64,7 @@ class Limits:
     max_associations: int = 8
     max_rate: int = 600
     timeout_s: float = 60.0
+    takes_all: bool = False
 
     def __post_init__(self) -> None:
         for title in self.allow:
@@ -139,7 +141,8 @@ class Listener:
         entity.acse_timeout = min(REQUEST_S, self.limits.timeout_s)
         entity.require_called_aet = True
         entity.require_calling_aet = list(self.limits.allow)
-        entity.supported_contexts = [pynetdicom.build_context(VERIFICATION), *contexts()]
+        taken = all_contexts() if self.limits.takes_all else contexts()
+        entity.supported_contexts = [pynetdicom.build_context(VERIFICATION), *taken]
         handlers = [
             (evt.EVT_CONN_OPEN, self._bound),
             (evt.EVT_C_STORE, self._stored),
@@ -172,30 +175,40 @@ class Listener:
 
     def _stored(self, event: Any) -> int:
         event.assoc.semigan_room.refill()
-        request = event.request
-        sop_class, sop_instance = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
-        if sop_class not in IMAGE_CLASSES or sop_class != event.context.abstract_syntax:
-            return self._refused(UNSUPPORTED, "of another SOP class than agreed")
         try:
-            self.store.keep(event.encoded_dataset(), sop_class=sop_class, sop_instance=sop_instance)
-        except StoreFullError as error:
-            logger.warning("An instance was refused: %s", error)
-            return self._refused(FULL, "for want of room")
-        except InputError as error:
-            is_other = "announced" in str(error)
-            return self._refused(MISMATCH if is_other else UNREADABLE, str(error))
-        except OutputError:
-            return self._refused(FULL, "as it could not be written")
+            self._count("stored" if self._keep(event) else "others")
         except Exception as error:  # nothing that a peer sends may end the listener
-            logger.debug("An unexpected error refused an instance.", exc_info=error)
-            return self._refused(UNREADABLE, f"({type(error).__name__})")
-        self._count("stored")
+            status = _status_of(error)
+            self._count("refused")
+            level = logging.WARNING if status == FULL else logging.INFO
+            why = error if isinstance(error, SemiGanError) else type(error).__name__  # a library's text may quote
+            logger.log(level, "An instance was refused with 0x%04X: %s", status, why)
+            return status
         return SUCCESS
 
-    def _refused(self, status: int, why: str) -> int:
-        self._count("refused")
-        logger.info("An instance was refused with 0x%04X: %s", status, why)
-        return status
+    def _keep(self, event: Any) -> bool:
+        """Keep an instance; False if it is no image and need not be kept."""
+        request = event.request
+        sop_class, sop_instance = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
+        if sop_class != event.context.abstract_syntax:
+            raise _UnsupportedError("It is of another SOP class than agreed.")
+        if self.limits.takes_all and sop_class not in IMAGE_CLASSES:
+            return False
+        self.store.keep(event.encoded_dataset(), sop_class=sop_class, sop_instance=sop_instance)
+        return True
+
+
+class _UnsupportedError(InputError):
+    """An instance is of a class that its presentation context does not stand for."""
+
+
+def _status_of(error: Exception) -> int:
+    """Return the status that says an error to a peer."""
+    if isinstance(error, _UnsupportedError):
+        return UNSUPPORTED
+    if isinstance(error, MismatchError):
+        return MISMATCH
+    return FULL if isinstance(error, OutputError) else UNREADABLE
 
 
 class _Room:

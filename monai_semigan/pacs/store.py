@@ -25,7 +25,7 @@ from monai_semigan.io.dicom.file import header_of
 from monai_semigan.io.dicom.values import ElementValues
 from monai_semigan.types import PathLike
 
-__all__ = ["InstanceStore", "Kept", "StoreFullError", "short_name"]
+__all__ = ["InstanceStore", "Kept", "MismatchError", "StoreFullError", "short_name"]
 
 MARK = ".arriving"
 
@@ -34,6 +34,10 @@ RESERVE_BYTES = 2**26
 
 DIGITS = 20
 """Hexadecimal digits of a UID's hash: 80 bits, enough that no two of a hospital meet."""
+
+
+class MismatchError(InputError):
+    """An instance is not what its sender said."""
 
 
 class StoreFullError(OutputError):
@@ -110,7 +114,8 @@ class InstanceStore:
             sop_instance: The same of its SOPInstanceUID.
 
         Raises:
-            InputError: It is no image, is not whole, or not what its sender says.
+            InputError: It is no image, or is not whole.
+            MismatchError: It is not what its sender says.
             StoreFullError: There is no room.
         """
         values = ElementValues(header_of(content))
@@ -118,7 +123,7 @@ class InstanceStore:
         if not all(found.values()) or not values.integer("Rows") or not values.integer("Columns"):
             raise InputError("An instance must say its series, its UID and its size in pixels.")
         if sop_class not in (None, found["SOPClassUID"]) or sop_instance not in (None, found["SOPInstanceUID"]):
-            raise InputError("An instance must be of the class and UID that it was announced with.")
+            raise MismatchError("An instance must be of the class and UID that it was announced with.")
         self._require_room(len(content))
         key = short_name(found["SeriesInstanceUID"])
         path = self.folder / key / f"{short_name(found['SOPInstanceUID'])}.dcm"

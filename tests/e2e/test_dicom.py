@@ -170,6 +170,9 @@ def test_a_study_goes_round_and_comes_back_as_segment_would_write_it(
         assert by_dimse.return_value == 0, by_dimse.output
         again = run("pull", archive.dimse, "--study", dcmread(cr).StudyInstanceUID, "-o", tmp_path / "pulled")
         assert "0 studies done, 0 images, 1 before" in again.stdout
+        moved = ["--study", dcmread(ct[0]).StudyInstanceUID, "--move", "--port", port, "--allow", "ORTHANC"]
+        assert run("pull", archive.dimse, *moved, "-o", tmp_path / "moved").return_value == 0
+        assert len(list((tmp_path / "moved").rglob("*.dcm"))) == len(ct), "images alone are taken"
         for peer in (archive.web, archive.dimse):
             found = run("find", peer, "--patient-id", "Secret-4711", "--json")
             (row,) = json.loads(found.stdout)["studies"]
