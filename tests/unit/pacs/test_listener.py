@@ -19,8 +19,8 @@ from monai_semigan.pacs.store import InstanceStore, short_name
 pytest.importorskip("pynetdicom")
 
 pytestmark = [  # pynetdicom lets the system close sockets that never got through
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <(socket|ssl):pytest.PytestUnraisableExceptionWarning"),
 ]
 
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
