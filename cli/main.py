@@ -26,6 +26,7 @@ __all__ = ["main"]
 COMMANDS = {
     "segment": "Segment images with a bundle.",
     "cohort": "Segment thousands of cases, on one machine or many.",
+    "dicom": "Stand beside a PACS: receive, segment, send back; find, pull, push.",
     "module": "Do one task as a container of mercure, XNAT or MONAI Deploy.",
     "series": "List DICOM series, and why each is taken or left.",
     "evaluate": "Score label maps against references, per case and per patient.",
