@@ -127,6 +127,23 @@ def delivered(node: Path) -> dict[str, int]:
     return found["deliveries"]["counts"]
 
 
+def found_and_fetched(archive: Orthanc, ct: list[Path], cr: Path, port: int, tmp_path: Path) -> None:
+    """Search and fetch in every way; what came by DICOMweb and C-GET lies in ``pulled``."""
+    pulled = run("pull", archive.web, "--study", dcmread(ct[0]).StudyInstanceUID, "-o", tmp_path / "pulled")
+    assert pulled.return_value == 0, pulled.output
+    by_dimse = run("pull", archive.dimse, "--study", dcmread(cr).StudyInstanceUID, "-o", tmp_path / "pulled")
+    assert by_dimse.return_value == 0, by_dimse.output
+    again = run("pull", archive.dimse, "--study", dcmread(cr).StudyInstanceUID, "-o", tmp_path / "pulled")
+    assert "0 studies done, 0 images, 1 before" in again.stdout
+    moved = ["--study", dcmread(ct[0]).StudyInstanceUID, "--move", "--port", port, "--allow", "ORTHANC"]
+    assert run("pull", archive.dimse, *moved, "-o", tmp_path / "moved").return_value == 0
+    assert len(list((tmp_path / "moved").rglob("*.dcm"))) == len(ct), "images alone are taken"
+    for peer in (archive.web, archive.dimse):
+        found = run("find", peer, "--patient-id", "Secret-4711", "--json")
+        (row,) = json.loads(found.stdout)["studies"]
+        assert row["PatientID"] == "Secret-4711" and "SEG" in row["ModalitiesInStudy"]
+
+
 def test_a_study_goes_round_and_comes_back_as_segment_would_write_it(
     bundles: tuple[Path, Path], radiographs: Callable, tmp_path: Path
 ) -> None:
@@ -164,19 +181,7 @@ def test_a_study_goes_round_and_comes_back_as_segment_would_write_it(
         for secret in ("Secret", "phantom", "Phantom", *(str(dcmread(path).SeriesInstanceUID) for path in (ct[0], cr))):
             assert secret not in server.said and secret not in json.dumps(numbers)
         assert len(segmentations) == 2
-        pulled = run("pull", archive.web, "--study", dcmread(ct[0]).StudyInstanceUID, "-o", tmp_path / "pulled")
-        assert pulled.return_value == 0, pulled.output
-        by_dimse = run("pull", archive.dimse, "--study", dcmread(cr).StudyInstanceUID, "-o", tmp_path / "pulled")
-        assert by_dimse.return_value == 0, by_dimse.output
-        again = run("pull", archive.dimse, "--study", dcmread(cr).StudyInstanceUID, "-o", tmp_path / "pulled")
-        assert "0 studies done, 0 images, 1 before" in again.stdout
-        moved = ["--study", dcmread(ct[0]).StudyInstanceUID, "--move", "--port", port, "--allow", "ORTHANC"]
-        assert run("pull", archive.dimse, *moved, "-o", tmp_path / "moved").return_value == 0
-        assert len(list((tmp_path / "moved").rglob("*.dcm"))) == len(ct), "images alone are taken"
-        for peer in (archive.web, archive.dimse):
-            found = run("find", peer, "--patient-id", "Secret-4711", "--json")
-            (row,) = json.loads(found.stdout)["studies"]
-            assert row["PatientID"] == "Secret-4711" and "SEG" in row["ModalitiesInStudy"]
+        found_and_fetched(archive, ct, cr, port, tmp_path)
     came_back = {str(made.SOPInstanceUID): made for made in map(dcmread, (tmp_path / "pulled").rglob("*.dcm"))}
     options = {"device": "cpu", "steps": 0, "formats": ("dicom-seg",)}
     from monai_semigan.writers.dicom_options import DicomOptions
