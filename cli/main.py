@@ -36,10 +36,19 @@ COMMANDS = {
     "convert": "Convert weights trained elsewhere to start from.",
     "pack": "Put trained weights into a bundle of your own.",
     "tune": "Find how many inversion steps a bundle needs.",
-    "sample": "Draw images with their labels from a generator.",
+    "synthesize": "Draw images with labels from a generator: a data set without patients.",
+    "interpolate": "Show the path between two images, with their labels.",
+    "explain": "Show how an image's label was found, step by step.",
+    "audit-memory": "Look for training images that a generator repeats.",
+    "site-report": "Tell how two sites' images differ for a bundle.",
     "info": "Show versions, devices, backends and shipped bundles.",
 }
 """Commands and their one-line help: the list is shown without importing any of them."""
+
+
+def module_of(name: str) -> str:
+    """Return the module of a command."""
+    return f"monai_semigan.cli.{name.replace('-', '_')}"
 
 
 class LazyGroup(click.Group):
@@ -51,7 +60,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"monai_semigan.cli.{cmd_name}").command
+        command: click.Command = import_module(module_of(cmd_name)).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

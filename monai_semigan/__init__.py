@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from monai_semigan.workflows.packing import pack
     from monai_semigan.workflows.preparing import prepare, prepare_phantom
     from monai_semigan.workflows.reading import read
-    from monai_semigan.workflows.sampling import sample
     from monai_semigan.workflows.segmenting import SegmentOptions, segment_files
     from monai_semigan.workflows.series_listing import list_series
+    from monai_semigan.workflows.synthesizing import SynthesisOptions, synthesize
     from monai_semigan.workflows.train import train_encoder, train_gan
     from monai_semigan.workflows.tuning import tune
 
@@ -50,6 +50,7 @@ __all__ = [
     "Output",
     "SegmentOptions",
     "SegmenterOptions",
+    "SynthesisOptions",
     "adapt",
     "convert",
     "evaluate",
@@ -65,8 +66,8 @@ __all__ = [
     "read",
     "register_output",
     "run_cohort",
-    "sample",
     "segment_files",
+    "synthesize",
     "train_encoder",
     "train_gan",
     "tune",
@@ -80,6 +81,7 @@ _HOMES = {
     "Output": "segmentation.outputs",
     "SegmentOptions": "workflows.segmenting",
     "SegmenterOptions": "segmentation.segmenter",
+    "SynthesisOptions": "workflows.synthesizing",
     "adapt": "workflows.adapting",
     "convert": "workflows.converting",
     "evaluate": "evaluation.case:score_label",
@@ -95,8 +97,8 @@ _HOMES = {
     "read": "workflows.reading",
     "register_output": "segmentation.outputs",
     "run_cohort": "cohort.running",
-    "sample": "workflows.sampling",
     "segment_files": "workflows.segmenting",
+    "synthesize": "workflows.synthesizing",
     "train_encoder": "workflows.train",
     "train_gan": "workflows.train",
     "tune": "workflows.tuning",
