@@ -16,6 +16,7 @@ __all__ = [
     "bundle",
     "device",
     "dicom_results",
+    "modality",
     "option",
     "output_folder",
     "repairs",
@@ -82,6 +83,16 @@ device = click.option(
 )
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 as_json = option("Output", "--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+modality = option(
+    "Volumes",
+    "--modality",
+    metavar="NAME",
+    callback=lambda _context, _option, value: value if value == "auto" else value.upper(),
+    default="auto",
+    show_default=True,
+    help="What the values are, one of the bundle's modalities, such as CT. auto: the DICOM tag, else the intensities.",
+)
 
 series_modality = option(
     "DICOM", "--modality", multiple=True, help="Only DICOM series of this modality, such as CT. Repeatable."

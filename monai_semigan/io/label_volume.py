@@ -64,7 +64,7 @@ def write_nifti_probability(path: PathLike, probability: np.ndarray, volume: Sou
 
 
 def write_nifti_image(path: PathLike, values: np.ndarray, volume: SourceVolume) -> None:
-    """Write values in their own type as a NIfTI that lies exactly on its source; arguments as `write_nifti_probability`.
+    """Write values of any type as a NIfTI that lies exactly on its source; arguments as of `write_nifti_probability`.
 
     Raises:
         ShapeError: The first axes do not have the volume's shape.

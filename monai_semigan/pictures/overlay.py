@@ -165,7 +165,7 @@ def _on_image(image: np.ndarray, kinds: np.ndarray, inside: np.ndarray, palette:
 
 
 def as_pixels(image: np.ndarray) -> np.ndarray:
-    """Turn a network's image ``(C, S, S)`` in [-1, 1], C 1 or 3, into uint8 pixels, ``(S, S)`` grey or ``(S, S, 3)``."""
+    """Turn a network's image ``(C, S, S)`` in [-1, 1] into uint8 pixels, ``(S, S)`` grey or ``(S, S, 3)`` RGB."""
     shown: np.ndarray = ((image.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
     return shown[0] if len(shown) == 1 else np.ascontiguousarray(shown.transpose(1, 2, 0))
 
