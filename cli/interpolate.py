@@ -14,8 +14,6 @@ from monai_semigan.cli.output import progress_bar, show_notes
 
 __all__ = ["command"]
 
-ANIMATIONS = {"webp": ("webp",), "gif": ("gif",), "both": ("webp", "gif"), "none": ()}
-
 
 @click.command(name="interpolate", cls=options.TopicCommand)
 @click.argument("start")
@@ -42,13 +40,10 @@ ANIMATIONS = {"webp": ("webp",), "gif": ("gif",), "both": ("webp", "gif"), "none
     help="Share of the pixels that may change their class in one of 64 steps; above, the path is said to jump.",
 )
 @options.modality
-@options.option(
-    "Output", "--animation", type=click.Choice(list(ANIMATIONS)), default="webp", show_default=True, help="Its format."
-)
-@options.option("Output", "--frame-ms", type=click.IntRange(20, 10_000), default=120, show_default=True)
+@options.animation
 @options.device
 @options.as_json
-def command(start: str, end: str, bundle: str, output: Path, animation: str, as_json: bool, **settings: Any) -> None:
+def command(start: str, end: str, bundle: str, output: Path, as_json: bool, **settings: Any) -> None:
     """Draw the path from one image to another in the generator's latent space, with the label of every frame.
 
     START and END are an image file, a slice of a volume as FILE:SLICE (counted from 1), or a drawn image as seed:N.
@@ -63,7 +58,7 @@ def command(start: str, end: str, bundle: str, output: Path, animation: str, as_
     """
     from monai_semigan.workflows.interpolating import InterpolationOptions, interpolate
 
-    chosen = InterpolationOptions(animations=ANIMATIONS[animation], **settings)  # type: ignore[arg-type]
+    chosen = InterpolationOptions(**settings)
     with progress_bar("draw", unit=" steps") as progress:
         result = interpolate(start, end, output, bundle=bundle, options=chosen, progress=progress)
     if not result.is_smooth:

@@ -63,7 +63,7 @@ class InterpolationOptions:
     truncation_psi: Annotated[float, Range(0, 1)] = 1.0
     modality: str = "auto"
     animations: tuple[AnimationFormat, ...] = ("webp",)
-    frame_ms: Annotated[int, Range(20, 10_000)] = 120
+    frame_ms: Annotated[int, Range(20, 10_000)] = 150
     max_jump: Annotated[float, Range(0, 1)] = 0.05
     device: str = "auto"
 
