@@ -32,8 +32,8 @@ __all__ = ["Explanation", "ExplanationOptions", "explain"]
 
 MARKER = "explanation.json"
 
-SHOWN = (0, 0.1, 0.25, 0.5, 1)
-"""Shares of all steps that are shown where none are chosen: most happens early."""
+SHOWN = (0, 2, 5, 10, 20)
+"""Steps that are shown beside the last where none are chosen: most happens early."""
 
 MAX_FRAMES = 60
 """Of the animation: more steps are thinned out."""
@@ -70,7 +70,7 @@ class ExplanationOptions:
         """
         if self.at and max(self.at) > steps:
             raise ConfigError(f"`at` must be steps from 0 to {steps}, got {max(self.at)}. Raise the number of steps.")
-        return tuple(sorted(set(self.at or (math.floor(share * steps) for share in SHOWN))))
+        return tuple(sorted(set(self.at or (*(step for step in SHOWN if step < steps), steps))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,15 +147,17 @@ def explain(
     animated = sorted({*shown, *np.linspace(0, total, min(MAX_FRAMES, total + 1)).round().astype(int).tolist()})
     result = invert_input(loaded, given, keep_at=animated)
     drawn = _draw(loaded, given.chain, result, animated)
+    taken = int(result.steps_taken[0])
+    drawn = {min(step, taken): part for step, part in drawn.items()}  # what comes after the end is the end
+    shown = tuple(dict.fromkeys(min(step, taken) for step in shown))
     explanation = _explanation(loaded, given, result, {step: drawn[step] for step in shown})
     with replacing_results(output, MARKER) as folder:
         panels = {
             step: reconstruction_panel(given.image, part.image, part.label, loaded.model.colors)
             for step, part in drawn.items()
         }
-        frames = [panels[step] for step in animated if step <= max(explanation.steps_taken, 1)]
         animations = {
-            kind: encode_animation(frames, kind, frame_ms=options.frame_ms)
+            kind: encode_animation(list(panels.values()), kind, frame_ms=options.frame_ms)
             for kind in dict.fromkeys(options.animations)
         }
         for kind, content in animations.items():
