@@ -48,7 +48,7 @@ def label_tile(
 
 
 def tile_grid(tiles: Sequence[Image.Image], captions: Sequence[str], *, columns: int) -> Image.Image:
-    """Arrange tiles of one size in rows, each below its caption.
+    """Arrange tiles of one size in rows, each below its caption; without any caption there is no room for one.
 
     Raises:
         ConfigError: There is no tile, or another number of captions.
@@ -58,13 +58,14 @@ def tile_grid(tiles: Sequence[Image.Image], captions: Sequence[str], *, columns:
     width, height = tiles[0].size
     columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
-    step = width + GAP_PX, height + CAPTION_PX + GAP_PX
+    caption_px = CAPTION_PX if any(captions) else 0
+    step = width + GAP_PX, height + caption_px + GAP_PX
     canvas = Image.new("RGB", (columns * step[0] - GAP_PX, rows * step[1] - GAP_PX), GROUND)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(TEXT_PX)
     for at, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):
         left, top = at % columns * step[0], at // columns * step[1]
         draw.text((left + 3, top + 1), caption, fill=TEXT, font=font)
-        canvas.paste(tile, (left, top + CAPTION_PX))
+        canvas.paste(tile, (left, top + caption_px))
     return canvas
 
 
