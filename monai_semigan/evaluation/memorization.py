@@ -15,7 +15,7 @@ from scipy.stats import mannwhitneyu
 
 from monai_semigan.errors import InputError, check_shape
 
-__all__ = ["COPY_SHARE", "Nearest", "SpaceAudit", "audit_space", "nearest_neighbors"]
+__all__ = ["COPY_SHARE", "Nearest", "SpaceAudit", "audit_space", "nearer", "nearest_neighbors"]
 
 NUM_RIVALS = 10
 """Next neighbours that the nearest one is compared with."""
@@ -101,6 +101,16 @@ def nearest_neighbors(queries: np.ndarray, training: np.ndarray) -> Nearest:
         distances.append(exact[:, 0])
         ratios.append(np.divide(exact[:, 0], rivals, out=np.ones(len(part)), where=rivals > 0))
     return Nearest(*(np.concatenate(parts) for parts in (indices, distances, ratios)))
+
+
+def nearer(a: Nearest, b: Nearest) -> Nearest:
+    """Take, of two views of the same images, for each image the one that is nearer to a training image."""
+    is_first = a.distances <= b.distances
+    return Nearest(
+        np.where(is_first, a.indices, b.indices),
+        np.where(is_first, a.distances, b.distances),
+        np.where(is_first, a.ratios, b.ratios),
+    )
 
 
 def audit_space(samples: Nearest, unseen: Nearest) -> SpaceAudit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -15,14 +16,16 @@ from torch import Tensor
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.devices import choose_device
 from monai_semigan.errors import InputError
-from monai_semigan.evaluation.memorization import Nearest, SpaceAudit, audit_space, nearest_neighbors
+from monai_semigan.evaluation.memorization import Nearest, SpaceAudit, audit_space, nearer, nearest_neighbors
 from monai_semigan.files import replacing_results, write_json
 from monai_semigan.io.datalist import Datalist, load_datalist
+from monai_semigan.io.image_file import SourceImage
 from monai_semigan.latent.sampling import draw_sample
 from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.pictures.frames import tile_grid
 from monai_semigan.pictures.overlay import as_pixels
+from monai_semigan.segmentation.image_adapter import prepare_image
 from monai_semigan.segmentation.record import BundleRecord
 from monai_semigan.settings import Range, check_settings, to_json
 from monai_semigan.training.sample_sheet import save_image
@@ -80,8 +83,8 @@ class SpaceNumbers:
         p_value_redrawn: Samples against redrawn validation images.
         copy_distance: Below it a sample is a copy.
         copy_ratio: Below this ratio of its distance to the next neighbours' likewise.
-        smallest_distance: Of all samples.
-        smallest_ratio: Of all samples.
+        smallest_distance: Of all samples, as drawn or framed as files are.
+        smallest_ratio: Likewise.
     """
 
     median: float
@@ -154,12 +157,21 @@ class MemoryAudit:
 
 @dataclass(frozen=True)
 class _Images:
-    """Images of four kinds, ``(N, C, S, S)`` float16 each."""
+    """Images, ``(N, C, S, S)`` float16 each.
+
+    Attributes:
+        training: Of the data list.
+        unseen: Its validation images.
+        redrawn: These as the generator draws them.
+        samples: As drawn.
+        framed: The same prepared as files are: a copy may lie in another frame than the training image does.
+    """
 
     training: Tensor
     unseen: Tensor
     redrawn: Tensor
     samples: Tensor
+    framed: Tensor
 
 
 def audit_memory(
@@ -201,10 +213,11 @@ def audit_memory(
         training = represent(images.training, progress)
         found = {
             kind: nearest_neighbors(represent(getattr(images, kind), None), training)
-            for kind in ("samples", "unseen", "redrawn")
+            for kind in ("samples", "framed", "unseen", "redrawn")
         }
-        nearest[name], audits[name] = found["samples"], audit_space(found["samples"], found["unseen"])
-        spaces[name] = _numbers(found, audits[name])
+        nearest[name] = nearer(found["samples"], found["framed"])
+        audits[name] = audit_space(nearest[name], found["unseen"])
+        spaces[name] = _numbers(found, nearest[name])
     is_copy = np.any([audit.is_copy for audit in audits.values()], axis=0)
     closest = _closest(nearest, audits, options.seed)
     result = MemoryAudit(
@@ -238,10 +251,11 @@ def _images(
     _say(progress, "read", 1, 2)
     unseen = image_pool(data.validation, preset).images
     _say(progress, "read", 2, 2)
-    samples = []
+    samples, framed = [], []
     for at in range(options.num_samples):
         image, _ = draw_sample(network.generator, options.seed + at, truncation_psi=options.truncation_psi)
         samples.append(image.clamp(-1, 1).half().cpu())
+        framed.append(_framed(samples[-1], preset))
         _say(progress, "draw", at + 1, options.num_samples)
     with torch.inference_mode():
         redrawn = [
@@ -251,7 +265,18 @@ def _images(
             .cpu()
             for part in unseen.split(AT_ONCE)
         ]
-    return _Images(training, unseen, torch.cat(redrawn), torch.cat(samples))
+    return _Images(training, unseen, torch.cat(redrawn), torch.cat(samples), torch.cat(framed))
+
+
+def _framed(image: Tensor, preset: Any) -> Tensor:
+    """Prepare a drawn image ``(1, C, S, S)`` as a file of it would be; as it is, where there is nothing to frame."""
+    pixels = as_pixels(image[0].float().numpy())
+    source = SourceImage(path=Path("drawn"), pixels=pixels, photometric="RGB" if pixels.ndim == 3 else "MONOCHROME2")
+    try:
+        prepared, _ = prepare_image(preset, source)
+    except InputError:
+        return image
+    return torch.from_numpy(prepared)[None].half()
 
 
 def _pixels(images: Tensor, progress: StageProgress | None) -> np.ndarray:
@@ -279,8 +304,8 @@ def _feature_space(network: SemiGanSegmenter) -> Any:
     return represent
 
 
-def _numbers(found: Mapping[str, Nearest], audit: SpaceAudit) -> SpaceNumbers:
-    samples, against = found["samples"], audit_space(found["samples"], found["redrawn"])
+def _numbers(found: Mapping[str, Nearest], nearest: Nearest) -> SpaceNumbers:
+    audit, against = (audit_space(found["samples"], found[kind]) for kind in ("unseen", "redrawn"))
     return SpaceNumbers(
         median=audit.median,
         median_unseen=audit.median_unseen,
@@ -289,8 +314,8 @@ def _numbers(found: Mapping[str, Nearest], audit: SpaceAudit) -> SpaceNumbers:
         p_value_redrawn=against.p_value,
         copy_distance=audit.copy_distance,
         copy_ratio=audit.copy_ratio,
-        smallest_distance=float(samples.distances.min()),
-        smallest_ratio=float(samples.ratios.min()),
+        smallest_distance=float(nearest.distances.min()),
+        smallest_ratio=float(nearest.ratios.min()),
     )
 
 

@@ -64,6 +64,8 @@ def read_network_input(text: str, loaded: LoadedBundle) -> NetworkInput:
     found = None if Path(text).exists() else SLICED.fullmatch(text)
     path, number = (Path(text), None) if found is None else (Path(found["path"]), int(found["slice"]))
     is_volume = path.is_dir() or path.name.lower().endswith((*VOLUME_SUFFIXES, ".zip"))
+    if not path.exists():
+        raise InputError(f"`{path.name}` must be a file, or a folder of a DICOM series, but does not exist.")
     if not loaded.takes_volumes and (number is not None or is_volume):
         raise InputError(f"`{path.name}` must be an image file: the bundle {loaded.bundle.name} is not for volumes.")
     if number is None and is_volume:

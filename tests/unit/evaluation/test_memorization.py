@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from monai_semigan.errors import InputError, ShapeError
-from monai_semigan.evaluation.memorization import audit_space, nearest_neighbors
+from monai_semigan.evaluation.memorization import audit_space, nearer, nearest_neighbors
 
 
 def cloud(count: int, seed: int) -> np.ndarray:
@@ -64,6 +64,16 @@ def test_samples_that_are_all_nearer_give_a_small_p_value():
     audit = audit_space(nearest_neighbors(samples, training), nearest_neighbors(cloud(60, 2), training))
 
     assert audit.p_value < 1e-6 and audit.median < audit.median_unseen
+
+
+def test_of_two_views_the_nearer_one_counts():
+    training = cloud(50, 0)
+    a, b = nearest_neighbors(cloud(6, 1), training), nearest_neighbors(training[10:16] + 0.1, training)
+
+    both = nearer(a, b)
+
+    assert (both.indices == b.indices).all() and (both.ratios == b.ratios).all()
+    assert (nearer(b, a).distances == both.distances).all()
 
 
 def test_nothing_to_compare_is_refused():
