@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command ``semigan``: subcommands loaded on use, errors to one line and an exit code.
 
-Exit codes: 0 done, 1 a known error (one line; the traceback with ``-vv``), 2 wrong usage, 3 some cases failed,
-130 interrupted.
+Exit codes: 0 done, 1 a known error (one line; the traceback with ``-vv``), 2 wrong usage, 3 some cases failed or copies
+were found, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COMMANDS = {
     "segment": "Segment images with a bundle.",
     "cohort": "Segment thousands of cases, on one machine or many.",
     "series": "List DICOM series, and why each is taken or left.",
-    "evaluate": "Score label maps against references, per case and per patient.",
+    "evaluate": "Score label maps against references, by case and patient.",
     "adapt": "Adapt a bundle to a hospital with a few labelled images.",
     "data": "Make a data list of your own images and masks.",
     "fit": "Train a bundle of your own on a data list, start to end.",
@@ -36,7 +36,7 @@ COMMANDS = {
     "convert": "Convert weights trained elsewhere to start from.",
     "pack": "Put trained weights into a bundle of your own.",
     "tune": "Find how many inversion steps a bundle needs.",
-    "synthesize": "Draw images with labels from a generator: a data set without patients.",
+    "synthesize": "Draw images with labels: a data set without patients.",
     "interpolate": "Show the path between two images, with their labels.",
     "explain": "Show how an image's label was found, step by step.",
     "audit-memory": "Look for training images that a generator repeats.",

@@ -263,7 +263,7 @@ def _images(
             .clamp(-1, 1)
             .half()
             .cpu()
-            for part in unseen.split(AT_ONCE)
+            for part in torch.split(unseen, AT_ONCE)
         ]
     return _Images(training, unseen, torch.cat(redrawn), torch.cat(samples), torch.cat(framed))
 
@@ -282,7 +282,8 @@ def _framed(image: Tensor, preset: Any) -> Tensor:
 def _pixels(images: Tensor, progress: StageProgress | None) -> np.ndarray:
     """Return values as vectors whose distance is the root mean square difference, of [-1, 1]."""
     flat = images.flatten(1).float()
-    return (flat / flat.shape[1] ** 0.5).numpy()
+    vectors: np.ndarray = (flat / flat.shape[1] ** 0.5).numpy()
+    return vectors
 
 
 def _feature_space(network: SemiGanSegmenter) -> Any:
@@ -294,7 +295,7 @@ def _feature_space(network: SemiGanSegmenter) -> Any:
     @torch.inference_mode()
     def represent(images: Tensor, progress: StageProgress | None) -> np.ndarray:
         rows = []
-        for at, part in enumerate(images.split(AT_ONCE)):
+        for at, part in enumerate(torch.split(images, AT_ONCE)):
             maps = distance.prepare(part.float().to(network.device))
             vectors = [unit.flatten(1) / (unit.shape[-1] * len(maps) ** 0.5) for unit in maps]
             rows.append(torch.cat(vectors, dim=1).half().cpu())

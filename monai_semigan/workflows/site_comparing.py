@@ -297,5 +297,5 @@ def _differences(sites: Sequence[SiteNumbers]) -> dict[str, MeasureDifference]:
 def _styles(segmenter: Segmenter, cases: Sequence[_Case]) -> np.ndarray:
     """Return the encoder's styles of each image as one vector."""
     encoder = segmenter.network.encoder
-    images = torch.from_numpy(np.stack([case.image for case in cases])).split(16)
+    images = torch.split(torch.from_numpy(np.stack([case.image for case in cases])), 16)
     return torch.cat([encoder(part.to(segmenter.device)).w_plus.flatten(1).cpu() for part in images]).numpy()
