@@ -2,7 +2,7 @@
 """The command ``semigan``: subcommands loaded on use, errors to one line and an exit code.
 
 Exit codes: 0 done, 1 a known error (one line; the traceback with ``-vv``), 2 wrong usage, 3 some cases failed or copies
-were found, 130 interrupted.
+were found, 4 some cases were refused as out of distribution, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ __all__ = ["main"]
 COMMANDS = {
     "segment": "Segment images with a bundle.",
     "cohort": "Segment thousands of cases, on one machine or many.",
+    "dicom": "Stand beside a PACS: receive, segment, send back; find, pull, push.",
     "module": "Do one task as a container of mercure, XNAT or MONAI Deploy.",
     "series": "List DICOM series, and why each is taken or left.",
     "evaluate": "Score label maps against references, by case and patient.",

@@ -47,6 +47,11 @@ segmenting = together(
         "dicom-sr, dicom-probability, dicom-contours, dicom-preview. Repeatable.  [default: what is usual for the "
         "source]",
     ),
+    click.option(
+        "--refuse-ood",
+        is_flag=True,
+        help="Write no label for what is unlike the images that the bundle was made for. [default: a warning]",
+    ),
     modality,
     series_rules,
     repairs,
@@ -89,5 +94,5 @@ def chosen_options(settings: dict[str, Any]) -> SegmentOptions:
         dicom=DicomOptions(kind=settings["seg_type"], terminology=settings["terminology"], empty=settings["empty_seg"]),
         rules=SeriesRules(**some("description", "min_slices", "plane")),
         repairs=RepairOptions(**some("fill_missing", "tilt")),
-        **some(*({"identify", "overwrite"} & settings.keys())),
+        **some("refuse_ood", *({"identify", "overwrite"} & settings.keys())),
     )

@@ -5,11 +5,13 @@ SemiGanError
 ├── ShapeError (also ValueError)      a tensor does not have the documented shape
 ├── ConfigError (also ValueError)     a setting is unknown, missing or contradictory
 ├── InputError (also ValueError)      an image, label or data list cannot be used as it is
+│   └── OutOfDistributionError        it is unlike what the bundle was made for, and was to be refused
 ├── GeometryError (also ValueError)   slices or affines that do not form one volume
 ├── CheckpointError                   weights that do not fit the network they are loaded into
 ├── BundleError                       a bundle folder is incomplete, altered or not to be trusted
 ├── TrainingError (also RuntimeError) a training run cannot go on, for example after NaN
 ├── OutputError (also OSError)        a result cannot be written where it was asked for
+├── PeerError (also OSError)          another system, such as a PACS, cannot be reached or refuses
 └── BackendError (also RuntimeError)  a compute backend was asked for and cannot run here
 """
 
@@ -24,7 +26,9 @@ __all__ = [
     "ConfigError",
     "GeometryError",
     "InputError",
+    "OutOfDistributionError",
     "OutputError",
+    "PeerError",
     "SemiGanError",
     "ShapeError",
     "TrainingError",
@@ -48,6 +52,10 @@ class InputError(SemiGanError, ValueError):
     """An image, label or data list cannot be used as it is."""
 
 
+class OutOfDistributionError(InputError):
+    """An image is unlike those that the bundle was made for, and such are to be refused."""
+
+
 class GeometryError(SemiGanError, ValueError):
     """Slices or affines do not form one volume."""
 
@@ -66,6 +74,19 @@ class TrainingError(SemiGanError, RuntimeError):
 
 class OutputError(SemiGanError, OSError):
     """A result cannot be written where it was asked for."""
+
+
+class PeerError(SemiGanError, OSError):
+    """Another system, such as a PACS, cannot be reached or refuses.
+
+    Args:
+        text: What happened.
+        is_final: It refuses for good: the same again will not help.
+    """
+
+    def __init__(self, text: str, *, is_final: bool = False) -> None:
+        super().__init__(text)
+        self.is_final = is_final
 
 
 class BackendError(SemiGanError, RuntimeError):

@@ -24,6 +24,7 @@ from monai_semigan.atomic import is_abandoned, is_elsewhere, owner_name
 from monai_semigan.cohort.database import Database
 from monai_semigan.cohort.naming import named_apart
 from monai_semigan.cohort.rows import CaseRow, Part, State, Unit, Where, share_of
+from monai_semigan.cohort.tables import MANIFEST
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.segmentation.record import BundleRecord, CaseRecord
 from monai_semigan.types import PathLike
@@ -56,6 +57,8 @@ class Manifest(Database):
         ConfigError: It is of another version.
         OutputError: It cannot be written, or another process holds it for too long.
     """
+
+    SCHEMA = MANIFEST
 
     def __init__(self, folder: PathLike, *, create: bool = False) -> None:
         super().__init__(folder, create=create)
@@ -202,6 +205,22 @@ class Manifest(Database):
                 [(row.case,) for row in rows],
             )
             return self._base.total_changes - before
+
+    def renew(self, units: Iterable[Unit]) -> None:
+        """Let rows wait again however they ended, as their inputs came anew; what is unchanged is not made again."""
+        with self._writing():
+            self._base.executemany(
+                "UPDATE cases SET state = 'waiting', reason = '', attempts = 0 "
+                "WHERE path = ? AND part = ? AND state != 'running'",
+                [(os.fsencode(unit.path), unit.part) for unit in units],
+            )
+
+    def remove(self, cases: Iterable[str]) -> None:
+        """Forget rows that no process works on."""
+        with self._writing():
+            self._base.executemany(
+                "DELETE FROM cases WHERE case_name = ? AND state != 'running'", [(case,) for case in cases]
+            )
 
     # Work
 

@@ -126,6 +126,7 @@ def render_evaluation_report(page: Evaluation) -> str:
     distance = _main_distance(page.summaries)
     plots, plots_note = _plots(page, distance)
     cases = sorted(page.cases, key=lambda case: case.dice)
+    has_ood = any(case.ood is not None for case in cases)
     return render(
         "evaluation.html",
         about=" · ".join(part for part in (page.bundle, page.created) if part),
@@ -135,6 +136,7 @@ def render_evaluation_report(page: Evaluation) -> str:
         failures=page.failures,
         unit=page.unit,
         has_patients=page.has_patients,
+        has_ood=has_ood,
         has_volumes=any(item.metric in VOLUME_METRICS for item in page.summaries),
         summary_head=("class", "metric", f"{page.unit}s", "mean", "95 % from", "to", "median", "sd"),
         summary=[_summary_row(item) for item in page.summaries],
@@ -154,6 +156,7 @@ def render_evaluation_report(page: Evaluation) -> str:
                 *([case.patient] if page.has_patients else []),
                 case.class_name,
                 *_values(case, metrics),
+                *([_number(case.ood, "dice") if case.ood is not None else None] if has_ood else []),
                 _absence(case),
             )
             for case in cases
