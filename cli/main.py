@@ -26,7 +26,7 @@ __all__ = ["main"]
 COMMANDS = {
     "segment": "Segment images with a bundle.",
     "cohort": "Segment thousands of cases, on one machine or many.",
-    "dicom": "Stand beside a PACS: receive, segment, send back; find, pull, push.",
+    "dicom": "Stand beside a PACS: receive, segment, send back.",
     "module": "Do one task as a container of mercure, XNAT or MONAI Deploy.",
     "series": "List DICOM series, and why each is taken or left.",
     "evaluate": "Score label maps against references, by case and patient.",
