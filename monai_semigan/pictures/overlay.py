@@ -10,7 +10,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-__all__ = ["AGREEMENT_COLORS", "disagreement", "encode_jpeg", "encode_png", "overlay", "reconstruction_panel"]
+__all__ = [
+    "AGREEMENT_COLORS",
+    "as_pixels",
+    "disagreement",
+    "encode_jpeg",
+    "encode_png",
+    "overlay",
+    "reconstruction_panel",
+]
 
 MAX_SIDE = 1024
 """Longest side of an overlay, pixels: fills a screen, and one case stays near 100 kB in a report."""
@@ -156,6 +164,12 @@ def _on_image(image: np.ndarray, kinds: np.ndarray, inside: np.ndarray, palette:
     return Image.fromarray(canvas.round().astype(np.uint8))
 
 
+def as_pixels(image: np.ndarray) -> np.ndarray:
+    """Turn a network's image ``(C, S, S)`` in [-1, 1] into uint8 pixels, ``(S, S)`` grey or ``(S, S, 3)`` RGB."""
+    shown: np.ndarray = ((image.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
+    return shown[0] if len(shown) == 1 else np.ascontiguousarray(shown.transpose(1, 2, 0))
+
+
 def encode_png(picture: Image.Image) -> bytes:
     """Return the picture as PNG."""
     stream = BytesIO()
@@ -180,8 +194,8 @@ def _display(pixels: np.ndarray) -> Image.Image:
 
 
 def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    shown = ((picture.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
-    return np.repeat(shown[0][:, :, None], 3, axis=2) if len(shown) == 1 else shown.transpose(1, 2, 0)
+    shown = as_pixels(picture)
+    return np.repeat(shown[:, :, None], 3, axis=2) if shown.ndim == 2 else shown
 
 
 def _enlarge(picture: Image.Image) -> Image.Image:

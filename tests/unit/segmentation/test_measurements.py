@@ -37,10 +37,13 @@ def test_a_volume():
 def test_how_unlike_a_case_is_where_the_bundle_can_say_it():
     said = case_findings(volume_record(ood=OodRecord(score=0.7, limit=0.5, parts={})), [LIVER])
 
-    assert numbers(said.measured).items() >= {
-        "Out-of-distribution score": (0.7, "1"),
-        "Usual out-of-distribution score, at most": (0.5, "1"),
-    }.items()
+    assert (
+        numbers(said.measured).items()
+        >= {
+            "Out-of-distribution score": (0.7, "1"),
+            "Usual out-of-distribution score, at most": (0.5, "1"),
+        }.items()
+    )
 
 
 def test_a_class_that_was_not_found_is_zero():
