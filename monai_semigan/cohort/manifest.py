@@ -15,7 +15,7 @@ import os
 import platform
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class Manifest(Database):
 
     def __init__(self, folder: PathLike, *, create: bool = False) -> None:
         super().__init__(folder, create=create)
-        self.owner, self._is_chosen = owner_name(), False
+        self.owner, self._choice = owner_name(), ""
 
     # What the whole cohort is of
 
@@ -118,6 +118,18 @@ class Manifest(Database):
         """List the cases of a state."""
         with self._faults():
             return [case for (case,) in self._base.execute("SELECT case_name FROM cases WHERE state = ?", (state,))]
+
+    def ended(self) -> list[CaseRow]:
+        """List the rows of cases that are done, refused or failed."""
+        return self._rows("WHERE state IN ('done', 'refused', 'failed')")
+
+    def num_waiting(self) -> int:
+        """Count the rows that could be claimed."""
+        with self._faults():
+            (found,) = self._base.execute(
+                f"SELECT count(*) FROM cases WHERE state = 'waiting' {self._choice}"
+            ).fetchone()
+        return int(found)
 
     def _rows(self, condition: str = "") -> list[CaseRow]:
         with self._faults():
@@ -190,7 +202,7 @@ class Manifest(Database):
             self._base.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (case_name TEXT PRIMARY KEY)")
             self._base.execute("DELETE FROM chosen")
             self._base.executemany("INSERT INTO chosen VALUES (?)", [(case,) for case in cases])
-        self._is_chosen = True
+        self._choice = "AND case_name IN (SELECT case_name FROM chosen)"
 
     def retry(self, rows: Iterable[CaseRow]) -> int:
         """Let refused and failed rows wait again, as if they had never been begun; return how many."""
@@ -212,10 +224,9 @@ class Manifest(Database):
             count: At most as many.
             part: From this share of the rows.
         """
-        chosen = "AND case_name IN (SELECT case_name FROM chosen)" if self._is_chosen else ""
         with self._writing():
             found = self._base.execute(
-                f"SELECT {COLUMNS} FROM cases WHERE state = 'waiting' AND share % ? = ? {chosen} "
+                f"SELECT {COLUMNS} FROM cases WHERE state = 'waiting' AND share % ? = ? {self._choice} "
                 "ORDER BY attempts, id LIMIT ?",
                 (part.count, part.index, count),
             ).fetchall()
@@ -242,12 +253,12 @@ class Manifest(Database):
                 (state, reason, case, self.owner),
             )
 
-    def give_back(self) -> None:
-        """Let the rows wait again that this process has begun and not ended."""
+    def give_back(self, owners: Collection[str] = ()) -> None:
+        """Let the rows wait again that this process, or others that it ended, have begun and not ended."""
         with self._writing():
-            self._base.execute(
+            self._base.executemany(
                 f"UPDATE cases SET state = 'waiting', attempts = max(attempts - 1, 0), {FREED} WHERE owner = ?",
-                (self.owner,),
+                [(owner,) for owner in owners or (self.owner,)],
             )
 
     def score(self, dice: Mapping[str, float]) -> None:
@@ -260,15 +271,19 @@ class Manifest(Database):
 
     # Repair
 
-    def repair(self) -> None:
-        """Make rows and folders agree again after a crash; and where the folder was moved, find moved inputs."""
+    def repair(self, *, lost: Collection[str] = ()) -> None:
+        """Make rows and folders agree again after a crash; and where the folder was moved, find moved inputs.
+
+        Args:
+            lost: Processes that are known to be gone, also those of other machines.
+        """
         self._follow()
         facts = self.facts
         running = self._rows("WHERE state = 'running'")
-        lost = [(row, self._whole(row, facts)) for row in running if _is_lost(row)]
+        left = [(row, self._whole(row, facts)) for row in running if row.owner in lost or _is_lost(row)]
         gone = [case for case in self.names("done") if not (self.folder / case / "case.json").is_file()]
         with self._writing():
-            for row, record in lost:
+            for row, record in left:
                 self._base.execute(
                     f"UPDATE cases SET state = 'waiting', {FREED} WHERE case_name = ? AND owner = ?",
                     (row.case, row.owner),
