@@ -62,6 +62,11 @@ def command() -> None:
 @options.bundle
 @options.output_folder
 @engines
+@click.option(
+    "--layout",
+    type=click.Choice(["cases", "bids"]),
+    help="bids: the input is a BIDS dataset; label maps also go to derivatives/semigan. [default: cases]",
+)
 @click.option("--retry-failed", is_flag=True, help="Take refused and failed cases again.")
 @where
 @binary
@@ -141,7 +146,7 @@ def report(output: Path, binary: bool, as_json: bool) -> int:
 def _options(settings: Mapping[str, Any], engine: Engine) -> CohortOptions:
     from monai_semigan.cohort.running import CohortOptions
 
-    own = {name: settings[name] for name in ("retry_failed", "where", "binary")}
+    own = {name: settings[name] for name in ("retry_failed", "where", "binary", "layout")}
     return CohortOptions(segment=chosen_options(dict(settings)), engine=engine, **own)
 
 

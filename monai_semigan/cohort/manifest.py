@@ -65,7 +65,7 @@ class Manifest(Database):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What holds for all rows: ``bundle``, ``request``, ``created``."""
+        """What holds for all rows: ``bundle``, ``request``, ``created``, ``layout``."""
         with self._faults():
             return {name: json.loads(value) for name, value in self._base.execute("SELECT name, value FROM facts")}
 
@@ -95,10 +95,20 @@ class Manifest(Database):
                     "those, or choose another output folder."
                 )
 
-    def bind(self, bundle: BundleRecord, request: Mapping[str, Any]) -> None:
-        """Write down what the cohort is segmented with, the first time; later refuse another as `require_same` does."""
+    def bind(self, bundle: BundleRecord, request: Mapping[str, Any], *, layout: str = "cases") -> None:
+        """Write down what the cohort is segmented with, the first time; later refuse another as `require_same` does.
+
+        Args:
+            bundle: What segments.
+            request: What is asked for.
+            layout: How results are laid out; of later calls it is not looked at.
+
+        Raises:
+            ConfigError: The cohort was begun with another bundle or request.
+        """
         created = time.strftime("%Y-%m-%d %H:%M:%S")
         known = {"bundle": asdict(bundle), "request": request, "created": created, "home": _home(self.folder)}
+        known["layout"] = layout
         with self._writing():
             values = [(name, json.dumps(value)) for name, value in known.items()]
             self._base.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", values)
