@@ -62,7 +62,7 @@ class DaskEngine:
             BackendError: The cluster was lost on the way.
         """
         on_gpu = segmenter.device.type == "cuda"
-        plugin = CohortPlugin(_for_all(work), segmenter.bundle)
+        plugin = CohortPlugin(_for_all(work))
         with Manifest(work.folder) as manifest:
             if work.chosen is not None:
                 manifest.choose(work.chosen)

@@ -7,8 +7,6 @@ of the cohort claims them. So there is one order of work, and Dask can neither l
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from distributed import get_worker
 from distributed.diagnostics.plugin import WorkerPlugin
 from distributed.worker import Worker
@@ -16,8 +14,6 @@ from distributed.worker import Worker
 from monai_semigan.cohort.manifest import Manifest
 from monai_semigan.cohort.rows import Part
 from monai_semigan.cohort.working import CaseWorker, Work
-from monai_semigan.errors import ConfigError
-from monai_semigan.segmentation.record import BundleRecord
 from monai_semigan.segmentation.segmenter import Segmenter
 from monai_semigan.workflows.cases import reason_of
 
@@ -29,11 +25,10 @@ class CohortPlugin(WorkerPlugin):
 
     Args:
         work: What is to be done.
-        bundle: What it must be done with.
     """
 
-    def __init__(self, work: Work, bundle: BundleRecord) -> None:
-        self.work, self.bundle = work, bundle
+    def __init__(self, work: Work) -> None:
+        self.work = work
         self._segmenter: Segmenter | None = None
         self._is_wanted = True
 
@@ -45,7 +40,7 @@ class CohortPlugin(WorkerPlugin):
 
         Raises:
             BundleError: The bundle is not here.
-            ConfigError: Another one has its name here.
+            ConfigError: Another one has its name here than where the cohort was begun.
             InputError: The cohort's folder is not here, or its manifest is damaged.
         """
         with Manifest(self.work.folder) as manifest:
@@ -55,14 +50,7 @@ class CohortPlugin(WorkerPlugin):
     def _loaded(self) -> Segmenter:
         """Load the model when the first rows are to be taken: a worker that joins says so at once."""
         if self._segmenter is None:
-            segmenter = self.work.segmenter()
-            if segmenter.bundle.digest != self.bundle.digest:
-                found = replace(segmenter.bundle, digest=segmenter.bundle.digest[:12])
-                raise ConfigError(
-                    f"`bundle` must be {self.bundle.name} {self.bundle.version} ({self.bundle.digest[:12]}), got "
-                    f"{found.name} {found.version} ({found.digest})."
-                )
-            self._segmenter = segmenter
+            self._segmenter = self.work.segmenter()
         return self._segmenter
 
 
