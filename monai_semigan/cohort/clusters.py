@@ -7,6 +7,7 @@ Queues, accounts, times and certificates are those of Dask's own configuration (
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ try:
     import dask
     from dask_jobqueue import PBSCluster, SLURMCluster
     from distributed import Client, LocalCluster
+    from distributed.utils import get_mp_context
 except ImportError as error:
     raise ConfigError(
         "`engine` must be serial or shard where Dask is not installed. For dask: pip install 'monai_semigan[cohort]'."
@@ -115,6 +117,7 @@ def open_cluster(options: ClusterOptions, *, on_gpu: bool) -> Iterator[Clustered
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is no news: its cases are taken again
     with ExitStack() as stack:
+        stack.enter_context(dask.config.set(_settings(options)))
         try:
             cluster = _started(options, on_gpu=on_gpu)
             if cluster is not None:
@@ -137,27 +140,27 @@ def worker_job(options: ClusterOptions, *, on_gpu: bool) -> str | None:
     """Write the job that one worker runs in; None where workers are no jobs. Nothing is started."""
     if options.cluster not in JOBS:
         return None
-    with dask.config.set(_quiet()):
-        found: str = JOBS[options.cluster](asynchronous=True, **_job_settings(options, on_gpu=on_gpu)).job_script()
-    return found
+    settings = _job_settings(options, on_gpu=on_gpu)
+    address = f"tcp://{settings.pop('scheduler_options')['host']}:PORT"
+    job = JOBS[options.cluster].job_cls(address, name="NAME", config_name=options.cluster, **settings)
+    return str(job.job_script())
 
 
 def _started(options: ClusterOptions, *, on_gpu: bool) -> Any:
-    with dask.config.set(_quiet()):
-        if options.cluster in JOBS:
-            settings = _job_settings(options, on_gpu=on_gpu)
-            return JOBS[options.cluster](n_workers=options.num_workers, **settings)
-        if options.cluster != "local":
-            return None
-        return LocalCluster(
-            n_workers=options.num_workers,
-            threads_per_worker=1,
-            host=options.host,
-            dashboard_address=None,
-            memory_limit=0,  # a case is refused by its size; half of the memory each would end large ones
-            resources={GPU: 1} if on_gpu else None,
-            silence_logs=logging.CRITICAL,
-        )
+    if options.cluster in JOBS:
+        settings = _job_settings(options, on_gpu=on_gpu)
+        return JOBS[options.cluster](n_workers=options.num_workers, **settings)
+    if options.cluster != "local":
+        return None
+    return LocalCluster(
+        n_workers=options.num_workers,
+        threads_per_worker=1,
+        host=options.host,
+        dashboard_address=None,
+        memory_limit=0,  # a case is refused by its size; half of the memory each would end large ones
+        resources={GPU: 1} if on_gpu else None,
+        silence_logs=logging.CRITICAL,
+    )
 
 
 def _job_settings(options: ClusterOptions, *, on_gpu: bool) -> dict[str, Any]:
@@ -184,8 +187,15 @@ def _job_settings(options: ClusterOptions, *, on_gpu: bool) -> dict[str, Any]:
     return settings
 
 
-def _quiet() -> dict[str, str]:
-    return {"logging.distributed": "critical"}
+def _settings(options: ClusterOptions) -> dict[str, str]:
+    """Workers of this machine are forked from a process that has imported all they need: a lost one is back at once."""
+    if options.cluster != "local" or "forkserver" not in multiprocessing.get_all_start_methods():
+        return {}
+    settings = {"distributed.worker.multiprocessing-method": "forkserver"}
+    with dask.config.set(settings):
+        context = get_mp_context()  # first, as it chooses modules too
+    context.set_forkserver_preload(["distributed", "monai_semigan.cohort.dask_worker"])
+    return settings
 
 
 def _why_not(options: ClusterOptions) -> str:

@@ -84,8 +84,8 @@ class Manifest(Database):
         if begun is not None and begun["digest"] != bundle.digest:
             before, now = (f"{one['name']} {one['version']} ({one['digest'][:12]})" for one in (begun, asdict(bundle)))
             raise ConfigError(
-                f"`bundle` must be the one that this cohort was begun with, {before}, got {now}. Use that one, or another "
-                "output folder."
+                f"`bundle` must be the one that this cohort was begun with, {before}, got {now}. Use that one, or "
+                "another output folder."
             )
         if request is not None and "request" in facts:
             changed = changed_keys(facts["request"], json.loads(json.dumps(request)))
