@@ -10,7 +10,7 @@ import logging
 import multiprocessing
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
@@ -121,7 +121,8 @@ def open_cluster(options: ClusterOptions, *, on_gpu: bool) -> Iterator[Clustered
         try:
             cluster = _started(options, on_gpu=on_gpu)
             if cluster is not None:
-                stack.callback(cluster.close)
+                stack.callback(_end, cluster)
+                cluster.scale(options.num_workers)  # not before: an interrupt must find something to end
             where = options.cluster if cluster is None else cluster
             client = stack.enter_context(Client(where, timeout=ANSWER_S, set_as_default=False))
         except (OSError, RuntimeError, ValueError, TimeoutError) as error:
@@ -146,14 +147,20 @@ def worker_job(options: ClusterOptions, *, on_gpu: bool) -> str | None:
     return str(job.job_script())
 
 
+def _end(cluster: _Scalable) -> None:
+    with suppress(AssertionError, OSError, TimeoutError):  # of workers that were only being started
+        cluster.close()
+
+
 def _started(options: ClusterOptions, *, on_gpu: bool) -> Any:
+    """Start a scheduler without workers yet; None behind an address."""
     if options.cluster in JOBS:
         settings = _job_settings(options, on_gpu=on_gpu)
-        return JOBS[options.cluster](n_workers=options.num_workers, **settings)
+        return JOBS[options.cluster](n_workers=0, **settings)
     if options.cluster != "local":
         return None
     return LocalCluster(
-        n_workers=options.num_workers,
+        n_workers=0,
         threads_per_worker=1,
         host=options.host,
         dashboard_address=None,
