@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _labels(output: Path) -> dict[str, str]:
-    found = output.glob("*/label.png")
+    found = [path for path in output.glob("*/label.png") if not path.parent.name.startswith(".")]
     return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
 
 

@@ -163,7 +163,7 @@ def _started(options: ClusterOptions, *, on_gpu: bool) -> Any:
         n_workers=0,
         threads_per_worker=1,
         host=options.host,
-        dashboard_address=None,
+        scheduler_kwargs=_nowhere_else(options.host),
         memory_limit=0,  # a case is refused by its size; half of the memory each would end large ones
         resources={GPU: 1} if on_gpu else None,
         silence_logs=logging.CRITICAL,
@@ -176,13 +176,16 @@ def _job_settings(options: ClusterOptions, *, on_gpu: bool) -> dict[str, Any]:
     def configured(name: str) -> Any:
         return dask.config.get(f"jobqueue.{options.cluster}.{name}", None)
 
-    scheduler = {"host": options.host, "dashboard": False, "dashboard_address": None}
     settings: dict[str, Any] = {
         "cores": 1,
         "processes": 1,
         "memory": configured("memory") or MEMORY,
         "job_name": configured("name") if configured("name") != "dask-worker" else "semigan-cohort",
-        "scheduler_options": {**(configured("scheduler-options") or {}), **scheduler},
+        "scheduler_options": {
+            **(configured("scheduler-options") or {}),
+            "host": options.host,
+            **_nowhere_else(options.host),
+        },
         "worker_extra_args": [*(configured("worker-extra-args") or []), "--no-dashboard"],
     }
     if on_gpu:
@@ -192,6 +195,11 @@ def _job_settings(options: ClusterOptions, *, on_gpu: bool) -> dict[str, Any]:
         elif configured("resource-spec") is None:
             settings["resource_spec"] = f"select=1:ncpus=1:mem={settings['memory']}:ngpus=1"
     return settings
+
+
+def _nowhere_else(host: str) -> dict[str, Any]:
+    """Keep a scheduler's page of numbers without a dashboard, and on the same address: else it is open to all."""
+    return {"dashboard": False, "dashboard_address": f"{host}:0"}
 
 
 def _settings(options: ClusterOptions) -> dict[str, str]:

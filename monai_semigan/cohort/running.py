@@ -141,6 +141,7 @@ def run_cohort(
         work = _chosen(work, manifest, options)
         before = manifest.names("done")
     options.engine.run(work, segmenter, progress)
+    remove_stale(work.folder)  # of processes that were lost meanwhile
     with Manifest(work.folder) as manifest:
         counts = manifest.counts()
         report = None if counts["running"] else report_over_all(manifest, binary=options.binary, before=before)
