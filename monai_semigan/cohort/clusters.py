@@ -9,16 +9,17 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any, Final, Protocol
 
 from monai_semigan.errors import BackendError, ConfigError
 
 try:
     import dask
-    from dask_jobqueue import PBSCluster, SLURMCluster
     from distributed import Client, LocalCluster
     from distributed.utils import get_mp_context
 except ImportError as error:
@@ -30,7 +31,8 @@ __all__ = ["ANSWER_S", "GPU", "ClusterOptions", "Clustered", "open_cluster", "wo
 
 ADDRESS: Final = re.compile(r"(tcp|tls|ucx|wss?)://.+:\d+")
 
-JOBS: Final = {"slurm": SLURMCluster, "pbs": PBSCluster}
+JOBS: Final = {"slurm": "SLURMCluster", "pbs": "PBSCluster"}
+"""Classes of dask_jobqueue."""
 
 GPU: Final = "GPU"
 """Name of the resource of which a worker has one, and which a case on CUDA needs."""
@@ -143,8 +145,23 @@ def worker_job(options: ClusterOptions, *, on_gpu: bool) -> str | None:
         return None
     settings = _job_settings(options, on_gpu=on_gpu)
     address = f"tcp://{settings.pop('scheduler_options')['host']}:PORT"
-    job = JOBS[options.cluster].job_cls(address, name="NAME", config_name=options.cluster, **settings)
+    job = _job_class(options).job_cls(address, name="NAME", config_name=options.cluster, **settings)
     return str(job.job_script())
+
+
+def _job_class(options: ClusterOptions) -> Any:
+    """Import what sends jobs; it takes Ctrl-C for itself when it is imported, which is undone."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        found = getattr(import_module("dask_jobqueue"), JOBS[options.cluster])
+    except ImportError as error:
+        raise ConfigError(
+            "`cluster` must be local or an address where dask-jobqueue is not installed. For jobs: pip install "
+            "'monai_semigan[cohort]'."
+        ) from error
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return found
 
 
 def _end(cluster: _Scalable) -> None:
@@ -156,7 +173,7 @@ def _started(options: ClusterOptions, *, on_gpu: bool) -> Any:
     """Start a scheduler without workers yet; None behind an address."""
     if options.cluster in JOBS:
         settings = _job_settings(options, on_gpu=on_gpu)
-        return JOBS[options.cluster](n_workers=0, **settings)
+        return _job_class(options)(n_workers=0, **settings)
     if options.cluster != "local":
         return None
     return LocalCluster(
