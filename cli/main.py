@@ -26,11 +26,13 @@ __all__ = ["main"]
 COMMANDS = {
     "segment": "Segment images with a bundle.",
     "cohort": "Segment thousands of cases, on one machine or many.",
+    "module": "Do one task as a container of mercure, XNAT or MONAI Deploy.",
     "series": "List DICOM series, and why each is taken or left.",
     "evaluate": "Score label maps against references, per case and per patient.",
     "adapt": "Adapt a bundle to a hospital with a few labelled images.",
     "data": "Make a data list of your own images and masks.",
     "fit": "Train a bundle of your own on a data list, start to end.",
+    "compare": "Compare methods by how many labels they need.",
     "train": "Train a generator, then its encoder, on your own images.",
     "prepare": "Make a data list of a public data set, or of drawn phantoms.",
     "convert": "Convert weights trained elsewhere to start from.",
