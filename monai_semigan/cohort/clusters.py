@@ -143,9 +143,10 @@ def worker_job(options: ClusterOptions, *, on_gpu: bool) -> str | None:
     """Write the job that one worker runs in; None where workers are no jobs. Nothing is started."""
     if options.cluster not in JOBS:
         return None
+    kind = _job_class(options)  # first: with it come the defaults of the configuration
     settings = _job_settings(options, on_gpu=on_gpu)
     address = f"tcp://{settings.pop('scheduler_options')['host']}:PORT"
-    job = _job_class(options).job_cls(address, name="NAME", config_name=options.cluster, **settings)
+    job = kind.job_cls(address, name="NAME", config_name=options.cluster, **settings)
     return str(job.job_script())
 
 
@@ -172,8 +173,8 @@ def _end(cluster: _Scalable) -> None:
 def _started(options: ClusterOptions, *, on_gpu: bool) -> Any:
     """Start a scheduler without workers yet; None behind an address."""
     if options.cluster in JOBS:
-        settings = _job_settings(options, on_gpu=on_gpu)
-        return _job_class(options)(n_workers=0, **settings)
+        kind = _job_class(options)  # first: with it come the defaults of the configuration
+        return kind(n_workers=0, **_job_settings(options, on_gpu=on_gpu))
     if options.cluster != "local":
         return None
     return LocalCluster(
