@@ -26,6 +26,7 @@ __all__ = ["main"]
 COMMANDS = {
     "segment": "Segment images with a bundle.",
     "cohort": "Segment thousands of cases, on one machine or many.",
+    "view": "Open results in the browser, also large volumes.",
     "series": "List DICOM series, and why each is taken or left.",
     "evaluate": "Score label maps against references, per case and per patient.",
     "adapt": "Adapt a bundle to a hospital with a few labelled images.",

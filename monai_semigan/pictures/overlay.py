@@ -10,7 +10,17 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-__all__ = ["AGREEMENT_COLORS", "disagreement", "encode_jpeg", "encode_png", "overlay", "reconstruction_panel"]
+__all__ = [
+    "AGREEMENT_COLORS",
+    "difference_heat",
+    "disagreement",
+    "display_picture",
+    "encode_jpeg",
+    "encode_png",
+    "network_picture",
+    "overlay",
+    "reconstruction_panel",
+]
 
 MAX_SIDE = 1024
 """Longest side of an overlay, pixels: fills a screen, and one case stays near 100 kB in a report."""
@@ -63,7 +73,7 @@ def overlay(pixels: np.ndarray, label: np.ndarray, colors: Sequence[Color], *, m
     height, width = label.shape
     scale = min(1.0, max_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    canvas = np.array(_display(pixels[::step, ::step]).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+    canvas = np.array(display_picture(pixels[::step, ::step]).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
     small = np.asarray(Image.fromarray(label[::step, ::step].astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
     for index in range(1, len(colors)):
         mask = small == index
@@ -87,10 +97,7 @@ def reconstruction_panel(
         label: Class ids, ``(S, S)``.
         colors: RGB per class.
     """
-    seen, made = (_to_bytes(picture) for picture in (image, reconstruction))
-    difference = np.abs(image - reconstruction).mean(axis=0) / 2
-    heat = np.stack([difference, difference**2, difference**4], axis=-1) ** 0.5
-    enlarged = [_enlarge(Image.fromarray(picture)) for picture in (seen, made)]
+    enlarged = [_enlarge(network_picture(picture)) for picture in (image, reconstruction)]
     big_label = np.asarray(
         Image.fromarray(label.astype(np.uint8)).resize((PANEL_SIDE, PANEL_SIDE), Image.Resampling.NEAREST)
     )
@@ -98,7 +105,7 @@ def reconstruction_panel(
         "network input": enlarged[0],
         "reconstruction": enlarged[1],
         "its label": overlay(np.asarray(enlarged[1]), big_label, colors, max_side=PANEL_SIDE),
-        "difference": _enlarge(Image.fromarray((heat * 255).round().astype(np.uint8))),
+        "difference": _enlarge(difference_heat(image, reconstruction)),
     }
     panel = Image.new("RGB", (PANEL_SIDE * len(tiles), PANEL_SIDE + CAPTION_HEIGHT), CAPTION_COLORS[0])
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(CAPTION_SIZE)
@@ -146,7 +153,7 @@ def disagreement(
 def _on_image(image: np.ndarray, kinds: np.ndarray, inside: np.ndarray, palette: np.ndarray) -> Image.Image:
     scale = ERROR_SIDE / max(kinds.shape)
     size = max(1, round(kinds.shape[1] * scale)), max(1, round(kinds.shape[0] * scale))
-    canvas = np.array(_display(image).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+    canvas = np.array(display_picture(image).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
     large, area = (
         np.asarray(Image.fromarray(a.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) for a in (kinds, inside)
     )
@@ -170,7 +177,8 @@ def encode_jpeg(picture: Image.Image, *, quality: int = 82) -> bytes:
     return stream.getvalue()
 
 
-def _display(pixels: np.ndarray) -> Image.Image:
+def display_picture(pixels: np.ndarray) -> Image.Image:
+    """Return ``(H, W)`` grey between its 0.5 and 99.5 percentiles, or ``(H, W, 3)`` RGB, as an RGB picture."""
     if pixels.ndim == 3 and pixels.dtype == np.uint8:
         return Image.fromarray(np.ascontiguousarray(pixels))
     values = pixels.astype(np.float32)
@@ -179,9 +187,17 @@ def _display(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(shown).convert("RGB")
 
 
-def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    shown = ((picture.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
-    return np.repeat(shown[0][:, :, None], 3, axis=2) if len(shown) == 1 else shown.transpose(1, 2, 0)
+def network_picture(image: np.ndarray) -> Image.Image:
+    """Return what the network sees or makes, ``(C, S, S)`` in [-1, 1], as an RGB picture."""
+    shown = ((image.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
+    return Image.fromarray(np.repeat(shown[0][:, :, None], 3, axis=2) if len(shown) == 1 else shown.transpose(1, 2, 0))
+
+
+def difference_heat(image: np.ndarray, reconstruction: np.ndarray) -> Image.Image:
+    """Return how far two images ``(C, S, S)`` in [-1, 1] differ: black where not, over red and yellow to white."""
+    difference = np.abs(image - reconstruction).mean(axis=0) / 2
+    heat = np.stack([difference, difference**2, difference**4], axis=-1) ** 0.5
+    return Image.fromarray((heat.clip(0, 1) * 255).round().astype(np.uint8))
 
 
 def _enlarge(picture: Image.Image) -> Image.Image:

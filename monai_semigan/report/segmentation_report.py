@@ -32,6 +32,8 @@ MEASURES = {
     "local_correlation": "one minus the squared local correlation, blind to contrast, from 0 to 1",
 }
 
+VIEWER_FILE = "viewer.html"
+
 BAR_SHARE = 0.3
 """Longest scale bar, as a share of the picture's width."""
 
@@ -151,6 +153,7 @@ def render_segmentation_report(report: SegmentationReport) -> str:
         about=_listed(report.versions) + "; settings: " + _listed(report.settings),
         facts=_facts,
         links=_links,
+        viewer=_viewer,
         amount=_amount,
         scale_bar=_scale_bar,
     )
@@ -213,8 +216,13 @@ def _reconstruction_facts(record: CaseRecord) -> list[tuple[str, str]]:
 
 def _links(record: CaseRecord) -> list[tuple[str, str]]:
     """The case's files by relative address, its label first."""
-    names = sorted({*record.files, "case.json"} if record.files else (), key=lambda name: not name.startswith("label"))
+    names = sorted({*record.files, "case.json"} - {VIEWER_FILE} if record.files else (), key=lambda name: not name.startswith("label"))
     return [(name, quote(f"{record.case}/{name}")) for name in names]
+
+
+def _viewer(record: CaseRecord) -> str:
+    """Address of the case's viewer; empty if it has none."""
+    return quote(f"{record.case}/{VIEWER_FILE}") if VIEWER_FILE in record.files else ""
 
 
 def _amount(part: ClassRecord) -> str | None:

@@ -27,6 +27,7 @@ from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.pictures.overlay import encode_png
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import Segmentation
+from monai_semigan.segmentation.viewer import MAX_USUAL_VOXELS, VIEWER_IMAGE, write_viewer
 from monai_semigan.settings import to_json
 from monai_semigan.writers.dicom_options import DicomOptions
 from monai_semigan.writers.dicom_preview import write_dicom_preview
@@ -52,6 +53,7 @@ class Output:
         file: Its name in a case's folder.
         write: Writes the file it is given, whole.
         fits: Whether a case can have it.
+        beside: Names of further files that it may write into the same folder.
         is_extra: The source may not allow it, as a repaired series allows no DICOM SEG: then it is left out, with a
             warning, instead of failing the case.
     """
@@ -61,6 +63,7 @@ class Output:
     write: Callable[[Path, Segmentation, DicomOptions], object]
     fits: Callable[[Segmentation], bool] = _any_source
     is_extra: bool = False
+    beside: tuple[str, ...] = ()
 
 
 OUTPUTS: dict[str, Output] = {}
@@ -86,6 +89,7 @@ def require_formats(names: Sequence[str]) -> None:
 def usual_formats(result: Segmentation) -> tuple[str, ...]:
     """Return what is written for a case when nothing else is asked for."""
     formats = ["png", "overlay", "reconstruction"] if is_image(result) else ["nifti", "montage"]
+    formats += ["viewer"] if result.label.size <= MAX_USUAL_VOXELS else []
     return (*formats, *(["probability"] if result.probability is not None else []), "dicom-seg")
 
 
@@ -214,6 +218,7 @@ for _output in (
         _write_probability,
         lambda result: _is_volume(result) and result.probability is not None,
     ),
+    Output("viewer", "viewer.html", lambda path, result, _: write_viewer(path, result), beside=(VIEWER_IMAGE,)),
     Output("dicom-seg", "seg.dcm", _write_seg, _is_dicom, is_extra=True),
     Output("dicom-preview", "preview.dcm", _write_preview, _is_dicom, is_extra=True),
 ):
