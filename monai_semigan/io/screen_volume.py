@@ -35,20 +35,23 @@ def image_nifti(voxels: np.ndarray, grid: VoxelGrid, *, is_ct: bool) -> bytes:
         grid: Where they lie.
         is_ct: They are HU: cut to `HU_RANGE`, and rounded to whole ones.
     """
+    low: float
+    high: float
     if is_ct:
-        low, high, step = HU_RANGE[0], HU_RANGE[1], 1.0
+        low, high, step = *HU_RANGE, 1.0
     elif voxels.dtype.kind in "iub" and voxels.min() >= INT16.min and voxels.max() <= INT16.max:
-        low, high, step = INT16.min, INT16.max, 1.0
+        low, high, step = int(INT16.min), int(INT16.max), 1.0
     else:
-        low, high = (float(value) for value in _finite_range(voxels))
-        step = max((high - low) / INT16.max, np.finfo(np.float32).tiny)
+        low, high = _finite_range(voxels)
+        step = max((high - low) / INT16.max, float(np.finfo(np.float32).tiny))
     first = 0.0 if step == 1.0 else low
 
     def encoded(plate: np.ndarray) -> np.ndarray:
         if step == 1.0 and plate.dtype.kind in "iub":
             return plate.clip(low, high)
         known = np.nan_to_num(plate.astype(np.float32), nan=low, posinf=high, neginf=low).clip(low, high)
-        return ((known - first) / step).round().astype(np.int16)
+        steps: np.ndarray = ((known - first) / step).round()
+        return steps.astype(np.int16)
 
     return _compressed(voxels, grid, np.dtype(np.int16), encoded, slope=step, first=first)
 
@@ -62,7 +65,8 @@ def share_nifti(share: np.ndarray, grid: VoxelGrid) -> bytes:
     """Return a map ``(I, J, K)`` in [0, 1] as a compressed uint8 NIfTI of 255 steps."""
 
     def encoded(plate: np.ndarray) -> np.ndarray:
-        return (np.nan_to_num(plate).clip(0, 1) * 255).round().astype(np.uint8)
+        steps: np.ndarray = (np.nan_to_num(plate).clip(0, 1) * 255).round()
+        return steps.astype(np.uint8)
 
     return _compressed(share, grid, np.dtype(np.uint8), encoded, slope=1 / 255)
 
@@ -94,8 +98,6 @@ def _compressed(
     return stream.getvalue()
 
 
-def _finite_range(voxels: np.ndarray) -> tuple[Any, Any]:
-    finite = np.isfinite(voxels) if voxels.dtype.kind == "f" else None
-    if finite is None or finite.all():
-        return voxels.min(), voxels.max()
-    return (voxels[finite].min(), voxels[finite].max()) if finite.any() else (0.0, 0.0)
+def _finite_range(voxels: np.ndarray) -> tuple[float, float]:
+    known = voxels if voxels.dtype.kind != "f" or np.isfinite(voxels).all() else voxels[np.isfinite(voxels)]
+    return (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)

@@ -216,7 +216,10 @@ def _reconstruction_facts(record: CaseRecord) -> list[tuple[str, str]]:
 
 def _links(record: CaseRecord) -> list[tuple[str, str]]:
     """The case's files by relative address, its label first."""
-    names = sorted({*record.files, "case.json"} - {VIEWER_FILE} if record.files else (), key=lambda name: not name.startswith("label"))
+    names = sorted(
+        {*record.files, "case.json"} - {VIEWER_FILE} if record.files else (),
+        key=lambda name: not name.startswith("label"),
+    )
     return [(name, quote(f"{record.case}/{name}")) for name in names]
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The viewer of a case: one page that opens without a network, with all that it shows inside.
 
-A volume's planes are drawn by a small program of ours on plain canvases, which needs no GPU; its 3-D view by NiiVue, from
-a coarse copy. A volume that is large even compressed lies beside the page, and is read through ``semigan view``.
+A volume's planes are drawn by a small program of ours on plain canvases, which needs no GPU; its 3-D view by NiiVue,
+from a coarse copy. A volume that is large even compressed lies beside the page, and is read through ``semigan view``.
 """
 
 from __future__ import annotations
@@ -96,7 +96,8 @@ def write_viewer(path: Path, result: Segmentation) -> None:
 
 
 def _image_page(result: Segmentation, data: SourceImage) -> str:
-    view = result.view and (result.view.image, result.view.reconstruction, result.view.label)
+    seen = result.view
+    view = None if seen is None else (seen.image, seen.reconstruction, seen.label)
     layers = image_layers(data.pixels, data.as_shown(result.label), view)
     height, width = data.pixels.shape[:2]
     down, across = data.spacing_mm or (1.0, 1.0)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results in the browser: a server for this computer alone, which gives the files of one folder to who has the address."""
+"""Results in the browser: a server for this computer alone that gives the files of a folder to who has its address."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KINDS = {
     ".csv": "text/csv; charset=utf-8",
     ".png": "image/png",
     ".jpg": "image/jpeg",
-    ".gz": "application/gzip",
+    ".nii.gz": "application/gzip",
     ".nii": "application/octet-stream",
     ".mha": "application/octet-stream",
     ".nrrd": "application/octet-stream",
@@ -132,7 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_content: bool) -> None:
         # A page of another site that was led here by a forged name does not know our own.
-        if self.headers.get("Host") not in (f"{HOST}:{self.server.server_port}", f"localhost:{self.server.server_port}"):
+        if self.headers.get("Host") not in (
+            f"{HOST}:{self.server.server_port}",
+            f"localhost:{self.server.server_port}",
+        ):
             self._refuse(HTTPStatus.FORBIDDEN)
             return
         _, token, *parts = [unquote(part) for part in urlsplit(self.path).path.split("/")] + [""]
@@ -158,7 +161,7 @@ class _Handler(BaseHTTPRequestHandler):
         with stream:
             size = stream.seek(0, 2)
             stream.seek(0)
-            self._begin(HTTPStatus.OK, KINDS[path.suffix.lower()], size)
+            self._begin(HTTPStatus.OK, _kind(path), size)
             if with_content:
                 shutil.copyfileobj(stream, self.wfile, 1 << 20)
 
@@ -186,10 +189,15 @@ def _inside(root: Path, names: list[str]) -> Path | None:
     if any(name in ("", ".", "..") or name.startswith(".") or set(name) & set("/\\:\0") for name in names):
         return None
     path = root.joinpath(*names)
-    if path.suffix.lower() not in KINDS:
+    if not _kind(path):
         return None
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError):  # missing; links in a circle
         return None
-    return path if real.is_relative_to(root) and real.suffix.lower() in KINDS else None
+    return path if real.is_relative_to(root) and _kind(real) else None
+
+
+def _kind(path: Path) -> str:
+    """Media type of a file by its ending; empty for one that is not given."""
+    return next((kind for ending, kind in KINDS.items() if path.name.lower().endswith(ending)), "")
