@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from monai_semigan.segmentation.record import BundleRecord, CaseRecord, ClassRecord
+from monai_semigan.segmentation.viewer import VIEWER_FILE
 from monai_semigan.settings import Pattern, check_settings, to_json
 from monai_semigan.templates import render
 
@@ -31,8 +32,6 @@ MEASURES = {
     "mean_squared": "mean squared error of the image that the network sees, in [-1, 1]",
     "local_correlation": "one minus the squared local correlation, blind to contrast, from 0 to 1",
 }
-
-VIEWER_FILE = "viewer.html"
 
 BAR_SHARE = 0.3
 """Longest scale bar, as a share of the picture's width."""

@@ -27,7 +27,7 @@ from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.pictures.overlay import encode_png
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import Segmentation
-from monai_semigan.segmentation.viewer import MAX_USUAL_VOXELS, VIEWER_IMAGE, write_viewer
+from monai_semigan.segmentation.viewer import MAX_USUAL_VOXELS, VIEWER_FILE, VIEWER_IMAGE, write_viewer
 from monai_semigan.settings import to_json
 from monai_semigan.writers.dicom_options import DicomOptions
 from monai_semigan.writers.dicom_preview import write_dicom_preview
@@ -218,7 +218,7 @@ for _output in (
         _write_probability,
         lambda result: _is_volume(result) and result.probability is not None,
     ),
-    Output("viewer", "viewer.html", lambda path, result, _: write_viewer(path, result), beside=(VIEWER_IMAGE,)),
+    Output("viewer", VIEWER_FILE, lambda path, result, _: write_viewer(path, result), beside=(VIEWER_IMAGE,)),
     Output("dicom-seg", "seg.dcm", _write_seg, _is_dicom, is_extra=True),
     Output("dicom-preview", "preview.dcm", _write_preview, _is_dicom, is_extra=True),
 ):

@@ -25,7 +25,9 @@ from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.templates import render, vendored
 
-__all__ = ["MAX_EMBEDDED_BYTES", "MAX_USUAL_VOXELS", "VIEWER_IMAGE", "write_viewer"]
+__all__ = ["MAX_EMBEDDED_BYTES", "MAX_USUAL_VOXELS", "VIEWER_FILE", "VIEWER_IMAGE", "write_viewer"]
+
+VIEWER_FILE = "viewer.html"
 
 VIEWER_IMAGE = "viewer-image.nii.gz"
 """The image of a volume that is too large to be embedded."""

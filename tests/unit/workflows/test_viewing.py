@@ -96,7 +96,8 @@ def test_without_the_token_nothing_is_given(ask, path) -> None:
 @pytest.mark.parametrize("path", [
     "../outside.json", "%2e%2e/outside.json", "a%20b/../../outside.json", "..%2foutside.json", "up/outside.json",
     "a%20b/..%5c..%5coutside.json", "link.json", "to_key.json", "circle.json", ".hidden.json", "key.pem", "all.tar.gz",
-    "folder.html", "a%20b", "a%20b/", "/etc/passwd", "%00.json", "report.html%00.json", "missing.json", "report.html/", "C:%5Cx.json",
+    "folder.html", "a%20b", "a%20b/", "/etc/passwd", "%00.json", "report.html%00.json", "missing.json", "report.html/",
+    "C:%5Cx.json",
 ])  # fmt: skip
 def test_only_known_files_inside_are_given(ask, path) -> None:
     status, _, content = ask(f"/TOKEN/{path}")
