@@ -147,3 +147,8 @@ class Browser:
             self.messages.append(f"{facts['type']}: {facts['args']}")
         elif method == "Log.entryAdded" and facts["entry"]["level"] in ("error", "warning"):
             self.messages.append(f"{facts['entry']['level']}: {facts['entry']['text']} {facts['entry'].get('url')}")
+
+
+def is_bad(rule: dict[str, Any]) -> bool:
+    """Whether a finding of axe-core is serious."""
+    return rule["impact"] in ("serious", "critical")

@@ -13,7 +13,7 @@ __all__ = ["MAX_MARKS", "Mark", "Strip", "Value", "make_strips"]
 WIDTH, HEIGHT, EDGE = 1000, 44, 12
 """Of a strip, in units of its drawing; the edge keeps whole marks."""
 
-MAX_MARKS = 2000
+MAX_MARKS = 600
 """More in a strip are thinned out by rank, the lowest kept: they would not be told apart, and fill the page."""
 
 KEPT_LOWEST = 100
