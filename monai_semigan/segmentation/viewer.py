@@ -49,6 +49,8 @@ CT_WINDOWS = (
 )
 """Name, level and width, HU: as commonly taught."""
 
+HEAT_NOTE = "Overlays of 0 to 1 go from clear over red and yellow to white."
+
 SHOWN_PERCENTILES = (0.5, 99.5)
 """Of the values of an MR that ``auto`` shows black and white, as in the pictures of images."""
 
@@ -154,7 +156,7 @@ def _volume_page(result: Segmentation, data: SourceVolume) -> tuple[str, bytes |
         volumes=volumes,
         niivue=program,
         packed_niivue=_packed_niivue(),
-        note=_plane_note(view),
+        note=" ".join(filter(None, (_plane_note(view), HEAT_NOTE if maps else ""))),
         keys=KEYS["volume"] + KEYS["both"] + KEYS["volume mouse"],
         made="values are rounded" + (" to whole HU" if is_ct else "") + ", the 3-D view is coarse.",
     )
@@ -190,10 +192,10 @@ def _start(label: np.ndarray) -> list[int]:
 
 
 def _windows(result: Segmentation, voxels: np.ndarray) -> list[dict[str, Any]]:
-    """Windows to choose from, the first one shown first: the network's, then those of CT, or what suits the values."""
+    """Windows to choose from, the first one shown first: those of CT, or what suits the values; then the network's."""
     found = [] if result.window is None else [("as segmented", *result.window)]
     if result.record.modality == "CT":
-        found += [(name, level - width / 2, level + width / 2) for name, level, width in CT_WINDOWS]
+        found = [(name, level - width / 2, level + width / 2) for name, level, width in CT_WINDOWS] + found
     else:
         sample = voxels.reshape(-1)[:: max(1, voxels.size // MAX_SAMPLES)]
         sample = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample

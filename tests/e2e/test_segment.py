@@ -51,8 +51,8 @@ def test_every_case_gets_its_files_at_the_source_size(xray_files, tiny_bundle, t
             "case.json",
             "label.png",
             "overlay.png",
-            "viewer.html",
             "reconstruction.png",
+            "viewer.html",
         ]
         with Image.open(xray_files / "images" / f"case{at}.png") as source, Image.open(folder / "label.png") as label:
             assert label.size == source.size

@@ -120,7 +120,6 @@ def test_keys_scroll_change_the_window_and_the_overlay(show) -> None:
     assert browser.run("byId('number-axial').textContent") == f"{int(number.split()[0]) + 1} / 12"
     assert (after != before).any()
 
-    browser.press("w")
     assert browser.run("byId('window').selectedOptions[0].text") == "soft tissue"
     assert browser.run("byId('window-values').textContent") == "-150 to 250 HU"
     for _ in range(2):
