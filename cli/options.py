@@ -11,11 +11,13 @@ from typing import Any, Literal, TypeVar
 import click
 
 __all__ = [
+    "ListCommand",
     "TopicCommand",
     "as_json",
     "bundle",
     "device",
     "dicom_results",
+    "many",
     "option",
     "output_folder",
     "repairs",
@@ -54,6 +56,34 @@ class TopicCommand(click.Command):
             if records:
                 with formatter.section(topic):
                     formatter.write_dl(records)
+
+
+class ManyOption(click.Option):
+    """An option that takes several values in a row, ``--labels 9 35``, as well as ``--labels 9 --labels 35``."""
+
+
+class ListCommand(click.Command):
+    """A command with options made by `many`; their values end at the next option, so arguments come first."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        names = {name for item in self.params if isinstance(item, ManyOption) for name in item.opts}
+        found: list[str] = []
+        current = ""
+        for word in args:
+            if word.startswith("-") and len(word) > 1:
+                name = word.partition("=")[0]
+                current = name if name in names else ""
+                found.append(word)
+            elif current and found[-1] != current:
+                found += [current, word]
+            else:
+                found.append(word)
+        return super().parse_args(ctx, found)
+
+
+def many(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """Make an option of several values for a `ListCommand`."""
+    return click.option(*names, cls=ManyOption, multiple=True, **settings)
 
 
 def option(topic: Topic, *names: str, **settings: Any) -> Callable[[Command], Command]:
@@ -151,6 +181,14 @@ dicom_results = together(
         show_default=True,
         help="What becomes of an empty label.",
     ),
-    option("DICOM", "--preview", is_flag=True, help="Write preview.dcm, a secondary capture, for DICOM sources."),
+    option(
+        "DICOM",
+        "--also",
+        multiple=True,
+        type=click.Choice(["dicom-sr", "dicom-probability", "dicom-contours", "dicom-preview"]),
+        help="Write this too for DICOM sources: measurements as a structured report, a map of the probability, "
+        "outlines as a presentation state, the picture as a secondary capture. Repeatable.",
+    ),
+    option("DICOM", "--preview", is_flag=True, help="The same as --also dicom-preview."),
 )
 """What is written for DICOM sources."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["chosen_options", "segmenting"]
 
+PROBABILITIES = frozenset({"probability", "dicom-probability"})
+"""Formats of what ``--probability`` computes."""
+
 segmenting = together(
     click.option(
         "--steps", type=click.IntRange(0, 10_000), help="Inversion steps; 0: encoder alone. [default: the bundle's]"
@@ -40,8 +43,9 @@ segmenting = together(
         "formats",
         multiple=True,
         metavar="NAME",
-        help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, viewer, probability, "
-        "dicom-seg, dicom-preview. Repeatable.  [default: what is usual for the source]",
+        help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, viewer, probability, dicom-seg, "
+        "dicom-sr, dicom-probability, dicom-contours, dicom-preview. Repeatable.  [default: what is usual for the "
+        "source]",
     ),
     option(
         "Output",
@@ -87,15 +91,16 @@ def chosen_options(settings: dict[str, Any]) -> SegmentOptions:
     def some(*names: str) -> dict[str, Any]:
         return {name: settings[name] for name in names}
 
+    also = (*settings["also"], *(["dicom-preview"] if settings["preview"] else []))
     return SegmentOptions(
         segmenter=SegmenterOptions(
             **some("steps", "compute_dtype", "batch_size", "deterministic", "modality"),
-            with_probability=settings["probability"],
+            with_probability=settings["probability"] or not PROBABILITIES.isdisjoint({*settings["formats"], *also}),
             max_memory_gib=settings["max_memory"],
         ),
         device=settings["device"],
         formats=settings["formats"] or None,
-        extra_formats=("dicom-preview",) if settings["preview"] else (),
+        extra_formats=tuple(dict.fromkeys(also)),
         left_out=tuple(name for name in ("dicom-seg", "viewer") if not settings[name.replace("-", "_")]),
         dicom=DicomOptions(kind=settings["seg_type"], terminology=settings["terminology"], empty=settings["empty_seg"]),
         rules=SeriesRules(**some("description", "min_slices", "plane")),

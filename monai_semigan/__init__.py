@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from monai_semigan.segmentation.outputs import Output, register_output
     from monai_semigan.segmentation.segmenter import SegmenterOptions
     from monai_semigan.workflows.adapting import AdaptOptions, adapt
+    from monai_semigan.workflows.comparing import CompareOptions, compare
     from monai_semigan.workflows.converting import convert
     from monai_semigan.workflows.evaluating import evaluate as evaluate_files
-    from monai_semigan.workflows.fitting import FitOptions, fit
+    from monai_semigan.workflows.fit_stages import FitOptions
+    from monai_semigan.workflows.fitting import fit
     from monai_semigan.workflows.listing import DatalistOptions, make_datalist
     from monai_semigan.workflows.packing import pack
     from monai_semigan.workflows.preparing import prepare, prepare_phantom
@@ -45,12 +47,14 @@ __version__ = "0.2.0"
 __all__ = [
     "AdaptOptions",
     "CohortOptions",
+    "CompareOptions",
     "DatalistOptions",
     "FitOptions",
     "Output",
     "SegmentOptions",
     "SegmenterOptions",
     "adapt",
+    "compare",
     "convert",
     "evaluate",
     "evaluate_files",
@@ -75,12 +79,14 @@ __all__ = [
 _HOMES = {
     "AdaptOptions": "workflows.adapting",
     "CohortOptions": "cohort.running",
-    "FitOptions": "workflows.fitting",
+    "CompareOptions": "workflows.comparing",
+    "FitOptions": "workflows.fit_stages",
     "DatalistOptions": "workflows.listing",
     "Output": "segmentation.outputs",
     "SegmentOptions": "workflows.segmenting",
     "SegmenterOptions": "segmentation.segmenter",
     "adapt": "workflows.adapting",
+    "compare": "workflows.comparing",
     "convert": "workflows.converting",
     "evaluate": "evaluation.case:score_label",
     "evaluate_files": "workflows.evaluating:evaluate",

@@ -40,7 +40,7 @@ RESERVED_NAMES = frozenset(
 )
 """Windows opens devices by these names."""
 
-RESULT_FILES = frozenset({"report.json", "report.html", "summary.json", "cases.csv", "patients.csv"})
+RESULT_FILES = frozenset({"report.json", "report.html", "result.json", "summary.json", "cases.csv", "patients.csv"})
 """Files beside the folders of cases, which cannot be named so."""
 
 MAX_NAME_LENGTH = 80

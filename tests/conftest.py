@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -178,3 +179,27 @@ def integration() -> Callable[[str], str]:
         return path
 
     return find
+
+
+KINDS = (
+    "Segmentation",
+    "SCImage",
+    "Comprehensive3DSR",
+    "ParametricMap",
+    "GrayscaleSoftcopyPresentationState",
+    "ColorSoftcopyPresentationState",
+)
+"""How dciodvfy calls what it took a file for."""
+
+
+@pytest.fixture
+def verify(integration: Callable[[str], str]) -> Callable[[Path], list[str]]:
+    """Let dciodvfy look at a file, as a kind of object that it knows; return its error lines."""
+
+    def run(path: Path) -> list[str]:
+        found = subprocess.run([integration("dciodvfy"), str(path)], capture_output=True, text=True, check=False)
+        lines = (found.stdout + found.stderr).splitlines()
+        assert any(line.strip() in KINDS for line in lines), lines
+        return [line for line in lines if line.startswith("Error")]
+
+    return run

@@ -23,7 +23,7 @@ LAYERS = (
     {"losses", "transforms", "io"},
     {"latent", "evaluation", "domains", "writers", "pictures"},
     {"segmentation", "training", "extras"},
-    {"bundle"},
+    {"baselines", "bundle"},
     {"report"},
     {"workflows"},
     {"cohort", "pacs"},

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
-from monai_semigan.errors import check_shape
+from monai_semigan.errors import ConfigError, check_shape
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.io.image_file import SourceImage
@@ -30,6 +30,10 @@ from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.segmentation.source import Source, array_digest
 
 __all__ = ["BundleInferer", "bundle_network"]
+
+
+DEPLOY_AFFINE = "nifti_affine_transform"
+"""MONAI Deploy's DICOM reader keeps the affine under this name: it is to RAS, though its ``space`` says LPS."""
 
 
 def bundle_network(bundle_root: str) -> SemiGanSegmenter:
@@ -48,7 +52,8 @@ class BundleInferer(Inferer):
 
     Args:
         bundle_root: The bundle's folder.
-        steps: Steps of the inversion; None for the bundle's number, 0 for the encoder alone.
+        steps: Steps of the inversion; None for the bundle's number, 0 for the encoder alone. MONAI Label's viewers send
+            what stands in a field: digits, or nothing for None.
         batch_size: Images or slices at once; None for the usual number.
         modality: Of volumes: ``auto``: the metadata's ``modality``, else the intensities; or one of the bundle's.
 
@@ -58,11 +63,11 @@ class BundleInferer(Inferer):
     """
 
     def __init__(
-        self, bundle_root: str, *, steps: int | None = None, batch_size: int | None = None, modality: str = "auto"
+        self, bundle_root: str, *, steps: int | str | None = None, batch_size: int | None = None, modality: str = "auto"
     ) -> None:
         super().__init__()
         self.bundle = open_bundle(bundle_root)
-        self.options = SegmenterOptions(steps=steps, batch_size=batch_size, modality=modality)
+        self.options = SegmenterOptions(steps=_number(steps), batch_size=batch_size, modality=modality)
         self._segmenter: Segmenter | None = None
 
     def __call__(self, inputs: Tensor, network: SemiGanSegmenter, *_: Any, **__: Any) -> Tensor:
@@ -94,7 +99,8 @@ class BundleInferer(Inferer):
             affine = np.asarray(inputs.affine, dtype=np.float64) if isinstance(inputs, MetaTensor) else np.eye(4)
             voxels, affines = values[0], affine.reshape(-1, 4, 4)
             affine = affines[min(at, len(affines) - 1)]
-            if str(_item(meta, "space", at) or "RAS") == "LPS":  # as some of MONAI's readers leave it when asked to
+            if str(_item(meta, "space", at) or "RAS") == "LPS" and DEPLOY_AFFINE not in meta:
+                # as some of MONAI's readers leave it when asked to
                 affine = lps_from_ras(affine)  # its own inverse
             grid = VoxelGrid(voxels.shape, affine)
             modality = _item(meta, "modality", at) or None
@@ -111,6 +117,15 @@ class BundleInferer(Inferer):
             voi_window=None if window is None else (window[0], window[1]),
         )
         return Source(data=data, record=record, case=name)
+
+
+def _number(steps: int | str | None) -> int | None:
+    if not isinstance(steps, str):
+        return steps
+    text = steps.strip()
+    if text and not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"`steps` must be a whole number or empty, got {text!r:.40}.")
+    return int(text) if text else None
 
 
 def _item(meta: Mapping[str, Any], key: str, at: int) -> Any:

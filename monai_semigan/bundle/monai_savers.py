@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The end of a MONAI pipeline: write label maps.
 
-The writers' names start with ``SaveImage`` on purpose. MONAI Label and MONAI Deploy read and write files themselves and
-drop transforms of a bundle whose class is named so.
+MONAI Label and MONAI Deploy read and write files themselves and drop transforms that would write: MONAI Deploy those
+with ``SaveImage`` in the name of their class, MONAI Label those of the kind ``SaveImaged``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
-from monai.transforms.transform import MapTransform
+from monai.transforms.io.dictionary import SaveImaged
 
 from monai_semigan.bundle.monai_readers import VolumeReader
 from monai_semigan.errors import ConfigError, GeometryError
@@ -29,7 +29,7 @@ GRID_TOLERANCE = 1e-3
 """Of an affine's entries, mm: some hosts keep affines in float32."""
 
 
-class SaveImageLabeld(MapTransform):
+class SaveImageLabeld(SaveImaged):
     """Write label maps ``(1, H, W)`` as ``<output_dir>/<stem of the source>.png``, class ids as grey values.
 
     They lie on the source's pixels as stored, whatever its orientation.
@@ -41,7 +41,7 @@ class SaveImageLabeld(MapTransform):
     """
 
     def __init__(self, keys: KeysCollection, output_dir: str, *, allow_missing_keys: bool = False) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys, output_dir=output_dir, output_ext=".png", allow_missing_keys=allow_missing_keys)
         self.output_dir = Path(output_dir)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -54,7 +54,7 @@ class SaveImageLabeld(MapTransform):
         return dict(data)
 
 
-class SaveImageVolumeLabeld(MapTransform):
+class SaveImageVolumeLabeld(SaveImaged):
     """Write label volumes ``(1, I, J, K)`` as ``<output_dir>/<case>.nii.gz``, exactly on their sources.
 
     The source is read again: what a NIfTI file needs to lie on it does not pass through a data loader.
@@ -69,7 +69,7 @@ class SaveImageVolumeLabeld(MapTransform):
     def __init__(
         self, keys: KeysCollection, output_dir: str, *, case_key: str = "case", allow_missing_keys: bool = False
     ) -> None:
-        super().__init__(keys, allow_missing_keys)
+        super().__init__(keys, output_dir=output_dir, allow_missing_keys=allow_missing_keys)
         self.output_dir, self.case_key = Path(output_dir), case_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

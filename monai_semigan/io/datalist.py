@@ -30,7 +30,7 @@ from monai_semigan.files import escaped, few, read_json
 from monai_semigan.settings import Range, read_settings
 from monai_semigan.types import PathLike
 
-__all__ = ["Datalist", "DatalistFile", "Entry", "VolumeLists", "load_datalist"]
+__all__ = ["Datalist", "DatalistFile", "Entry", "VolumeLists", "load_datalist", "owners"]
 
 logger = logging.getLogger(__name__)
 
@@ -165,6 +165,11 @@ def load_datalist(path: PathLike, *, warn: bool = True) -> Datalist:
     if warn:
         _warn(data)
     return data
+
+
+def owners(entries: Iterable[Entry]) -> list[str]:
+    """Return whose each entry is; one without a name is of a patient of its own. For grouping, not for showing."""
+    return [str(entry.patient_id or f"\0{at}") for at, entry in enumerate(entries)]
 
 
 def _placed(entries: tuple[Entry, ...], root: Path, *, needs_label: str | None = None) -> tuple[Entry, ...]:

@@ -27,6 +27,7 @@ from monai_semigan.types import PathLike
 
 __all__ = [
     "ImageFile",
+    "NoImageError",
     "SourceImage",
     "find_images",
     "image_format",
@@ -72,6 +73,10 @@ ORIENTATION, PHOTOMETRIC, BITS, SAMPLES, PLANES = 274, 262, 258, 277, 284
 """Tags of TIFF 6.0, the first one of EXIF too."""
 
 WHITE_IS_ZERO = 0
+
+
+class NoImageError(InputError):
+    """A folder holds no image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +125,8 @@ def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> 
         skip: A folder inside them that is left out, such as that of the results.
 
     Raises:
-        InputError: A path does not exist, or a folder holds no image.
+        NoImageError: A folder holds no image.
+        InputError: A path does not exist.
     """
     found: dict[Path, None] = {}
     left_out = None if skip is None else Path(skip)
@@ -128,7 +134,7 @@ def find_images(inputs: Iterable[PathLike], *, skip: PathLike | None = None) -> 
         if item.is_dir():
             inside = [path for path in sorted(files_in(item, skip=left_out)) if _is_candidate(path)]
             if not inside:
-                raise InputError(f"`{item}` must hold images ({', '.join(sorted(SUFFIXES))}), but holds none.")
+                raise NoImageError(f"`{item}` must hold images ({', '.join(sorted(SUFFIXES))}), but holds none.")
             found |= dict.fromkeys(inside)
         elif item.exists():
             found[item] = None

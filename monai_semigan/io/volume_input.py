@@ -25,7 +25,7 @@ from monai_semigan.io.volume import SourceVolume
 from monai_semigan.io.zip_input import unpack_zip
 from monai_semigan.types import PathLike, Progress
 
-__all__ = ["VolumeCandidate", "find_volumes", "iter_volumes", "safe_name"]
+__all__ = ["NoVolumeError", "VolumeCandidate", "find_volumes", "iter_volumes", "safe_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +38,10 @@ HELD_DICOM_BYTES = 2**29
 
 Size = tuple[tuple[int, int, int], int]
 """Shape of a volume and bytes of a voxel as it will be held."""
+
+
+class NoVolumeError(InputError):
+    """There is no volume among the inputs, or the rules leave all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +130,8 @@ def find_volumes(
         progress: Called after each header.
 
     Raises:
-        InputError: A path does not exist, a zip cannot be used, or there is no volume at all, with the reasons.
+        NoVolumeError: There is no volume at all, with the reasons.
+        InputError: A path does not exist, or a zip cannot be used.
     """
     search = _Search(rules, repairs, unpack_to, None, room=0, progress=progress)
     return list(search.volumes(paths, on_failure=None, keep_unpacked=True))
@@ -156,7 +161,8 @@ def iter_volumes(
         progress: Called after each header.
 
     Raises:
-        InputError: A path does not exist, or there is no volume at all and no other failure, with the reasons.
+        NoVolumeError: There is no volume at all and no other failure, with the reasons.
+        InputError: A path does not exist.
         OutputError: A zip does not fit onto the disk.
     """
     left_out = None if skip is None else Path(skip)
@@ -320,9 +326,9 @@ def _expected() -> str:
     return "expected DICOM slices or a file ending in " + ", ".join(VOLUME_SUFFIXES)
 
 
-def _nothing(name: str | None, left: list[SeriesInfo]) -> InputError:
+def _nothing(name: str | None, left: list[SeriesInfo]) -> NoVolumeError:
     reasons = "; ".join(list(dict.fromkeys(info.reason for info in left))[:MAX_REASONS])
-    return InputError(
+    return NoVolumeError(
         f"No volume was found{f' in `{name}`' if name else ''}: {_expected()}."
         + (f" {len(left)} DICOM series were left: {reasons}." if left else "")
     )

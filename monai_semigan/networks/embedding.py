@@ -3,13 +3,14 @@
 
 Styles alone round every border, as they are a few numbers for the whole image. Offsets, added to the generator's
 features at a few resolutions, are a spatial part of the embedding (Kang et al. 2021, "GAN Inversion for Out-of-Range
-Images"). Without them an embedding is a point of W+, as in SemanticGAN.
+Images"); offsets of the label logits draw the last pixels of a border, which the image alone cannot ask for. Without
+them an embedding is a point of W+, as in SemanticGAN.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -20,7 +21,7 @@ from monai_semigan.errors import ConfigError
 __all__ = ["Embedding", "Parts", "check_feature_sizes"]
 
 Parts = Literal["styles", "features", "both"]
-"""Of an embedding: ``w_plus``, the offsets, or all."""
+"""Of an embedding: ``w_plus``, the features' offsets, or both; the image depends on nothing else."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,13 @@ class Embedding:
         w_plus: Styles, ``(N, L, w_dim)``.
         features: Offsets that are added to the generator's features, ``(N, C_r, r, r)`` each, of any resolutions r;
             empty for none.
+        label: Offsets that are added to its label logits, ``(N, K, S, S)``; None for none. They change no image, so
+            inversion leaves them as they are.
     """
 
     w_plus: Tensor
     features: tuple[Tensor, ...] = ()
+    label: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.w_plus)
@@ -57,10 +61,10 @@ class Embedding:
 
     def with_styles(self, w_plus: Tensor) -> Embedding:
         """Replace the styles; the offsets stay."""
-        return Embedding(w_plus, self.features)
+        return replace(self, w_plus=w_plus)
 
     def packed(self, parts: Parts = "both") -> Tensor:
-        """Return all numbers of some parts as one tensor, ``(N, 1, M)``: what an optimizer moves."""
+        """Return the styles' and features' numbers, or one's, as one tensor, ``(N, 1, M)``: what an optimizer moves."""
         flat = [value.flatten(1) for value in self._chosen(parts)]
         return (flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)).unsqueeze(1)
 
@@ -70,7 +74,7 @@ class Embedding:
         flat = torch.split(packed.squeeze(1), [value[0].numel() for value in chosen], dim=1)
         values = [part.reshape(-1, *value.shape[1:]) for part, value in zip(flat, chosen, strict=True)]
         w_plus = self.w_plus if parts == "features" else values.pop(0)
-        return Embedding(w_plus, self.features if parts == "styles" else tuple(values))
+        return replace(self, w_plus=w_plus, features=self.features if parts == "styles" else tuple(values))
 
     def feature_distance(self, other: Embedding | None = None) -> Tensor:
         """Return the mean square of the offsets, or of their distance to another's, ``(N,)``; 0 without offsets."""
@@ -85,7 +89,8 @@ class Embedding:
         return {"styles": (self.w_plus,), "features": self.features, "both": (self.w_plus, *self.features)}[parts]
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Embedding:
-        return Embedding(change(self.w_plus), tuple(map(change, self.features)))
+        label = None if self.label is None else change(self.label)
+        return Embedding(change(self.w_plus), tuple(map(change, self.features)), label)
 
 
 def check_feature_sizes(sizes: Sequence[int], *, image_size: int, num_levels: int) -> None:

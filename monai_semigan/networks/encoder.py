@@ -3,7 +3,8 @@
 
 A feature pyramid (Lin et al. 2017) whose coarse levels predict the coarse styles and whose fine levels the fine ones,
 as offsets from the mean of w (Richardson et al. 2021, pixel2style2pixel, section 3). A second pyramid predicts the
-embedding's spatial part, if the generator is to get one; it starts at zero. Group normalization instead of
+embedding's spatial part, if the generator is to get one, and a narrow way on from it to full resolution the offsets of
+the label; both start at zero. Group normalization instead of
 batch normalization: a prediction never depends on its batch mates, and training and inference compute the same.
 """
 
@@ -26,6 +27,9 @@ COARSE_LAYERS = 3
 
 MEDIUM_LAYERS = 4
 """Styles 3 to 6 come from the middle level."""
+
+LABEL_WIDTH = 16
+"""Channels at the resolutions that the label alone reads: full resolution is dear."""
 
 HEAD_GRID = 4
 """Heads read their level pooled to 4 x 4 cells: where things are survives, at any image size."""
@@ -63,38 +67,61 @@ class FeaturePyramid(nn.Module):
 
     Shapes:
         levels ``(N, widths[i], H / 2 ** i, W / 2 ** i)`` -> ``(N, outputs[i], H / 2 ** i, W / 2 ** i)`` for each i of
-        ``outputs``, coarse to fine.
+        ``outputs``, coarse to fine; and its own finest level, ``(N, head_channels, ...)``.
     """
 
     def __init__(self, widths: Sequence[int], head_channels: int, outputs: Mapping[int, int]) -> None:
         super().__init__()
         self.levels = range(len(widths) - 1, min(outputs) - 1, -1)  # coarse to fine
         self.laterals = nn.ModuleDict({str(at): nn.Conv2d(widths[at], head_channels, 1) for at in self.levels})
-        self.smooths = nn.ModuleDict(
-            {
-                str(at): nn.Sequential(
-                    nn.Conv2d(head_channels, head_channels, 3, padding=1), _group_norm(head_channels), nn.SiLU()
-                )
-                for at in self.levels
-            }
-        )
+        self.smooths = nn.ModuleDict({str(at): _smooth(head_channels) for at in self.levels})
         self.outputs = nn.ModuleDict(
             {str(at): nn.Conv2d(head_channels, outputs[at], 3, padding=1) for at in self.levels if at in outputs}
         )
         for output in self.outputs.values():
-            for parameter in output.parameters():
-                nn.init.zeros_(parameter)  # the first embeddings are those without offsets
+            _start_at_zero(output)
 
-    def forward(self, levels: Sequence[Tensor]) -> list[Tensor]:
+    def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
         offsets: list[Tensor] = []
         top: Tensor | None = None
         for at in self.levels:
             level = self.laterals[str(at)](levels[at])
             if top is not None:
-                level = level + F.interpolate(top, size=level.shape[2:], mode="bilinear", align_corners=False)
+                level = level + _enlarged(top, level)
             top = self.smooths[str(at)](level)
             if str(at) in self.outputs:
                 offsets.append(self.outputs[str(at)](top))
+        assert top is not None
+        return offsets, top
+
+
+class LabelOffsets(nn.Module):
+    """Go on from the feature pyramid to full resolution and predict the offsets of the label logits.
+
+    Args:
+        widths: Of the trunk's levels that are finer than the pyramid's finest, full resolution first; may be empty.
+        in_channels: Of the pyramid.
+        num_classes: K.
+
+    Shapes:
+        top ``(N, in_channels, H / 2 ** i, W / 2 ** i)`` with i = ``len(widths)``,
+        levels ``(N, widths[i], H / 2 ** i, W / 2 ** i)`` -> ``(N, K, H, W)``.
+    """
+
+    def __init__(self, widths: Sequence[int], in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.narrow = nn.Conv2d(in_channels, LABEL_WIDTH, 1)
+        self.laterals = nn.ModuleList(nn.Conv2d(width, LABEL_WIDTH, 1) for width in reversed(widths))  # coarse to fine
+        self.smooths = nn.ModuleList(_smooth(LABEL_WIDTH) for _ in self.laterals)
+        self.output = nn.Conv2d(LABEL_WIDTH, num_classes, 3, padding=1)
+        _start_at_zero(self.output)
+
+    def forward(self, top: Tensor, levels: Sequence[Tensor]) -> Tensor:
+        x = self.narrow(top)
+        finer = reversed(levels[: len(self.laterals)])
+        for lateral, smooth, level in zip(self.laterals, self.smooths, finer, strict=True):
+            x = smooth(lateral(level) + _enlarged(x, level))
+        offsets: Tensor = self.output(x)
         return offsets
 
 
@@ -110,11 +137,12 @@ class Encoder(nn.Module):
         head_channels: Width of the pyramid levels that the heads read.
         feature_channels: Channels of the generator's features that get offsets, by how often the image's side is halved
             to theirs; at most the trunk's halvings. Empty for styles alone.
+        label_classes: Classes K of the label if its logits get offsets too, else 0; needs ``feature_channels``.
 
     Shapes:
         ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by ``2 ** (len(channels) - 1)``
         -> w_plus ``(N, L, w_dim)``, features ``(N, C, H / 2 ** i, W / 2 ** i)`` for each i of ``feature_channels``,
-        coarse to fine.
+        coarse to fine, label ``(N, K, H, W)`` if there are offsets of it.
 
     State:
         latent_avg: ``(w_dim,)``, the generator's mean of w, which the heads' output is added to.
@@ -131,6 +159,7 @@ class Encoder(nn.Module):
         channels: Sequence[int] = (32, 64, 128, 192, 192),
         head_channels: int = 64,
         feature_channels: Mapping[int, int] | None = None,
+        label_classes: int = 0,
     ) -> None:
         super().__init__()
         if len(channels) < 4:
@@ -155,7 +184,12 @@ class Encoder(nn.Module):
             raise ConfigError(
                 f"`feature_channels` must be of halvings from 0 to {len(channels) - 1}, got {sorted(feature_channels)}."
             )
+        if label_classes and not feature_channels:
+            raise ConfigError("`label_classes` must be 0 without `feature_channels`: its offsets go on from theirs.")
         self.pyramid = FeaturePyramid(channels, head_channels, feature_channels) if feature_channels else None
+        self.label_offsets: LabelOffsets | None = None
+        if feature_channels and label_classes:
+            self.label_offsets = LabelOffsets(channels[: min(feature_channels)], head_channels, label_classes)
 
     def forward(self, image: Tensor) -> Embedding:
         n, height, width = check_shape("image", image.shape, f"N {self.image_channels} H W").values()
@@ -171,12 +205,30 @@ class Encoder(nn.Module):
         for at in (2, 1, 0):  # coarse to fine
             level = self.laterals[at](levels[at - 3])
             if top is not None:
-                level = level + F.interpolate(top, size=level.shape[2:], mode="bilinear", align_corners=False)
+                level = level + _enlarged(top, level)
             top = level
             pooled = F.adaptive_avg_pool2d(F.silu(self.smooths[at](F.silu(level))), HEAD_GRID)
             offsets.append(self.heads[at](pooled.flatten(1)).reshape(n, -1, self.w_dim))
         w_plus: Tensor = self.latent_avg + torch.cat(offsets, dim=1)  # (N, L, w_dim)
-        return Embedding(w_plus, () if self.pyramid is None else tuple(self.pyramid(levels)))
+        if self.pyramid is None:
+            return Embedding(w_plus)
+        features, finest = self.pyramid(levels)
+        label = None if self.label_offsets is None else self.label_offsets(finest, levels)
+        return Embedding(w_plus, tuple(features), label)
+
+
+def _smooth(channels: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), _group_norm(channels), nn.SiLU())
+
+
+def _enlarged(coarse: Tensor, fine: Tensor) -> Tensor:
+    return F.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
+
+
+def _start_at_zero(output: nn.Module) -> None:
+    """Make the first embeddings those without offsets."""
+    for parameter in output.parameters():
+        nn.init.zeros_(parameter)
 
 
 def _group_norm(channels: int) -> nn.GroupNorm:

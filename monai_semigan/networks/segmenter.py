@@ -40,6 +40,7 @@ class SemiGanSegmenter(nn.Module):
         head_channels: Width of the encoder's pyramid.
         encoder_kind: ``pyramid`` for `Encoder`, ``official`` for `OfficialEncoder`.
         feature_sizes: Resolutions whose features the encoder shifts, pixels, ascending; empty for styles alone.
+        label_offsets: The encoder shifts the label logits too; needs ``feature_sizes``.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -68,6 +69,7 @@ class SemiGanSegmenter(nn.Module):
         head_channels: int = 64,
         encoder_kind: str = "pyramid",
         feature_sizes: Sequence[int] = (),
+        label_offsets: bool = False,
     ) -> None:
         super().__init__()
         self.generator = Generator(
@@ -95,7 +97,11 @@ class SemiGanSegmenter(nn.Module):
         self.encoder: Encoder | OfficialEncoder = (
             OfficialEncoder(image_size=image_size, **encoder_settings)
             if encoder_kind == "official"
-            else Encoder(**encoder_settings, feature_channels=feature_channels)
+            else Encoder(
+                **encoder_settings,
+                feature_channels=feature_channels,
+                label_classes=num_classes if label_offsets else 0,
+            )
         )
         self.d_image = ImageDiscriminator(image_size=image_size, image_channels=image_channels, channels=channels)
         self.register_buffer("is_trained", torch.zeros(()))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.networks.embedding import check_feature_sizes
+from monai_semigan.networks.encoder import LABEL_WIDTH
 from monai_semigan.networks.official_encoder import EXPANSION, HEAD_CONVS, STAGE_DEPTHS
 from monai_semigan.networks.synthesis import check_channels
 from monai_semigan.settings import Range, check_settings, to_json
@@ -47,6 +48,7 @@ class NetworkSettings:
         feature_sizes: Resolutions, pixels, whose features the encoder shifts, a spatial part of the embedding; each is
             above 4 and one of the encoder's trunk: ``image_size`` halved less often than ``encoder_channels`` has
             widths. Empty for styles alone, as the paper has it.
+        label_offsets: The encoder shifts the label logits as well; needs ``feature_sizes``.
     """
 
     image_size: Annotated[int, Range(32, 1024)]
@@ -60,6 +62,7 @@ class NetworkSettings:
     head_channels: Width = 64
     encoder_kind: EncoderKind = "pyramid"
     feature_sizes: tuple[Annotated[int, Range(8, 1024)], ...] = ()
+    label_offsets: bool = False
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -69,6 +72,8 @@ class NetworkSettings:
             raise ConfigError(f"`encoder_channels` must have 4 to {most} widths, got {len(self.encoder_channels)}.")
         num_levels = 0 if self.encoder_kind == "official" else len(self.encoder_channels)
         check_feature_sizes(self.feature_sizes, image_size=self.image_size, num_levels=num_levels)
+        if self.label_offsets and not self.feature_sizes:
+            raise ConfigError("`label_offsets` must be false without `feature_sizes`: its offsets go on from theirs.")
         if self.num_parameters > MAX_PARAMETERS:
             raise ConfigError(
                 f"The network must have at most {MAX_PARAMETERS / 1e6:.0f} million parameters, "
@@ -105,7 +110,15 @@ class NetworkSettings:
         head, table = self.head_channels, check_channels(self.image_size, self.channels)
         levels = self.encoder_channels[(self.image_size // max(self.feature_sizes)).bit_length() - 1 :]
         outputs = sum(table[size.bit_length() - 3] for size in self.feature_sizes)
-        return head * (sum(levels) + 9 * head * len(levels) + 9 * outputs)
+        return head * (sum(levels) + 9 * head * len(levels) + 9 * outputs) + self._label_parameters
+
+    @property
+    def _label_parameters(self) -> int:
+        if not self.label_offsets:
+            return 0
+        finer = self.encoder_channels[: (self.image_size // max(self.feature_sizes)).bit_length() - 1]
+        smooths = 18 * LABEL_WIDTH**2 * len(finer)
+        return LABEL_WIDTH * (self.head_channels + sum(finer) + 9 * self.num_classes) + smooths
 
     @property
     def _official_parameters(self) -> int:

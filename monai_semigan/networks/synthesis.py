@@ -150,11 +150,12 @@ class SynthesisNetwork(nn.Module):
     The style of layer ``i`` is ``w_plus[:, i]``: index 0 for the convolution at 4 px, then for the block at
     ``2 ** (b + 2)`` px indices ``2b - 1`` and ``2b`` for its convolutions and ``2b + 1`` for both of its heads, which
     the next block's first convolution shares. Offsets of a resolution are added to what its block returns, so that the
-    heads and all later blocks see them.
+    heads and all later blocks see them; those of the label to the sum of the label heads.
 
     Shapes:
-        w_plus ``(N, L, w_dim)``, features ``(N, C_r, r, r)`` -> image ``(N, image_channels, S, S)``, about [-1, 1] but
-        unbounded; label_logits ``(N, num_classes, S, S)``, unbounded. ``L = 2 log2(S) - 2``.
+        w_plus ``(N, L, w_dim)``, features ``(N, C_r, r, r)``, label ``(N, num_classes, S, S)``
+        -> image ``(N, image_channels, S, S)``, about [-1, 1] but unbounded; label_logits ``(N, num_classes, S, S)``,
+        unbounded. ``L = 2 log2(S) - 2``.
     """
 
     taps: Tensor
@@ -235,6 +236,9 @@ class SynthesisNetwork(nn.Module):
             if with_label:
                 label_logits = self._add_skip(label_logits, block.to_label(x, head_style))
         assert image is not None
+        if label_logits is not None and embedding.label is not None:
+            check_shape("label", embedding.label.shape, " ".join(map(str, label_logits.shape)))
+            label_logits = label_logits + embedding.label
         return image, label_logits
 
     def _offsets(self, embedding: Embedding) -> dict[int, Tensor]:

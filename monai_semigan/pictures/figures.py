@@ -4,18 +4,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import StringIO
+from dataclasses import dataclass
+from io import BytesIO, StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-__all__ = ["MAX_CLASSES", "bland_altman_plot", "curve_plot", "distribution_plot", "ranking_plot"]
+__all__ = [
+    "MAX_CLASSES",
+    "BandPoint",
+    "band_picture",
+    "band_plot",
+    "bland_altman_plot",
+    "curve_plot",
+    "distribution_plot",
+    "ranking_plot",
+]
 
 WIDTH, HEIGHT = 5.2, 3.2
 """Inches."""
+
+BAND_HEIGHT = 4.0
+"""Of plots of many curves, inches."""
+
+DOTS_PER_INCH = 200
 
 ROW, FRAME = 0.55, 0.9
 """Height of a class and of the axis in plots with a row per class, inches."""
@@ -178,6 +194,79 @@ def curve_plot(series: Mapping[str, Sequence[tuple[float, float]]], *, x_axis: s
     return _figure(draw)
 
 
+@dataclass(frozen=True)
+class BandPoint:
+    """A point of `band_plot`.
+
+    Attributes:
+        x: Above 0.
+        y: Its height.
+        low: Lower end of its interval; None for none.
+        high: Upper end.
+        is_marked: Drawn hollow.
+    """
+
+    x: float
+    y: float
+    low: float | None = None
+    high: float | None = None
+    is_marked: bool = False
+
+
+def band_plot(series: Mapping[str, Sequence[BandPoint]], *, x_axis: str, y_axis: str) -> str:
+    """Draw curves with the band of their intervals over a logarithmic axis of counts.
+
+    Args:
+        series: Points by name.
+        x_axis: Label of the x axis.
+        y_axis: Label of the y axis.
+
+    Returns:
+        SVG in the colors of the page's text; empty where there is no point.
+    """
+    shown = {name: points for name, points in series.items() if points}
+    return _figure(lambda axes: _draw_bands(axes, shown, x_axis, y_axis), BAND_HEIGHT) if shown else ""
+
+
+def band_picture(series: Mapping[str, Sequence[BandPoint]], *, x_axis: str, y_axis: str) -> bytes:
+    """Draw what `band_plot` draws, black on white, as a PNG; there must be a point."""
+    shown = {name: points for name, points in series.items() if points}
+    stream = BytesIO()
+    drawing = _drawing(lambda axes: _draw_bands(axes, shown, x_axis, y_axis), BAND_HEIGHT)
+    drawing.savefig(stream, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    return stream.getvalue()
+
+
+def _draw_bands(axes: Axes, shown: Mapping[str, Sequence[BandPoint]], x_axis: str, y_axis: str) -> None:
+    lines, counts = [], sorted({point.x for points in shown.values() for point in points})
+    for at, points in enumerate(shown.values()):
+        ranked, color = sorted(points, key=lambda point: point.x), _color(at)
+        x, y = ([getattr(point, name) for point in ranked] for name in ("x", "y"))
+        low, high = ([point.y if end is None else end for point, end in pairs] for pairs in _ends(ranked))
+        lines += axes.plot(x, y, _dash(at), marker="o", markersize=4, linewidth=1.6, color=color)
+        axes.fill_between(x, low, high, color=color, alpha=0.12, linewidth=0)
+        axes.vlines(x, low, high, color=color, alpha=0.5, linewidth=1.0)  # a single point has no band
+        marked = [point for point in ranked if point.is_marked]
+        axes.plot(
+            [point.x for point in marked], [point.y for point in marked], "o", markersize=7, markerfacecolor="none",
+            color=color,
+        )  # fmt: skip
+    axes.set_xscale("log")
+    axes.set_xlim(counts[0] / 1.25, counts[-1] * 1.25)
+    axes.set_xticks(counts, [f"{count:g}" for count in counts])
+    axes.minorticks_off()
+    axes.set_xlabel(x_axis)
+    axes.set_ylabel(y_axis)
+    axes.grid(linewidth=0.5, alpha=0.5, color=GREY)
+    legend = axes.legend(lines, map(_short, shown), frameon=False, fontsize="small", loc="best")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _ends(points: Sequence[BandPoint]) -> list[list[tuple[BandPoint, float | None]]]:
+    return [[(point, point.low) for point in points], [(point, point.high) for point in points]]
+
+
 def _legend(axes: Axes, names: Sequence[str]) -> None:
     legend = axes.legend(axes.lines[: len(names)], map(_short, names), frameon=False, fontsize="small")
     for text in legend.get_texts():
@@ -205,17 +294,22 @@ def _thinned(ranked: np.ndarray) -> np.ndarray:
 
 
 def _figure(draw: Any, height: float = HEIGHT) -> str:
-    import matplotlib as mpl  # noqa: PLC0415  (0.4 s to import)
-    from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: no display, no global state)
-
     stream = StringIO()
+    bare = {"Date": None, "Creator": None, "Format": None, "Type": None}
+    import matplotlib as mpl  # noqa: PLC0415  (0.4 s to import)
+
     ink = dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK)
     with mpl.rc_context({"svg.hashsalt": "", "svg.fonttype": "none", "font.family": "sans-serif", **ink}):
-        drawing = Figure(figsize=(WIDTH, height), layout="constrained")
-        axes = drawing.subplots()
-        draw(axes)
-        axes.spines[["top", "right"]].set_visible(False)
-        bare = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        drawing.savefig(stream, format="svg", metadata=bare, transparent=True)
+        _drawing(draw, height).savefig(stream, format="svg", metadata=bare, transparent=True)
     text = stream.getvalue()
     return text[text.index("<svg") :].replace(INK, "currentColor")
+
+
+def _drawing(draw: Any, height: float) -> Figure:
+    from matplotlib.figure import Figure  # noqa: PLC0415  (no pyplot: no display, no global state)
+
+    drawing = Figure(figsize=(WIDTH, height), layout="constrained")
+    axes = drawing.subplots()
+    draw(axes)
+    axes.spines[["top", "right"]].set_visible(False)
+    return drawing

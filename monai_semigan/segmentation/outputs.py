@@ -13,31 +13,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from monai_semigan import __version__
 from monai_semigan.atomic import replacing_folder
 from monai_semigan.errors import ConfigError, InputError, OutputError
 from monai_semigan.files import write_bytes, write_json
 from monai_semigan.io.image_file import SourceImage
 from monai_semigan.io.label_file import write_label
 from monai_semigan.io.label_volume import write_itk_label, write_nifti_label, write_nifti_probability
-from monai_semigan.io.volume import DicomOrigin, SourceVolume
+from monai_semigan.io.volume import SourceVolume
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.pictures.overlay import encode_png
+from monai_semigan.segmentation.dicom_outputs import (
+    SEG_FILE,
+    is_from_dicom,
+    write_contours,
+    write_map,
+    write_preview,
+    write_seg,
+    write_sr,
+)
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.segmentation.viewer import MAX_USUAL_VOXELS, VIEWER_FILE, VIEWER_IMAGE, write_viewer
 from monai_semigan.settings import to_json
 from monai_semigan.writers.dicom_options import DicomOptions
-from monai_semigan.writers.dicom_preview import write_dicom_preview
-from monai_semigan.writers.dicom_result import AlgorithmInfo
-from monai_semigan.writers.dicom_seg import write_dicom_seg, write_dicom_seg_2d
 
 __all__ = ["OUTPUTS", "Output", "is_image", "register_output", "require_formats", "usual_formats", "write_case"]
-
-MAX_VERSION_LENGTH = 64
-"""A DICOM long string (LO, PS3.5 6.2)."""
 
 
 def _any_source(_: Segmentation) -> bool:
@@ -88,9 +88,11 @@ def require_formats(names: Sequence[str]) -> None:
 
 def usual_formats(result: Segmentation) -> tuple[str, ...]:
     """Return what is written for a case when nothing else is asked for."""
-    formats = ["png", "overlay", "reconstruction"] if is_image(result) else ["nifti", "montage"]
-    formats += ["viewer"] if result.label.size <= MAX_USUAL_VOXELS else []
-    return (*formats, *(["probability"] if result.probability is not None else []), "dicom-seg")
+    viewer = ("viewer",) if result.label.size <= MAX_USUAL_VOXELS else ()
+    if is_image(result):
+        return ("png", "overlay", "reconstruction", *viewer, "dicom-seg")
+    probability = ("probability",) if result.probability is not None else ()
+    return ("nifti", "montage", *viewer, *probability, "dicom-seg")
 
 
 def write_case(
@@ -134,7 +136,8 @@ def write_case(
 
 def _chosen(result: Segmentation, formats: Sequence[str] | None) -> list[Output]:
     require_formats(formats or ())
-    chosen = [OUTPUTS[name] for name in (usual_formats(result) if formats is None else dict.fromkeys(formats))]
+    asked = set(usual_formats(result) if formats is None else formats)
+    chosen = [output for output in OUTPUTS.values() if output.name in asked]  # in this order: some look at others
     for output in chosen:
         if formats is not None and not output.fits(result) and not output.is_extra:
             raise ConfigError(f"`formats` must fit the source, but `{result.source.record.name}` has no {output.name}.")
@@ -153,17 +156,6 @@ def _is_volume(result: Segmentation) -> bool:
     return not is_image(result)
 
 
-def _is_dicom(result: Segmentation) -> bool:
-    data = result.source.data
-    return data.is_dicom if isinstance(data, SourceImage) else isinstance(data.origin, DicomOrigin)
-
-
-def _algorithm(result: Segmentation) -> AlgorithmInfo:
-    bundle = result.record.bundle
-    version = f"{bundle.version} ({__version__})"[:MAX_VERSION_LENGTH]
-    return AlgorithmInfo(name=bundle.name, version=version, digest=bundle.digest)
-
-
 def _write_volume(write: Callable[..., object]) -> Callable[[Path, Segmentation, DicomOptions], object]:
     return lambda path, result, _: write(path, result.label, result.source.data)
 
@@ -172,27 +164,6 @@ def _write_probability(path: Path, result: Segmentation, _: DicomOptions) -> Non
     assert isinstance(result.source.data, SourceVolume)
     assert result.probability is not None
     write_nifti_probability(path, result.probability, result.source.data)
-
-
-def _write_seg(path: Path, result: Segmentation, options: DicomOptions) -> None:
-    data = result.source.data
-    settings = {
-        "segments": result.model.segments,
-        "algorithm": _algorithm(result),
-        "kind": options.kind,
-        "terminology": options.terminology,
-        "empty": options.empty,
-    }
-    if isinstance(data, SourceImage):
-        write_dicom_seg_2d(path, label=result.label, source=data.header, **settings)  # type: ignore[arg-type]
-    else:
-        write_dicom_seg(path, label=result.label, volume=data, **settings)  # type: ignore[arg-type]
-
-
-def _write_preview(path: Path, result: Segmentation, _: DicomOptions) -> None:
-    data = result.source.data
-    header = data.header if isinstance(data, SourceImage) else data.origin.headers[0]  # type: ignore[union-attr]
-    write_dicom_preview(path, picture=np.asarray(result.picture), source=header, algorithm=_algorithm(result))
 
 
 def _write_panel(path: Path, result: Segmentation, _: DicomOptions) -> None:
@@ -219,7 +190,16 @@ for _output in (
         lambda result: _is_volume(result) and result.probability is not None,
     ),
     Output("viewer", VIEWER_FILE, lambda path, result, _: write_viewer(path, result), beside=(VIEWER_IMAGE,)),
-    Output("dicom-seg", "seg.dcm", _write_seg, _is_dicom, is_extra=True),
-    Output("dicom-preview", "preview.dcm", _write_preview, _is_dicom, is_extra=True),
+    Output("dicom-seg", SEG_FILE, write_seg, is_from_dicom, is_extra=True),
+    Output("dicom-sr", "sr.dcm", write_sr, is_from_dicom, is_extra=True),  # after the SEG that it refers to
+    Output(
+        "dicom-probability",
+        "probability.dcm",
+        write_map,
+        lambda result: is_from_dicom(result) and result.probability is not None,
+        is_extra=True,
+    ),
+    Output("dicom-contours", "contours.dcm", write_contours, is_from_dicom, is_extra=True),
+    Output("dicom-preview", "preview.dcm", write_preview, is_from_dicom, is_extra=True),
 ):
     register_output(_output)

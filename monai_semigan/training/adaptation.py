@@ -21,7 +21,7 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import AugmentSettings, draw_augmentation
 from monai_semigan.training.ema import update_ema
-from monai_semigan.training.perturb import PerturbSettings, perturb
+from monai_semigan.training.perturb import STRONG, PerturbSettings, perturb
 from monai_semigan.training.pool import EndlessOrder, LabelledPool
 
 __all__ = ["AdaptationSettings", "EncoderAdaptation"]
@@ -67,11 +67,7 @@ class AdaptationSettings:
             target_sign=None,
         )
     )
-    perturb: PerturbSettings = field(
-        default_factory=lambda: PerturbSettings(
-            log2_gamma=0.7, contrast=0.4, brightness=0.25, bias_field=0.4, noise=0.15, patch=0.35
-        )
-    )
+    perturb: PerturbSettings = STRONG
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_semigan.settings import Range, check_settings
 
-__all__ = ["PerturbSettings", "perturb"]
+__all__ = ["STRONG", "PerturbSettings", "perturb"]
 
 Share = Annotated[float, Range(0, 1)]
 Strength = Annotated[float, Range(0, 10)]
@@ -44,6 +44,10 @@ class PerturbSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+
+STRONG = PerturbSettings(log2_gamma=0.7, contrast=0.4, brightness=0.25, bias_field=0.4, noise=0.15, patch=0.35)
+"""For what learns from labelled images alone, and must label any look."""
 
 
 def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:

@@ -7,14 +7,11 @@ label. The teacher learns the same labels under strong perturbations of geometry
 about any look; it gives every pixel of generated and of unlabelled images a soft label (self-training, as in Lee 2013,
 Pseudo-Label, with soft targets). It is used in training alone: nothing of it is in a bundle.
 
-Unlabelled images can teach the teacher as well, by consistency: its own running average labels them as they are, and it
-must say the same of them when they are disturbed (Tarvainen and Valpola 2017, Mean Teacher; Sohn et al. 2020, FixMatch,
-for weak against strong disturbance).
+Unlabelled images can teach the teacher as well, by consistency: see `training.consistency`.
 """
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -28,21 +25,20 @@ from monai_semigan.losses.segmentation import dice_cross_entropy
 from monai_semigan.networks.checkpoint import build_with_weights, named_weights, read_checkpoint
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import AugmentSettings, draw_augmentation
-from monai_semigan.training.ema import update_ema
-from monai_semigan.training.perturb import PerturbSettings, perturb
+from monai_semigan.training.consistency import Consistency, ConsistencySettings
+from monai_semigan.training.perturb import STRONG, PerturbSettings, perturb
 from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
 from monai_semigan.training.snapshot import write_tensors
-from monai_semigan.training.style_mixing import StyleMixingSettings, mix_styles
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 from monai_semigan.types import PathLike, StageProgress
 
 __all__ = [
     "TEACHER_NAME",
-    "ConsistencySettings",
     "LabelTeacher",
     "TeacherSettings",
     "load_teacher",
     "save_teacher",
+    "small_unet",
     "train_teacher",
 ]
 
@@ -63,26 +59,6 @@ MAX_WIDTH = 4096
 
 LOG_INTERVAL = 100
 """Steps between two lines of the log."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConsistencySettings:
-    """How the teacher learns from unlabelled images.
-
-    Attributes:
-        weight: Of Dice and cross-entropy to the average's labels, at its highest.
-        ramp_up: Share of the steps over which the weight rises from zero: an average of nothing teaches nothing.
-        half_life_kimg: Half-life of the average, thousands of images.
-        style_mixing: Looks that all disturbed images take from each other; None for their own.
-    """
-
-    weight: Annotated[float, Range(0, 1e3)] = 1.0
-    ramp_up: Annotated[float, Range(0, 1)] = 0.3
-    half_life_kimg: Annotated[float, Range(0, 1e6)] = 1.0
-    style_mixing: StyleMixingSettings | None = field(default_factory=StyleMixingSettings)
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +95,7 @@ class TeacherSettings:
             target_sign=None,
         )
     )
-    perturb: PerturbSettings = field(
-        default_factory=lambda: PerturbSettings(
-            log2_gamma=0.7, contrast=0.4, brightness=0.25, bias_field=0.4, noise=0.15, patch=0.35
-        )
-    )
+    perturb: PerturbSettings = STRONG
     other_modality: CrossModalitySettings | None = None
     consistency: ConsistencySettings | None = None
 
@@ -150,23 +122,29 @@ class LabelTeacher(nn.Module):
     """
 
     def __init__(self, *, image_channels: int, num_classes: int, features: Sequence[int]) -> None:
-        from monai.networks.nets.basic_unet import BasicUNet  # noqa: PLC0415  (without a teacher MONAI is not needed)
-
         super().__init__()
         self.sizes = {"image_channels": image_channels, "num_classes": num_classes, "features": list(features)}
-        self.net: nn.Module = BasicUNet(
-            spatial_dims=2,
-            in_channels=image_channels,
-            out_channels=num_classes,
-            features=tuple(features),
-            act=("LeakyReLU", {"negative_slope": 0.1}),
-            norm=("instance", {"affine": True}),
-        )
+        self.net = small_unet(image_channels=image_channels, num_classes=num_classes, features=features)
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
         probabilities: Tensor = self.net(image.detach().clamp(-1, 1).float()).softmax(dim=1)
         return probabilities
+
+
+def small_unet(*, image_channels: int, num_classes: int, features: Sequence[int]) -> nn.Module:
+    """Build MONAI's `BasicUNet`: images ``(N, C, S, S)`` to label logits ``(N, K, S, S)``; arguments as above."""
+    from monai.networks.nets.basic_unet import BasicUNet  # noqa: PLC0415  (without a teacher MONAI is not needed)
+
+    net: nn.Module = BasicUNet(
+        spatial_dims=2,
+        in_channels=image_channels,
+        out_channels=num_classes,
+        features=tuple(features),
+        act=("LeakyReLU", {"negative_slope": 0.1}),
+        norm=("instance", {"affine": True}),
+    )
+    return net
 
 
 def train_teacher(
@@ -195,68 +173,39 @@ def train_teacher(
     teacher = LabelTeacher(
         image_channels=labelled.images.shape[1], num_classes=labelled.targets.shape[1], features=settings.features
     ).to(device)
-    consistency = None
+    consistency, unlabelled = None, unlabelled or labelled
     if settings.consistency is not None:
-        consistency = _Consistency(teacher, settings, unlabelled or labelled, seed=seed)
+        consistency = Consistency(teacher.net, settings.consistency, lambda image: _disturbed(image, settings))
     optimizer = torch.optim.AdamW(
         teacher.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
     )
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
-    order = EndlessOrder(len(labelled), seed=seed)
+    n, order = settings.batch_size, EndlessOrder(len(labelled), seed=seed)
+    other_order = EndlessOrder(len(unlabelled), seed=seed + 1)
     for step in range(settings.steps):
-        indices = order.batch(step * settings.batch_size, settings.batch_size)
-        drawn = draw_augmentation(settings.warp, len(indices), settings.warp.probability, device=device)
+        indices = order.batch(step * n, n)
+        drawn = draw_augmentation(settings.warp, n, settings.warp.probability, device=device)
         image = drawn.image(labelled.take(indices, device)).clamp(-1, 1)
         target = drawn.label(labelled.take_targets(indices, device))
         if consistency is None:
             loss = dice_cross_entropy(teacher.net(_disturbed(image, settings)), target).mean()
         else:
-            loss = consistency.loss(image, target, step)
+            drawn = draw_augmentation(settings.warp, n, settings.warp.probability, device=device)
+            other = drawn.image(unlabelled.take(other_order.batch(step * n, n), device)).clamp(-1, 1)
+            loss = consistency.loss(image, target, other, done=(step + 1) / settings.steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         cycle.step()
         if consistency is not None:
-            consistency.follow(step)
+            consistency.follow(batch_size=n, images_seen=(step + 1) * n)
         if progress is not None:
-            progress("teacher", (step + 1) * settings.batch_size, settings.steps * settings.batch_size)
+            progress("teacher", (step + 1) * n, settings.steps * n)
         if (step + 1) % LOG_INTERVAL == 0:
             logger.info("teacher: step %d of %d, loss %.3f", step + 1, settings.steps, float(loss.detach()))
-    trained = teacher if consistency is None else consistency.average
-    return trained.eval().requires_grad_(False)
-
-
-class _Consistency:
-    """The loss with unlabelled images, and the average that labels them."""
-
-    def __init__(self, teacher: LabelTeacher, settings: TeacherSettings, unlabelled: ImagePool, *, seed: int) -> None:
-        assert settings.consistency is not None
-        self.teacher, self.settings, self.own, self.unlabelled = teacher, settings, settings.consistency, unlabelled
-        self.average: LabelTeacher = copy.deepcopy(teacher).requires_grad_(False).eval()
-        self.order = EndlessOrder(len(unlabelled), seed=seed + 1)
-
-    def loss(self, image: Tensor, target: Tensor, step: int) -> Tensor:
-        """Return the loss of warped labelled images ``(N, C, S, S)`` and as many unlabelled ones."""
-        n, settings, own = len(image), self.settings, self.own
-        indices = self.order.batch(step * n, n)
-        drawn = draw_augmentation(settings.warp, n, settings.warp.probability, device=image.device)
-        other = drawn.image(self.unlabelled.take(indices, image.device)).clamp(-1, 1)
-        both = torch.cat([image, other])
-        if own.style_mixing is not None:
-            mates = both[torch.randperm(2 * n, device=both.device)]
-            strong = _disturbed(mix_styles(both, mates, own.style_mixing), settings)
-        else:
-            strong = _disturbed(both, settings)
-        logits = self.teacher.net(strong)
-        rise = min(1.0, (step + 1) / max(own.ramp_up * settings.steps, 1.0))
-        apart = dice_cross_entropy(logits[n:], self.average(other)).mean()
-        return dice_cross_entropy(logits[:n], target).mean() + own.weight * rise * apart
-
-    def follow(self, step: int) -> None:
-        """Move the average towards the teacher after a step."""
-        n = self.settings.batch_size
-        half_life = self.own.half_life_kimg * 1000
-        update_ema(self.average, self.teacher, batch_size=n, half_life=half_life, images_seen=(step + 1) * n)
+    if consistency is not None:
+        teacher.net = consistency.average
+    return teacher.eval().requires_grad_(False)
 
 
 def _disturbed(image: Tensor, settings: TeacherSettings) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.files import write_text
+from monai_semigan.workflows.card_head import card_head
 
 if TYPE_CHECKING:
     from monai_semigan.workflows.adapting import AdaptResult
@@ -35,28 +36,16 @@ def write_card(folder: Path, packed: Bundle, source: Bundle, result: AdaptResult
 
 def _card(packed: Bundle, source: Bundle, result: AdaptResult) -> str:
     origin, size = result.adapted_from, packed.network.image_size
-    classes = ", ".join(f"{index} {name}" for index, name in enumerate(packed.class_names))
+    facts = {
+        "Adapted from": f"{origin.name} {origin.version}, `{origin.digest}`",
+        "Data list": f"SHA-256 over its files' names and sizes: `{origin.data_digest}`",
+    }
+    made = (
+        f"The bundle {origin.name} {origin.version}, adapted to {_images(result)} in {_counted(origin.steps, 'step')}. "
+        "Its generator is the one of before; its encoder learned to find what these labels show."
+    )
     lines = [
-        f"# {packed.name}",
-        "",
-        "**Research use only: not a medical device, not for diagnosis or treatment.**",
-        "",
-        f"The bundle {origin.name} {origin.version}, adapted to "
-        f"{_images(result)} in "
-        f"{_counted(origin.steps, 'step')}. Its generator is the one of before; its encoder "
-        "learned to find what these labels show.",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| Version | {packed.version} |",
-        f"| Domain | {packed.domain.name} |",
-        f"| Classes | {classes} |",
-        f"| Network's input | {size} x {size} px |",
-        f"| Adapted from | {origin.name} {origin.version}, `{origin.digest}` |",
-        f"| Data list | SHA-256 over its files' names and sizes: `{origin.data_digest}` |",
-        f"| Weights | `models/model.pt`, SHA-256 `{packed.weights_sha256}` |",
-        f"| Terms | {packed.terms} |",
-        "",
+        *card_head(packed, facts, before_table=made),
         "## Before and after",
         "",
         *_scores(result, size),

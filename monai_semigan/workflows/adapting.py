@@ -12,27 +12,25 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.description import AdaptedFrom, LongString, read_metadata
 from monai_semigan.devices import choose_device
 from monai_semigan.errors import BundleError, InputError, TrainingError
-from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval
+from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval, patient_means
 from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.settings import Range, check_settings, to_json
 from monai_semigan.training.adaptation import AdaptationSettings, EncoderAdaptation
-from monai_semigan.training.encoder_task import mean_dice
 from monai_semigan.training.pool import LabelledPool
 from monai_semigan.types import PathLike, StageProgress
+from monai_semigan.workflows.adapt_checks import check_labels, count_copies, patients_of, shared_out
 from monai_semigan.workflows.adapted_card import write_card
 from monai_semigan.workflows.limits import ENOUGH_CASES, ScoredCase, limits_of, store_limits
 from monai_semigan.workflows.packing import FIRST_VERSION, check_target, forget, name_of, write_bundle
@@ -53,9 +51,6 @@ BLIND_STEPS = 20
 
 MAX_UNLIKE_SHARE = 0.5
 """Of the images that may be unlike those that the bundle was made for: another hospital is, another body part too."""
-
-CONTRADICTION = 0.5
-"""Dice of two labels of one image, below which they contradict each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,9 +172,9 @@ def adapt(
     check_target(output, overwrite=options.overwrite)
     network = load_network(source, device=choose_device(options.device))
     pool = labelled_pool(data, data.labelled, training_preset(source), source.network.num_classes)
-    warnings = _check_labels(pool, source)
-    patients = _patients(data.labelled, pool)
-    if copies := _copies(pool):
+    warnings = check_labels(pool, source)
+    patients = patients_of(data.labelled, pool)
+    if copies := count_copies(pool):
         warnings.append(f"{copies} images are copies of others: all of an image count as one patient's.")
     path = source.root / "configs" / "metadata.json"
     learned = read_metadata(read_json(path, MAX_CONFIG_BYTES, error=BundleError), path).semigan.adapted_from
@@ -263,7 +258,7 @@ class _Adaptation:
         counts = self.options.step_counts
         if self.num_patients < 2:
             return (), None, None, min(BLIND_STEPS, counts[-1])
-        folds = _folds(self.patients, min(self.options.folds, self.num_patients), self.options.seed)
+        folds = shared_out(self.patients, min(self.options.folds, self.num_patients), self.options.seed)
         found = {count: self.before.blank() for count in counts}
         done, total = 0, counts[-1] * len(folds)
         for number, held in enumerate(folds):
@@ -313,66 +308,11 @@ class _Adaptation:
         return EncoderAdaptation(self.network, self.pool.subset(indices), self.options.training, seed=seed)
 
     def _mean(self, values: np.ndarray) -> MeanInterval:
-        by_patient = [
-            fmean(float(value) for value, owner in zip(values, self.patients, strict=True) if owner == patient)
-            for patient in dict.fromkeys(self.patients)
-        ]
-        return mean_interval(by_patient)
+        return mean_interval(patient_means(values.tolist(), self.patients))
 
     def _report(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:
             self.progress(stage, done, total)
-
-
-def _patients(entries: Sequence[Entry], pool: LabelledPool) -> list[str]:
-    """Whose each image is; one without a name is of a patient of its own, and owners of equal images are one."""
-    owners = [str(entry.patient_id or f"\0{at}") for at, entry in enumerate(entries)]
-    for at in range(len(owners)):
-        for other in range(at):
-            if owners[at] != owners[other] and torch.equal(pool.images[at], pool.images[other]):
-                owners = [owners[other] if name == owners[at] else name for name in owners]
-    return owners
-
-
-def _copies(pool: LabelledPool) -> int:
-    """How many images are equal to one before them."""
-    return sum(any(torch.equal(pool.images[at], pool.images[other]) for other in range(at)) for at in range(len(pool)))
-
-
-def _folds(patients: Sequence[str], count: int, seed: int) -> list[list[int]]:
-    """Share the patients out, in an order by seed; return the images of each part."""
-    names = list(dict.fromkeys(patients))
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed)).tolist()
-    part_of = {names[name]: place % count for place, name in enumerate(order)}
-    return [[at for at, name in enumerate(patients) if part_of[name] == part] for part in range(count)]
-
-
-def _check_labels(pool: LabelledPool, source: Bundle) -> list[str]:
-    """Refuse labels that cannot be learned; return warnings."""
-    present = pool.targets.float().argmax(dim=1).flatten(1)
-    counts = {name: int((present == at).any(dim=1).sum()) for at, name in enumerate(source.class_names) if at}
-    missing = [name for name, count in counts.items() if not count]
-    if missing:
-        raise InputError(
-            f"The labels must show every class of {source.name}, but {', '.join(missing)} is in none: the new bundle "
-            "would unlearn it. Label images that show it."
-        )
-    for first in range(len(pool)):
-        for second in range(first):
-            if torch.equal(pool.images[first], pool.images[second]):
-                scores = mean_dice(pool.targets[[first]].float(), pool.targets[[second]].float())
-                if float(scores) < CONTRADICTION:
-                    raise InputError(
-                        "Labels must agree with each other, but one image comes twice with labels whose Dice is "
-                        f"{float(scores):.2f} (entries {second + 1} and {first + 1}). Keep the right one."
-                    )
-    if len(pool) > 1:
-        return [
-            f"{name} is in one of the {len(pool)} labels alone: little is learned of it."
-            for name, count in counts.items()
-            if count == 1
-        ]
-    return []
 
 
 def _own_samples(source: Bundle, *, learned: Sequence[Entry]) -> LabelledPool | None:
@@ -405,7 +345,7 @@ def _write(
         assert is_new, "a step changes the weights"
         block = metadata["semigan"]
         error_limits = block["max_image_error"]
-        forget(metadata, source)
+        forget(metadata)
         block["max_image_error"] = error_limits
         block["adapted_from"] = asdict(result.adapted_from)
         for inversion in block["inversion"].values() if source.takes_volumes else [block["inversion"]]:

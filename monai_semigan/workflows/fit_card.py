@@ -14,6 +14,7 @@ from monai_semigan.files import write_text
 from monai_semigan.pictures.figures import curve_plot
 from monai_semigan.templates import render
 from monai_semigan.versions import environment
+from monai_semigan.workflows.card_head import card_head
 
 if TYPE_CHECKING:
     from monai_semigan.workflows.fitting import FitResult
@@ -48,26 +49,15 @@ def write_fit_texts(folder: Path, result: FitResult, base: Bundle | None) -> Non
 
 def _card(packed: Bundle, result: FitResult, base: Bundle | None) -> str:
     size = packed.network.image_size
-    classes = ", ".join(f"{index} {name}" for index, name in enumerate(packed.class_names))
     start = "random weights" if base is None else f"{base.name} {base.version}, `{base.digest}`"
     limits = packed.image_chain
+    facts = {
+        "Started from": start,
+        "Training": f"{result.num_labelled} labelled images, {result.num_unlabelled} unlabelled",
+        "Checkpoint and settings": f"{result.num_validation} validation images",
+    }
     lines = [
-        f"# {packed.name}",
-        "",
-        "**Research use only: not a medical device, not for diagnosis or treatment.**",
-        "",
-        "| | |",
-        "|---|---|",
-        f"| Version | {packed.version} |",
-        f"| Domain | {packed.domain.name} |",
-        f"| Classes | {classes} |",
-        f"| Network's input | {size} x {size} px |",
-        f"| Started from | {start} |",
-        f"| Training | {result.num_labelled} labelled images, {result.num_unlabelled} unlabelled |",
-        f"| Checkpoint and settings | {result.num_validation} validation images |",
-        f"| Weights | `models/model.pt`, SHA-256 `{packed.weights_sha256}` |",
-        f"| Terms | {packed.terms} |",
-        "",
+        *card_head(packed, facts),
         "## How it was trained",
         "",
         *(f"- {reason}" for reason in result.plan.reasons),

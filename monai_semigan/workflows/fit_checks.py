@@ -38,11 +38,13 @@ class DataFacts:
         num_classes: K, background included.
         counts: Labels that show each class, background left out.
         warnings: What a user should know.
+        present: Classes that each label shows, background left out, in the order of the labelled entries.
     """
 
     num_classes: int
     counts: tuple[int, ...]
     warnings: tuple[str, ...]
+    present: tuple[frozenset[int], ...] = ()
 
 
 def check_data(data: Datalist) -> DataFacts:
@@ -79,7 +81,7 @@ def check_data(data: Datalist) -> DataFacts:
     if len(data.validation) < FEW_VALIDATION:
         warnings.append(f"{len(data.validation)} validation images: what is chosen on them is chosen by chance.")
     warnings += _conventions(data.labelled, [share for _, share in labels])
-    return DataFacts(highest + 1, counts, tuple(warnings))
+    return DataFacts(highest + 1, counts, tuple(warnings), tuple(frozenset(found) for found, _ in labels))
 
 
 def _check_files(data: Datalist) -> list[str]:

@@ -19,7 +19,7 @@ from monai_semigan.settings import to_json
 from monai_semigan.training.sample_sheet import CLASS_COLORS
 from monai_semigan.workflows.packing import copy_parts
 
-__all__ = ["DATA_NAME", "listed", "own_list", "require_same", "skeleton"]
+__all__ = ["ASKED_NAME", "DATA_NAME", "listed", "own_list", "require_same", "skeleton"]
 
 DATA_NAME = "data.json"
 ASKED_NAME = "asked.json"

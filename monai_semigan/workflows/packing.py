@@ -27,6 +27,7 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import is_start, read_start
 from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.types import PathLike
+from monai_semigan.workflows.card_head import card_head
 
 __all__ = ["FIRST_VERSION", "NO_LIMIT", "check_target", "copy_parts", "forget", "name_of", "pack", "write_bundle"]
 
@@ -38,6 +39,11 @@ NO_LIMIT = 1e6
 
 PUBLISHER_KEYS = ("authors", "copyright", "data_source", "eval_metrics", "references")
 """Metadata that tells of the old weights' makers, data and results."""
+
+REQUIRED_PUBLISHER_KEYS = ("authors", "copyright")
+"""Those that a bundle's metadata must have (`monai.bundle verify_metadata`)."""
+
+NOT_STATED = "not stated"
 
 MAX_RUN_CONFIG_BYTES = 1 << 22
 
@@ -78,7 +84,7 @@ def pack(
 
     def describe(metadata: dict[str, Any], *, is_new: bool) -> None:
         if is_new:
-            forget(metadata, source)
+            forget(metadata)
         if is_new or name is not None:
             metadata["name"] = name if name is not None else name_of(output)
         if is_new or version is not None:
@@ -164,15 +170,17 @@ def copy_parts(source: Path, folder: Path, *, everything: bool = False) -> None:
             shutil.copy(path, folder / name)
 
 
-def forget(metadata: dict[str, Any], source: Bundle) -> None:
+def forget(metadata: dict[str, Any]) -> None:
     """Drop from the metadata, in place, what is only true of the old weights."""
     for key in PUBLISHER_KEYS:
         metadata.pop(key, None)
+    metadata.update(dict.fromkeys(REQUIRED_PUBLISHER_KEYS, NOT_STATED))
     metadata["data_source"] = "see docs/data_license.txt"
     block = metadata["semigan"]
     for key in ("min_expected_dice", "adapted_from"):
         block.pop(key, None)
-    block["max_image_error"] = dict.fromkeys(source.chains, NO_LIMIT) if source.takes_volumes else NO_LIMIT
+    limits = block["max_image_error"]
+    block["max_image_error"] = dict.fromkeys(limits, NO_LIMIT) if isinstance(limits, dict) else NO_LIMIT
 
 
 def name_of(output: PathLike) -> str:
@@ -196,28 +204,22 @@ def _write_texts(folder: Path, packed: Bundle, source: Bundle, run: dict[str, An
     """Write a card and a note on the data's licence that claim nothing; the old ones are about other weights."""
     digest = run.get("data_digest")
     data = digest if isinstance(digest, str) and digest.isalnum() else "unknown"
-    classes = ", ".join(f"{index} {name}" for index, name in enumerate(packed.class_names))
     (folder / "docs").mkdir(exist_ok=True)
-    write_text(
-        folder / "docs" / "README.md",
-        f"# {packed.name}\n\n"
-        "**Research use only: not a medical device, not for diagnosis or treatment.** Nothing was measured with these "
-        "weights yet.\n\n"
-        "| | |\n|---|---|\n"
-        f"| Version | {packed.version} |\n"
-        f"| Domain | {packed.domain.name} |\n"
-        f"| Classes | {classes} |\n"
-        f"| Network's input | {packed.network.image_size} x {packed.network.image_size} px |\n"
-        f"| Made from | settings of {source.name} {source.version}, with other weights |\n"
-        f"| Weights | `{WEIGHTS.as_posix()}`, SHA-256 `{packed.weights_sha256}` |\n"
-        f"| Training data | SHA-256 over the data list's files: `{data}` |\n\n"
-        "## What is left to do\n\n"
+    facts = {
+        "Made from": f"settings of {source.name} {source.version}, with other weights",
+        "Training data": f"SHA-256 over the data list's files: `{data}`",
+    }
+    lines = [
+        *card_head(packed, facts, before_table="Nothing was measured with these weights yet."),
+        "## What is left to do",
+        "",
         "1. `semigan tune -b THIS_FOLDER --data DATA.json --write`: steps of inversion and the limits above which a "
-        "result is doubted. Until then no image is called unlike the training images.\n"
-        "2. Segment images that were never trained on, and score them: `semigan segment`, `semigan evaluate`.\n"
+        "result is doubted. Until then no image is called unlike the training images.",
+        "2. Segment images that were never trained on, and score them: `semigan segment`, `semigan evaluate`.",
         "3. Write down here for whom the weights are, what they were trained on, and how well they do; the terms of "
-        "the data go into `data_license.txt`.\n",
-    )
+        "the data go into `data_license.txt`.",
+    ]
+    write_text(folder / "docs" / "README.md", "\n".join(lines) + "\n")
     write_text(
         folder / "docs" / "data_license.txt",
         "Data behind the weights in models/\n==================================\n\n"

@@ -16,7 +16,7 @@ from monai_semigan.io.label_file import read_label
 from monai_semigan.segmentation.image_adapter import prepare_image
 from monai_semigan.training.pool import ImagePool, LabelledPool, with_symmetries
 
-__all__ = ["image_pool", "labelled_pool", "training_preset"]
+__all__ = ["ignored_pixels", "image_pool", "labelled_pool", "training_preset"]
 
 
 def training_preset(bundle: Bundle, modality: str | None = None) -> Any:
@@ -76,3 +76,27 @@ def labelled_pool(
         targets.append(preset.prepare_label(label, geometry, num_classes))
     pair = torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets))
     return LabelledPool(*(with_symmetries(part) if symmetries else part for part in pair))
+
+
+def ignored_pixels(entries: tuple[Entry, ...], preset: Any) -> torch.Tensor | None:
+    """Return which pixels of the prepared images are left out of a score, bool ``(M, S, S)``; None where none is.
+
+    Raises:
+        InputError: One cannot be read, or has another size than its image.
+    """
+    if not any(entry.ignore for entry in entries):
+        return None
+    found = []
+    for entry in entries:
+        source = read_image(entry.image)
+        image, geometry = prepare_image(preset, source)
+        if entry.ignore is None:
+            found.append(np.zeros(image.shape[1:], bool))
+            continue
+        mask = source.as_shown(read_label(entry.ignore, binary=True))
+        if mask.shape != geometry.source_shape:
+            raise InputError(
+                f"`{entry.ignore.name}` must have its image's size {geometry.source_shape}, got {mask.shape}."
+            )
+        found.append(preset.prepare_label(mask, geometry, 2)[1] > 0)  # a pixel that is ignored in part is unknown
+    return torch.from_numpy(np.stack(found))

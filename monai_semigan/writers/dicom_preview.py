@@ -19,7 +19,7 @@ from monai_semigan.writers.dicom_result import (
     save,
     series_number,
 )
-from monai_semigan.writers.dicom_source import lean_header, source_header
+from monai_semigan.writers.dicom_source import laterality, lean_header, source_header
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -77,7 +77,7 @@ def write_dicom_preview(
             **algorithm.equipment,
         )
         result.PatientOrientation = []  # type 2C, unknown: a montage has several
-        result.Laterality = ""  # type 2C, unknown
+        result.Laterality = laterality(full)  # type 2C
         result.BurnedInAnnotation = "NO"  # nothing that identifies the patient (PS3.3 C.7.6.1)
         reference = Dataset()
         reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = full.SOPClassUID, full.SOPInstanceUID

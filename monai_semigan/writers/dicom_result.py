@@ -23,17 +23,22 @@ from monai_semigan.atomic import replacing
 from monai_semigan.errors import ConfigError, OutputError, SemiGanError
 from monai_semigan.io.dicom.file import PATIENT_TAGS
 from monai_semigan.io.dicom.values import MALFORMED, ElementValues, quiet_dicom
+from monai_semigan.writers.terminology import PRIVATE_SCHEME, Code, Terminology, in_terminology
 
 if TYPE_CHECKING:
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem
+    from highdicom.sr import CodedConcept
     from pydicom import Dataset
 
 __all__ = [
     "SERIES_DESCRIPTION",
     "AlgorithmInfo",
+    "coded",
     "complete",
     "derived_uid",
     "instance_number",
     "making",
+    "private_scheme",
     "save",
     "series_number",
 ]
@@ -83,6 +88,24 @@ class AlgorithmInfo:
             "device_serial_number": self.digest[:16],
             "software_versions": [f"{MODEL_NAME} {__version__}", self.digest, f"{self.name} {self.version}"[:63]],
         }
+
+
+def coded(code: Code, terminology: Terminology = "dicom") -> CodedConcept:
+    """Turn a code into what highdicom's classes take."""
+    from highdicom.sr import CodedConcept  # noqa: PLC0415  (0.6 s to import)
+
+    return CodedConcept(*in_terminology(code, terminology))
+
+
+def private_scheme() -> CodingSchemeIdentificationItem:
+    """Say what `PRIVATE_SCHEME` is."""
+    from highdicom.coding_schemes import CodingSchemeIdentificationItem  # noqa: PLC0415  (see coded)
+
+    return CodingSchemeIdentificationItem(
+        designator=PRIVATE_SCHEME,
+        name="Classes and measures of monai_semigan that have no code elsewhere",
+        responsible_organization=MANUFACTURER,
+    )
 
 
 def derived_uid(*parts: Any) -> str:

@@ -22,21 +22,23 @@ from monai_semigan.types import PathLike
 from monai_semigan.writers.dicom_result import (
     SERIES_DESCRIPTION,
     AlgorithmInfo,
+    coded,
     complete,
     derived_uid,
     instance_number,
     making,
+    private_scheme,
     save,
     series_number,
 )
-from monai_semigan.writers.dicom_source import SourceFrames, lean_header, place_frames, source_header
-from monai_semigan.writers.terminology import PRIVATE_SCHEME, Code, SegmentInfo, Terminology, in_terminology
+from monai_semigan.writers.dicom_source import place_frames, place_image, refer_without_plane
+from monai_semigan.writers.terminology import Code, SegmentInfo, Terminology
 
 if TYPE_CHECKING:
     from highdicom.seg import SegmentDescription
     from pydicom import Dataset
 
-__all__ = ["EmptyRule", "SegKind", "tracking_uid", "write_dicom_seg", "write_dicom_seg_2d"]
+__all__ = ["EmptyRule", "SegKind", "SegRecipe", "tracking_uid", "write_dicom_seg", "write_dicom_seg_2d"]
 
 logger = logging.getLogger(__name__)
 
@@ -93,11 +95,11 @@ def write_dicom_seg(
     if empty == "skip" and not label.any():
         return None
     source = place_frames(volume.origin, volume.grid)
-    frames = _frames(label, source)
+    frames = source.frames(label)
     if empty == "skip" and not frames.any():
         logger.info("the label lies in slices alone that were filled in: no DICOM SEG was written")
         return None
-    recipe = _Recipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
+    recipe = SegRecipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
     with making(path.name):
         result = recipe.make(frames, source.headers, source.full)
     return save(result, path)
@@ -144,20 +146,15 @@ def write_dicom_seg_2d(
     check_shape("label", label.shape, "H W")
     if empty == "skip" and not label.any():
         return None
-    full = source_header(source)
-    values = ElementValues(full)
-    if (values.integer("NumberOfFrames") or 1) != 1 or values.has("PerFrameFunctionalGroupsSequence"):
-        raise OutputError("The source must hold a single image for a two-dimensional SEG. Read it as a volume.")
+    place = place_image(source)
+    full, values = place.full, ElementValues(place.full)
     shape = values.integer("Rows"), values.integer("Columns")
     if label.shape != shape:
         raise OutputError(f"`label` must have the image's shape {shape}, got {label.shape}.")
-    header = lean_header(full)
-    recipe = _Recipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
+    recipe = SegRecipe(segments=segments, algorithm=algorithm, kind=kind, terminology=terminology)
     with making(path.name):
-        _set_plane(header, full)
-        result = recipe.make(label, [header], full)
-        if not _has_plane(full):
-            _refer_without_plane(result, full)
+        result = recipe.make(label, place.headers, full)
+        refer_without_plane(result, full)
     return save(result, path)
 
 
@@ -179,23 +176,23 @@ def _check(label: np.ndarray, segments: Sequence[SegmentInfo], kind: str, empty:
         raise OutputError(f"`label` must have classes 0 to {len(segments)}, one per segment, got {int(label.max())}.")
 
 
-def _frames(label: np.ndarray, source: SourceFrames) -> np.ndarray:
-    """Bring the slices into the order of the frames, ``(N, rows, columns)``; frames outside the volume are empty."""
-    frames = np.zeros((len(source.slices), label.shape[1], label.shape[0]), dtype=np.uint8)
-    for at, index in enumerate(source.slices):
-        if index is not None:
-            frames[at] = label[:, :, index].T
-    return frames
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Recipe:
-    """The options that a result depends on beside its source."""
+class SegRecipe:
+    """The options that a result depends on beside its source.
+
+    Attributes:
+        segments: Classes 1, 2, ... in order.
+        algorithm: What made the label.
+        kind: How it is stored; FRACTIONAL: the probability of a single class, 0 to 1, in steps of 1/255.
+        terminology: Which codes are used.
+        offset: Added to the source's SeriesNumber.
+    """
 
     segments: Sequence[SegmentInfo]
     algorithm: AlgorithmInfo
-    kind: SegKind
-    terminology: Terminology
+    kind: Literal["BINARY", "LABELMAP", "FRACTIONAL"]
+    terminology: Terminology = "dicom"
+    offset: int = SERIES_OFFSET
 
     def seed(self, source_uids: Sequence[str]) -> list[Any]:
         """What identifiers are derived from."""
@@ -204,7 +201,13 @@ class _Recipe:
         return ["SEG", list(source_uids), algorithm.digest, algorithm.settings, self.kind, self.terminology, described]
 
     def make(self, frames: np.ndarray, headers: Sequence[Dataset], full: Dataset) -> Dataset:
-        """Build the object, patient and study included."""
+        """Build the object, patient and study included.
+
+        Args:
+            frames: Class ids uint8 or probabilities float32, ``(N, rows, columns)``.
+            headers: Lean, of the same frames.
+            full: The first one's whole header.
+        """
         import highdicom as hd  # noqa: PLC0415  (0.6 s to import)
 
         uids = sorted(str(header.SOPInstanceUID) for header in headers)
@@ -215,14 +218,14 @@ class _Recipe:
             segmentation_type=self.kind,
             segment_descriptions=[self._description(at, item, uids) for at, item in enumerate(self.segments, start=1)],
             series_instance_uid=derived_uid("series", *self.seed([str(headers[0].SeriesInstanceUID)])),
-            series_number=series_number(full, SERIES_OFFSET),
+            series_number=series_number(full, self.offset),
             sop_instance_uid=derived_uid(*self.seed(uids)),
             instance_number=instance_number(full) if len(headers) == 1 else 1,
             series_description=SERIES_DESCRIPTION,
             content_description=SERIES_DESCRIPTION,
             content_label="SEGMENTATION",
             omit_empty_frames=bool(frames.any()),
-            coding_schemes=[_private_scheme()] if is_private else None,
+            coding_schemes=[private_scheme()] if is_private else None,
             **self.algorithm.equipment,
         )
         complete(result, full, self.algorithm, seed=self.seed(uids))
@@ -233,7 +236,7 @@ class _Recipe:
         from pydicom.sr.codedict import codes  # noqa: PLC0415  (see make)
 
         def concept(code: Code) -> hd.sr.CodedConcept:
-            return hd.sr.CodedConcept(*in_terminology(code, self.terminology))
+            return coded(code, self.terminology)
 
         description = hd.seg.SegmentDescription(
             segment_number=number,
@@ -257,37 +260,3 @@ class _Recipe:
             modified = description.SegmentedPropertyTypeCodeSequence[0]
             modified.SegmentedPropertyTypeModifierCodeSequence = [concept(item.modifier)]
         return description
-
-
-def _private_scheme() -> Any:
-    from highdicom.coding_schemes import CodingSchemeIdentificationItem  # noqa: PLC0415  (see _Recipe.make)
-
-    return CodingSchemeIdentificationItem(
-        designator=PRIVATE_SCHEME,
-        name="Classes of monai_semigan bundles that have no code elsewhere",
-        responsible_organization="monai_semigan developers",
-    )
-
-
-def _has_plane(full: Dataset) -> bool:
-    values = ElementValues(full)
-    counts = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-    return bool(values.text("FrameOfReferenceUID")) and None not in [values.numbers(*item) for item in counts.items()]
-
-
-def _set_plane(header: Dataset, full: Dataset) -> None:
-    """Let highdicom take the plane from the header, if it has one; without, it must not name a frame of reference."""
-    if _has_plane(full):
-        for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-            setattr(header, keyword, full[keyword].value)
-        header.SliceThickness = ElementValues(full).number("SliceThickness") or 1
-    elif "FrameOfReferenceUID" in header:
-        del header.FrameOfReferenceUID
-
-
-def _refer_without_plane(result: Dataset, full: Dataset) -> None:
-    """Add what an image without a plane still says about itself (General Image, PS3.3 C.7.6.1: type 2C then)."""
-    orientation = ElementValues(full).words("PatientOrientation")
-    result.PatientOrientation = list(orientation) if len(orientation) == 2 else None
-    if full.get("FrameOfReferenceUID"):
-        result.FrameOfReferenceUID, result.PositionReferenceIndicator = full.FrameOfReferenceUID, None

@@ -26,7 +26,16 @@ from monai_semigan.writers.dicom_result import TYPE_2, derived_uid
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-__all__ = ["SourceFrames", "lean_header", "place_frames", "source_header"]
+__all__ = [
+    "SourceFrames",
+    "laterality",
+    "lean_header",
+    "lean_headers",
+    "place_frames",
+    "place_image",
+    "refer_without_plane",
+    "source_header",
+]
 
 REQUIRED = REFERENCE_TAGS[:6]
 """Without one of these nothing can refer to an image."""
@@ -37,14 +46,49 @@ class SourceFrames:
     """A series as highdicom wants it: lean headers whose frames lie in one stack.
 
     Attributes:
-        full: The first file's whole header, for `complete`.
+        fulls: The files' headers as they were read.
         headers: One per file; a single one if it is multi-frame.
         slices: For each frame its slice along the volume's last axis; None: in none.
     """
 
-    full: Dataset
+    fulls: tuple[Dataset, ...]
     headers: tuple[Dataset, ...]
     slices: tuple[int | None, ...]
+
+    @property
+    def full(self) -> Dataset:
+        """The first file's whole header, for `complete`."""
+        return self.fulls[0]
+
+    @property
+    def has_planes(self) -> bool:
+        """Whether the frames lie somewhere in the patient."""
+        header = self.headers[0]
+        return "ImagePositionPatient" in header or "PerFrameFunctionalGroupsSequence" in header
+
+    @property
+    def laterality(self) -> str:
+        """The side of the body as the source states it, ``L`` or ``R``; else empty."""
+        return laterality(self.full)
+
+    @property
+    def uids(self) -> list[str]:
+        """SOPInstanceUIDs, sorted."""
+        return sorted(str(header.SOPInstanceUID) for header in self.headers)
+
+    def frames(self, values: np.ndarray) -> np.ndarray:
+        """Bring values of a volume, ``(I, J, K)``, or of an image, ``(H, W)``, into the order of the frames.
+
+        Returns:
+            ``(N, rows, columns)``; zero for frames outside the volume.
+        """
+        if values.ndim == 2:
+            return values[None]
+        frames = np.zeros((len(self.slices), values.shape[1], values.shape[0]), dtype=values.dtype)
+        for at, index in enumerate(self.slices):
+            if index is not None:
+                frames[at] = values[:, :, index].T
+        return frames
 
 
 def source_header(source: PathLike | Dataset, name: str = "") -> Dataset:
@@ -88,10 +132,71 @@ def lean_header(header: Dataset) -> Dataset:
         for keyword in TYPE_2:
             setattr(lean, keyword, None)
         lean.Modality = values.text("Modality") or "OT"
+        lean.SamplesPerPixel = values.integer("SamplesPerPixel") or 1
     malformed = [keyword for keyword in REQUIRED if keyword not in lean]
     if malformed:
         raise InputError(f"{', '.join(malformed)} must be well-formed for a DICOM result to refer to it.")
     return lean
+
+
+def lean_headers(headers: Sequence[Dataset]) -> list[Dataset]:
+    """Copy what a result needs to refer to the images of a series: one study, one frame of reference.
+
+    Raises:
+        InputError: What must be there is absent or malformed.
+    """
+    lean = [lean_header(source_header(header)) for header in headers]
+    with quiet_dicom():
+        _set_reference(lean)
+    return lean
+
+
+def place_image(source: PathLike | Dataset) -> SourceFrames:
+    """Describe a single image: with its plane in the patient if it has one, without a frame of reference if not.
+
+    Args:
+        source: The image's header as it was read, or its file.
+
+    Raises:
+        InputError: The source is damaged or gone, or lacks what names an image.
+        OutputError: It has several frames.
+    """
+    full = source_header(source)
+    values = ElementValues(full)
+    if (values.integer("NumberOfFrames") or 1) != 1 or values.has("PerFrameFunctionalGroupsSequence"):
+        raise OutputError("The source must hold a single image for a two-dimensional result. Read it as a volume.")
+    header = lean_header(full)
+    with quiet_dicom():
+        if _has_plane(full):
+            for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+                setattr(header, keyword, full[keyword].value)
+            header.SliceThickness = ElementValues(full).number("SliceThickness") or 1
+        elif "FrameOfReferenceUID" in header:
+            del header.FrameOfReferenceUID
+    return SourceFrames(fulls=(full,), headers=(header,), slices=(0,))
+
+
+def laterality(full: Dataset) -> str:
+    """Return the side of the body as a header states it, ``L`` or ``R``; else empty."""
+    sides = ElementValues(full).words("Laterality")
+    return sides[0] if sides in (("L",), ("R",)) else ""
+
+
+def _has_plane(full: Dataset) -> bool:
+    """Whether an image says where it lies in the patient."""
+    values = ElementValues(full)
+    counts = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+    return bool(values.text("FrameOfReferenceUID")) and None not in [values.numbers(*item) for item in counts.items()]
+
+
+def refer_without_plane(result: Dataset, full: Dataset) -> None:
+    """Add what an image without a plane still says about itself (General Image, PS3.3 C.7.6.1: type 2C then)."""
+    if _has_plane(full):
+        return
+    orientation = ElementValues(full).words("PatientOrientation")
+    result.PatientOrientation = list(orientation) if len(orientation) == 2 else None
+    if full.get("FrameOfReferenceUID"):
+        result.FrameOfReferenceUID, result.PositionReferenceIndicator = full.FrameOfReferenceUID, None
 
 
 def place_frames(origin: DicomOrigin, grid: VoxelGrid) -> SourceFrames:
@@ -129,7 +234,7 @@ def place_frames(origin: DicomOrigin, grid: VoxelGrid) -> SourceFrames:
                 f"`{origin.files[0].name}` must say where its frames lie, but does not ({type(error).__name__}). "
                 "Write the result as NIfTI."
             ) from None
-    return SourceFrames(full=full[0], headers=tuple(headers), slices=origin.slices)
+    return SourceFrames(fulls=tuple(full), headers=tuple(headers), slices=origin.slices)
 
 
 def _shared_plane(full: Dataset, grid: VoxelGrid) -> Dataset:

@@ -1,4 +1,4 @@
-"""One browser for all tests that look at pages."""
+"""A bundle whose labels are known, and one browser for all tests that look at pages."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from typing import Any
 
 import pytest
 from browser import Browser
+from copy_model import CopyNetwork
+
+from monai_semigan.bundle import serving
+from monai_semigan.domains.abdomen import CtSlicePreset
+
+SIZE = 32
 
 AXE = Path(__file__).parents[1] / "vendor" / "axe.min.js"
 """The rules of accessibility of axe-core."""
@@ -45,3 +51,13 @@ def axe() -> Callable[[Browser], list[dict[str, Any]]]:
         return found
 
     return check
+
+
+@pytest.fixture
+def copying(monkeypatch, volume_bundle: Path) -> Path:
+    """A bundle whose network copies whole slices: what is above the middle of the window is liver."""
+    monkeypatch.setattr(serving, "load_network", lambda *_, **__: CopyNetwork(SIZE))
+    monkeypatch.setattr(
+        CtSlicePreset, "frames", lambda self, slices, **_: [(0, SIZE, 0, SIZE)] * len(slices), raising=True
+    )
+    return volume_bundle

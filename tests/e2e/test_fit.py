@@ -20,7 +20,7 @@ from monai_semigan.cli.fit import command
 from monai_semigan.errors import BundleError, ConfigError, InputError, OutputError, TrainingError
 from monai_semigan.files import RunLock
 from monai_semigan.training.teacher import TeacherSettings
-from monai_semigan.workflows import fitting
+from monai_semigan.workflows import fit_stages
 from monai_semigan.workflows.fitting import FitOptions, fit
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]
@@ -33,7 +33,7 @@ def options(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> FitOptions:
     config = json.loads(path.read_text())
     config["trainer"]["run"] = {"total_kimg": 0.016, "batch_size": 4, "tick_kimg": 0.008, "num_samples": 2}
     path.write_text(json.dumps(config))
-    monkeypatch.setattr(fitting, "PLAIN_UNET", TeacherSettings(features=(4, 4, 4, 4, 4, 4), steps=3, batch_size=2))
+    monkeypatch.setattr(fit_stages, "PLAIN_UNET", TeacherSettings(features=(4, 4, 4, 4, 4, 4), steps=3, batch_size=2))
     return FitOptions(base=str(tiny_bundle), budget="1h", device="cpu")
 
 
@@ -105,7 +105,7 @@ def test_other_classes_get_fresh_label_heads(options: FitOptions, datalist: Path
 
 
 def test_without_a_base_all_is_trained(options: FitOptions, datalist: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(fitting, "list_bundles", lambda: [options.base])
+    monkeypatch.setattr(fit_stages, "list_bundles", lambda: [options.base])
     result = fit(tmp_path / "mine", datalist=datalist, options=replace(options, base=None, domain="chest_xray"))
     assert result.plan.gan_kimg > 0
     assert "random weights" in (result.bundle / "docs" / "README.md").read_text()

@@ -29,6 +29,7 @@ from monai_semigan.errors import CheckpointError
 from monai_semigan.networks.checkpoint import read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.settings import json_schema
+from monai_semigan.workflows.packing import forget
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]  # MONAI warns of its own parts
 
@@ -134,6 +135,14 @@ def test_metadata_and_network_are_verified_offline(name: str, tmp_path: Path) ->
         config_file=inference,
         bundle_root=bundle_root(name),
     )
+
+
+@pytest.mark.parametrize("name", list_bundles())
+def test_metadata_of_other_weights_fit_the_schema_too(name: str) -> None:
+    metadata = read_config(name, "metadata.json")
+    forget(metadata)
+
+    jsonschema.validate(metadata, json.loads(SCHEMA.read_text()))
 
 
 @pytest.mark.parametrize("key", ["version", "network_data_format", "semigan"])

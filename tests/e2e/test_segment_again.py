@@ -22,7 +22,7 @@ from monai_semigan.errors import ConfigError, OutputError
 from monai_semigan.io import volume_input
 from monai_semigan.latent.inversion import Inversion
 from monai_semigan.report.schema import check_json
-from monai_semigan.segmentation import outputs, volume_adapter
+from monai_semigan.segmentation import dicom_outputs, volume_adapter
 
 pytestmark = pytest.mark.e2e
 
@@ -156,23 +156,31 @@ def test_a_volume_too_large_for_the_memory_fails_alone(volume_bundle, tmp_path, 
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b", "report.html", "report.json"]
 
 
-@pytest.mark.parametrize("name", ["write_dicom_seg", "write_dicom_preview"])
+WRITERS = {
+    "write_dicom_seg": "seg.dcm",
+    "write_dicom_sr": "sr.dcm",
+    "write_dicom_map": "probability.dcm",
+    "write_dicom_contours": "contours.dcm",
+    "write_dicom_preview": "preview.dcm",
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
 def test_a_dicom_object_that_cannot_be_made_is_a_warning(volume_bundle, tmp_path, monkeypatch, name) -> None:
     phantoms.write_series(tmp_path / "ct", phantoms.phantom(), "CT")
 
-    def refuse(path: Path, **_: object) -> None:
+    def refuse(path: Path, *_: object, **__: object) -> None:
         path.write_bytes(b"")
         path.unlink()
         raise OutputError("`x` could not be made: the source's header does not allow it.")
 
-    monkeypatch.setattr(outputs, name, refuse)
-    result = run(
-        "segment", tmp_path / "ct", "-b", volume_bundle, "-o", tmp_path / "out", "--steps", 0, "--preview", "--json"
-    )
+    monkeypatch.setattr(dicom_outputs, name, refuse)
+    also = [part for added in ("sr", "probability", "contours", "preview") for part in ("--also", f"dicom-{added}")]
+    result = run("segment", tmp_path / "ct", "-b", volume_bundle, "-o", tmp_path / "out", "--steps", 0, "--json", *also)
 
     assert result.exception is None and result.return_value == 0, result.output
     (case,) = json.loads(result.stdout)["cases"]
-    file = "seg.dcm" if name == "write_dicom_seg" else "preview.dcm"
+    file = WRITERS[name]
     assert any(f"No {file} was written" in warning for warning in case["warnings"])
     assert (tmp_path / "out" / case["case"] / "label.nii.gz").exists()
 
@@ -184,7 +192,7 @@ def test_a_disk_that_fills_up_at_the_dicom_object_fails_the_case(volume_bundle, 
         with atomic.replacing(path):
             raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(outputs, "write_dicom_seg", full)
+    monkeypatch.setattr(dicom_outputs, "write_dicom_seg", full)
     result = run("segment", tmp_path / "ct", "-b", volume_bundle, "-o", tmp_path / "out", "--steps", 0, "--json")
 
     assert result.return_value == 3

@@ -13,11 +13,8 @@ import pydicom
 import pytest
 import SimpleITK
 from click.testing import CliRunner
-from copy_model import CopyNetwork
 
-from monai_semigan.bundle import serving
 from monai_semigan.cli.main import cli
-from monai_semigan.domains.abdomen import CtSlicePreset
 from monai_semigan.extras.phantoms.series import write_phantom_series
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import lps_from_ras
@@ -32,16 +29,6 @@ SPACING_MM = (1.5, 1.2, 3.0)
 
 def run(*arguments: object):
     return CliRunner().invoke(cli, [str(argument) for argument in arguments], standalone_mode=False)
-
-
-@pytest.fixture
-def copying(monkeypatch, volume_bundle: Path) -> Path:
-    """A bundle whose network copies whole slices: what is above the middle of the window is liver."""
-    monkeypatch.setattr(serving, "load_network", lambda *_, **__: CopyNetwork(SIZE))
-    monkeypatch.setattr(
-        CtSlicePreset, "frames", lambda self, slices, **_: [(0, SIZE, 0, SIZE)] * len(slices), raising=True
-    )
-    return volume_bundle
 
 
 def cube(orientation: str) -> tuple[np.ndarray, np.ndarray, VoxelGrid]:

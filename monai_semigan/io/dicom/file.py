@@ -20,7 +20,7 @@ from monai_semigan.io.dicom.values import quiet_dicom
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["PATIENT_TAGS", "REFERENCE_TAGS", "DicomFile", "is_dicom", "open_dicom", "transfer_syntax"]
+__all__ = ["DISPLAY_TAGS", "PATIENT_TAGS", "REFERENCE_TAGS", "DicomFile", "is_dicom", "open_dicom", "transfer_syntax"]
 
 PREAMBLE = 128
 """Bytes before the letters DICM (PS3.10, section 7.1)."""
@@ -102,6 +102,20 @@ IMAGE_TAGS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
 )
+
+
+DISPLAY_TAGS = (
+    "PhotometricInterpretation",
+    "WindowCenter",
+    "WindowWidth",
+    "VOILUTFunction",
+    "VOILUTSequence",
+    "PixelAspectRatio",
+    "ImagerPixelSpacing",
+    "Laterality",
+    "ImageLaterality",
+)
+"""How an image is shown, which a presentation state must repeat, and which side of the body it shows."""
 
 
 class DicomFile:
@@ -224,7 +238,7 @@ def _parse(source: BinaryIO, *, header_only: bool = False) -> Dataset:
     import pydicom  # noqa: PLC0415  (0.3 s to import)
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian  # noqa: PLC0415
 
-    tags: list[Any] | None = [*PATIENT_TAGS, *REFERENCE_TAGS, *IMAGE_TAGS] if header_only else None
+    tags: list[Any] | None = [*PATIENT_TAGS, *REFERENCE_TAGS, *IMAGE_TAGS, *DISPLAY_TAGS] if header_only else None
     with quiet_dicom():
         dataset = pydicom.dcmread(source, stop_before_pixels=header_only, specific_tags=tags, force=True)
         dataset.buffer = None  # pydicom keeps the source, which may be the whole file

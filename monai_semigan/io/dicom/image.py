@@ -11,15 +11,13 @@ from monai_semigan.errors import InputError
 from monai_semigan.io.dicom.decode import DecodedFrame, decode_frames
 from monai_semigan.io.dicom.file import DicomFile
 from monai_semigan.io.dicom.headers import frames_of
+from monai_semigan.io.dicom.rules import SEGMENTATIONS
 from monai_semigan.io.dicom.values import ElementValues, quiet_dicom
 
 __all__ = ["read_dicom_image"]
 
 MIN_WINDOW_WIDTH = 1.0
 """A window that is no wider is a threshold and shows nothing."""
-
-SEGMENTATIONS = "1.2.840.10008.5.1.4.1.1.66."
-"""Root of the SOP classes of registrations, segmentations and surfaces (PS3.4 B.5)."""
 
 
 def read_dicom_image(file: DicomFile) -> dict[str, Any]:

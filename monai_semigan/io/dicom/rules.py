@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from monai_semigan.errors import ConfigError
 
-__all__ = ["PLANES", "SeriesInfo", "SeriesRules"]
+__all__ = ["PLANES", "SeriesInfo", "SeriesRules", "why_no_single_image", "why_no_slices"]
 
 PLANES = ("axial", "coronal", "sagittal")
 
@@ -28,6 +28,9 @@ VOLUME_CLASSES = {
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 """Prefix of the secondary capture storage classes."""
+
+SEGMENTATIONS = "1.2.840.10008.5.1.4.1.1.66."
+"""Root of the SOP classes of registrations, segmentations and surfaces (PS3.4 B.5)."""
 
 LOCALIZER_TYPES = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVEY"})
 """Words in Image Type (0008,0008) that mark planning images; LOCALIZER is the standard's (PS3.3 C.8.2.1.1.1)."""
@@ -145,3 +148,22 @@ def why_no_slices(sop_class_uid: str, image_type: tuple[str, ...], samples: int)
     if image_type[:1] == ("DERIVED",) and "PERFUSION" in image_type:
         return "a computed map"
     return "a color picture" if samples != 1 else None
+
+
+def why_no_single_image(sop_class_uid: str, image_type: tuple[str, ...], *, has_pixels: bool) -> str | None:
+    """Return why an instance is no single image, such as a radiograph or a photograph, or None if it is.
+
+    Args:
+        sop_class_uid: Of the instance.
+        image_type: Its Image Type (0008,0008), upper case.
+        has_pixels: It has rows and columns.
+    """
+    if not has_pixels:
+        return "no image"
+    if sop_class_uid.startswith(SEGMENTATIONS):
+        return "a segmentation"
+    if sop_class_uid.startswith(SECONDARY_CAPTURE):
+        return "a secondary capture"
+    if sop_class_uid in VOLUME_CLASSES:
+        return "a slice of a volume"
+    return next((meaning for word, meaning in DERIVED_TYPES.items() if word in image_type), None)

@@ -26,13 +26,14 @@ def embedding() -> Embedding:
     rng = torch.Generator().manual_seed(0)
     shapes = [(3, 2, 5), (3, 4, 8, 8), (3, 1, 16, 16)]
     w_plus, *features = (torch.randn(shape, generator=rng) for shape in shapes)
-    return Embedding(w_plus, tuple(features))
+    return Embedding(w_plus, tuple(features), torch.randn(3, 2, 32, 32, generator=rng))
 
 
 def assert_equal(a: Embedding, b: Embedding) -> None:
     assert torch.equal(a.w_plus, b.w_plus)
     assert len(a.features) == len(b.features)
     assert all(torch.equal(x, y) for x, y in zip(a.features, b.features, strict=True))
+    assert a.label is b.label is None or torch.equal(a.label, b.label)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +48,15 @@ def test_packing_keeps_every_number_and_the_other_parts(embedding: Embedding, pa
     assert torch.equal(moved.w_plus, embedding.w_plus + (parts != "features"))
     for after, before in zip(moved.features, embedding.features, strict=True):
         assert torch.equal(after, before + (parts != "styles"))
+    assert moved.label is embedding.label, "no image depends on it: nothing moves it"
+    assert moved.with_styles(embedding.w_plus).label is embedding.label
 
 
 def test_rows_types_and_the_graph(embedding: Embedding) -> None:
     assert len(embedding) == 3
-    assert_equal(embedding[[2]], Embedding(embedding.w_plus[2:], tuple(value[2:] for value in embedding.features)))
-    assert embedding.to(torch.float64).packed().dtype == torch.float64
+    last = tuple(value[2:] for value in embedding.features)
+    assert_equal(embedding[[2]], Embedding(embedding.w_plus[2:], last, embedding.label[2:]))
+    assert embedding.to(torch.float64).packed().dtype == embedding.to(torch.float64).label.dtype == torch.float64
     leaves = Embedding(embedding.w_plus.requires_grad_(), embedding.features)
     assert not leaves.detach().w_plus.requires_grad and leaves.cpu().w_plus.requires_grad
 
@@ -97,6 +101,18 @@ def test_offsets_are_added_before_the_heads(spatial_inputs) -> None:
         for after, before, head in zip(moved, still, heads, strict=True):
             change = head(offset, w_plus[:, -1]) - head.bias[:, None, None]
             torch.testing.assert_close(after - before, change, atol=1e-5, rtol=1e-5)
+
+
+def test_offsets_of_the_label_are_added_to_its_logits_and_to_nothing_else(spatial_inputs) -> None:
+    synthesis, w_plus, offsets = spatial_inputs
+    label = torch.randn(2, synthesis.num_classes, 32, 32)
+
+    image, logits = synthesis(Embedding(w_plus, offsets, label))
+
+    expected = synthesis(Embedding(w_plus, offsets))
+    assert torch.equal(image, expected[0]) and torch.equal(logits, expected[1] + label)
+    with pytest.raises(ShapeError, match=r"`label` must have shape \(2, 2, 32, 32\), got \(2, 1, 32, 32\)"):
+        synthesis(Embedding(w_plus, (), label[:, :1]))
 
 
 def test_later_blocks_see_offsets_and_the_gradient_reaches_them(spatial_inputs) -> None:
@@ -145,6 +161,25 @@ def test_the_encoders_offsets_have_the_resolutions_asked_for_and_start_at_zero()
     assert bool(encoder.pyramid.outputs["2"].weight.grad.any())
 
 
+@pytest.mark.parametrize(("finest", "laterals"), [(2, 2), (1, 1), (0, 0)])
+def test_the_labels_offsets_go_on_from_the_features_to_full_resolution_and_start_at_zero(finest, laterals) -> None:
+    encoder, image = make_encoder(feature_channels={3: 7, finest: 3}, label_classes=5), torch.randn(2, 1, 32, 48)
+    encoder.latent_avg.normal_()
+
+    label = encoder(image).label
+
+    assert label.shape == (2, 5, 32, 48) and not bool(label.any())
+    assert len(encoder.label_offsets.laterals) == laterals
+    torch.nn.init.normal_(encoder.label_offsets.output.weight)
+    encoder(image).label.square().sum().backward()
+    reached = {
+        name.split(".")[0] for name, p in encoder.named_parameters() if p.grad is not None and bool(p.grad.any())
+    }
+    assert {"stem", "blocks", "pyramid", "label_offsets"} <= reached
+    with pytest.raises(ConfigError, match="`label_classes` must be 0 without `feature_channels`"):
+        make_encoder(label_classes=5)
+
+
 def test_every_level_of_the_trunk_from_the_coarsest_down_to_the_finest_wanted_one_is_used() -> None:
     encoder = make_encoder(feature_channels={2: 7, 1: 3})
     for output in encoder.pyramid.outputs.values():
@@ -182,6 +217,7 @@ def test_the_official_encoder_predicts_styles_alone() -> None:
         ({"feature_sizes": (128,)}, r"in this order, got \[128\]"),
         ({"feature_sizes": (8,), "image_size": 128, "encoder_channels": (8,) * 4}, r"must be some of 16, 32, 64, 128"),
         ({"feature_sizes": (8,), "encoder_kind": "official", "encoder_channels": (8,) * 4}, "must be empty"),
+        ({"label_offsets": True}, "`label_(offsets|classes)` must be (false|0) without `feature_(sizes|channels)`"),
     ],
 )
 def test_sizes_are_checked(changes, words: str) -> None:
@@ -190,7 +226,7 @@ def test_sizes_are_checked(changes, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         NetworkSettings(**settings)
     if "4" not in words[:30]:
-        with pytest.raises(ConfigError, match="`feature_sizes` must be"):
+        with pytest.raises(ConfigError, match=r"`(feature_sizes|label_classes)` must be"):
             SemiGanSegmenter(w_dim=8, z_dim=8, channels=[4] * (settings["image_size"].bit_length() - 2), **settings)
 
 
@@ -202,12 +238,14 @@ def test_settings_with_offsets_are_written_and_build_a_network() -> None:
         z_dim=8,
         channels=(9, 8, 7, 6, 5),
         feature_sizes=(8, 32),
+        label_offsets=True,
         head_channels=48,
     )
     network = SemiGanSegmenter(**settings.arguments())
 
-    features = network.encoder(torch.zeros(1, 1, 64, 64)).features
-    assert [tuple(value.shape) for value in features] == [(1, 8, 8, 8), (1, 6, 32, 32)]
+    embedding = network.encoder(torch.zeros(1, 1, 64, 64))
+    assert [tuple(value.shape) for value in embedding.features] == [(1, 8, 8, 8), (1, 6, 32, 32)]
+    assert embedding.label.shape == (1, 2, 64, 64)
     assert settings.num_parameters == pytest.approx(sum(p.numel() for p in network.parameters()), rel=0.05)
 
 
@@ -216,9 +254,9 @@ def test_a_network_with_offsets_is_traced() -> None:
     torch.manual_seed(0)
     network = SemiGanSegmenter(
         image_size=32, num_classes=2, z_dim=4, w_dim=4, channels=[4] * 4, encoder_channels=[4] * 4, head_channels=4,
-        feature_sizes=[8, 16],
+        feature_sizes=[8, 16], label_offsets=True,
     ).eval()  # fmt: skip
-    for output in network.encoder.pyramid.outputs.values():
+    for output in (*network.encoder.pyramid.outputs.values(), network.encoder.label_offsets.output):
         torch.nn.init.normal_(output.weight)
     image, other = torch.randn(2, 1, 1, 32, 32)
 
@@ -234,7 +272,7 @@ def test_trained_weights_label_alike_with_and_without_a_fresh_pyramid() -> None:
     settings = bundle.network.arguments() | {"feature_sizes": ()}
     plain = SemiGanSegmenter(**settings).eval()
     load_weights(plain, {key: value for key, value in state.items() if "pyramid" not in key}, source="weights")
-    spatial = SemiGanSegmenter(**settings | {"feature_sizes": [8, 16, 32]}).eval()
+    spatial = SemiGanSegmenter(**settings | {"feature_sizes": [8, 16, 32], "label_offsets": True}).eval()
     load_fitting(spatial, plain.state_dict(), source="weights")
     model, other = (bundle.segmenter(device="cpu", steps=3) for _ in range(2))
     _give(model, plain)

@@ -10,6 +10,9 @@ import pytest
 from monai_semigan.pictures.figures import (
     MAX_CLASSES,
     MAX_POINTS,
+    BandPoint,
+    band_picture,
+    band_plot,
     bland_altman_plot,
     distribution_plot,
     ranking_plot,
@@ -79,3 +82,37 @@ def test_limits_of_agreement_are_those_by_hand() -> None:
 
     assert "3.0" in text and "8.2" in text and "\N{MINUS SIGN}2.2" not in text and "-2.2" in text
     assert bland_altman_plot({"liver": [(1, 2), (2, 3)]}, axis="mL") == ""
+
+
+def bands() -> dict[str, list[BandPoint]]:
+    return {
+        "$U$-Net": [BandPoint(175, 0.95, 0.94, 0.96), BandPoint(9, 0.8)],
+        "ours": [BandPoint(9, 0.9, 0.85, 0.93, is_marked=True)],
+        "none": [],
+    }
+
+
+def test_bands_name_their_series_and_counts() -> None:
+    svg = band_plot(bands(), x_axis="labels", y_axis="Dice")
+
+    for words in ("labels", "Dice", "$U$-Net", "ours", "9", "175"):
+        assert words in texts(svg).split(), words
+    assert "none" not in texts(svg)
+    assert svg == band_plot(bands(), x_axis="labels", y_axis="Dice")
+    assert "currentColor" in svg and "#000000" not in svg
+
+
+def test_a_band_is_as_wide_as_its_interval_and_a_mark_is_drawn() -> None:
+    plain, wide, marked = bands(), bands(), bands()
+    wide["ours"] = [BandPoint(9, 0.9, 0.5, 0.99, is_marked=True)]
+    marked["ours"] = [BandPoint(9, 0.9, 0.85, 0.93)]
+    drawn = [band_plot(series, x_axis="labels", y_axis="Dice") for series in (plain, wide, marked)]
+    assert len(set(drawn)) == 3
+
+
+def test_without_points_there_are_no_bands() -> None:
+    assert band_plot({"none": []}, x_axis="labels", y_axis="Dice") == ""
+
+
+def test_a_picture_of_bands_is_a_png() -> None:
+    assert band_picture(bands(), x_axis="labels", y_axis="Dice").startswith(b"\x89PNG")

@@ -15,13 +15,13 @@ from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.settings import read_settings
 from monai_semigan.training import encoder_step as encoder_step_module
 from monai_semigan.training import teacher as teacher_module
+from monai_semigan.training.consistency import ConsistencySettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.perturb import PerturbSettings
 from monai_semigan.training.pool import ImagePool, LabelledPool
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import (
     TEACHER_NAME,
-    ConsistencySettings,
     LabelTeacher,
     TeacherSettings,
     load_teacher,
@@ -216,27 +216,3 @@ def test_unlabelled_images_teach_by_consistency() -> None:
     torch.testing.assert_close(again(pool.images), teacher(pool.images), rtol=0, atol=0)
     assert not torch.equal(other(pool.images), teacher(pool.images))
     assert not teacher.training and not any(parameter.requires_grad for parameter in teacher.parameters())
-
-
-def test_consistency_pulls_to_the_averages_labels() -> None:
-    seen: list[torch.Tensor] = []
-
-    class Average(LabelTeacher):
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            seen.append(image)
-            return torch.cat([torch.zeros_like(image), torch.ones_like(image)], dim=1)
-
-    settings = replace(SMALL, consistency=ConsistencySettings(ramp_up=0.0, style_mixing=None))
-    made = teacher_module._Consistency(
-        LabelTeacher(image_channels=1, num_classes=2, features=SMALL.features), settings, blobs(), seed=0
-    )
-    made.average = Average(image_channels=1, num_classes=2, features=SMALL.features)
-    pool = blobs(2)
-    torch.manual_seed(0)
-    full = made.loss(pool.images, pool.targets, step=1)
-    torch.manual_seed(0)
-    made.own = replace(made.own, weight=0.0)
-    alone = made.loss(pool.images, pool.targets, step=1)
-
-    assert full > alone
-    assert [image.shape[0] for image in seen] == [2, 2]

@@ -23,6 +23,7 @@ from monai_semigan.errors import BundleError, ConfigError, InputError, OutputErr
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.training.adaptation import AdaptationSettings
 from monai_semigan.workflows import adapting
+from monai_semigan.workflows.adapt_checks import shared_out
 from monai_semigan.workflows.adapting import AdaptOptions, adapt
 
 QUICK = AdaptOptions(
@@ -126,7 +127,7 @@ def test_one_patient_leaves_nothing_to_hold_out(bundle: Path, hospital, tmp_path
 
 def test_patients_are_never_on_both_sides_of_a_fold() -> None:
     patients = ["a", "b", "a", "c", "d", "b"]
-    folds = adapting._folds(patients, 3, seed=0)
+    folds = shared_out(patients, 3, seed=0)
     assert sorted(at for fold in folds for at in fold) == list(range(6))
     for fold in folds:
         held = {patients[at] for at in fold}

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stages of a fit: a plan, then teacher, generator and encoder, and the plain U-Net that they are compared with."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from monai_semigan.atomic import scratch_folder
+from monai_semigan.baselines.frame import FrameSettings
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
+from monai_semigan.bundle.bundle import Bundle, open_bundle
+from monai_semigan.bundle.description import LongString
+from monai_semigan.bundles import list_bundles
+from monai_semigan.devices import choose_device
+from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
+from monai_semigan.files import make_folder, read_json, write_json
+from monai_semigan.io.datalist import Datalist
+from monai_semigan.settings import Range, check_settings, read_settings, to_json
+from monai_semigan.training.encoder_task import BEST_NAME
+from monai_semigan.training.settings import EncoderTraining, GanTraining
+from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, save_teacher, train_teacher
+from monai_semigan.types import StageProgress
+from monai_semigan.workflows.fit_checks import DataFacts
+from monai_semigan.workflows.fit_folder import DATA_NAME, listed, own_list, require_same, skeleton
+from monai_semigan.workflows.fit_plan import FitPlan, Speeds, make_plan, parse_budget
+from monai_semigan.workflows.train import encoder_trainer, gan_trainer, training_config
+from monai_semigan.workflows.training_data import labelled_pool, training_preset
+
+__all__ = ["UNET_NAME", "FitOptions", "FitStages", "source_bundle"]
+
+UNET_NAME = "unet.pt"
+PLAN_NAME = "plan.json"
+
+TIMED_IMAGES = 8
+TIMED_ITERATIONS = 4
+"""Of which the first warms up."""
+
+BATCH = {"cpu": 8, "cuda": 16}
+
+USUAL = FrameSettings()
+
+PLAIN_UNET = TeacherSettings(
+    steps=2000,
+    batch_size=USUAL.batch_size,
+    learning_rate=USUAL.learning_rate,
+    warp=USUAL.warp,
+    perturb=USUAL.perturb,
+)
+"""What is compared with: a MONAI `BasicUNet` with the baselines' usual augmentation, trained on the labelled images
+alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitOptions:
+    """What a user may ask of `fit`.
+
+    Attributes:
+        base: Bundle to start from, whose generator is kept, if its classes are those of the data; None trains one.
+        domain: Kind of images without ``base``, such as ``chest_xray``.
+        budget: Time for everything, such as ``45m`` or ``2h``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        seed: Of everything random.
+        name: Of the bundle; None for the folder's.
+    """
+
+    base: str | None = None
+    domain: str | None = None
+    budget: str = "1h"
+    device: str = "auto"
+    seed: Annotated[int, Range(0, 2**31)] = 0
+    name: LongString | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+def source_bundle(base: str | None, domain: str | None) -> Bundle:
+    """Open the bundle for images whose settings are used: the one to start from, or the shipped one of a domain.
+
+    Raises:
+        BundleError: The bundle to start from cannot be used, or has no weights.
+        ConfigError: It is for volumes, or there is none of the domain.
+    """
+    if base is not None:
+        source = open_bundle(base)
+    else:
+        by_domain = {open_bundle(name).domain.name: name for name in list_bundles()}
+        if domain is None or domain not in by_domain:
+            raise ConfigError(
+                f"`domain` must be one of {', '.join(by_domain)} without a bundle to start from (--base), got {domain}."
+            )
+        source = open_bundle(by_domain[domain])
+    if source.takes_volumes:
+        raise ConfigError(
+            "`base` must be a bundle for images, got one for volumes: train it step by step, see docs/training.md."
+        )
+    if base is not None and source.weights_file is None:
+        raise BundleError(f"`{source.name}` must have weights to start from. Choose another --base.")
+    return source
+
+
+class FitStages:
+    """The stages; each is left out if its file is there.
+
+    Args:
+        run: Folder of what is trained.
+        source: Bundle whose settings are used, and whose weights are started from if ``options.base`` is given.
+        data: What is learned.
+        facts: Of the data.
+        options: What is asked for.
+        progress: Called with the stage, what is done and its total.
+        clock: Tells seconds, which a budget is shared out by.
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        source: Bundle,
+        data: Datalist,
+        facts: DataFacts,
+        options: FitOptions,
+        progress: StageProgress | None,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.run, self.source, self.facts, self.options, self.progress = run, source, facts, options, progress
+        self.clock = clock
+        self.keeps_generator = options.base is not None and facts.num_classes == source.network.num_classes
+        require_same(
+            run,
+            {
+                "base": None if options.base is None else source.digest,
+                "domain": source.domain.name,
+                "budget": parse_budget(options.budget),
+                "seed": options.seed,
+            },
+        )
+        self.device = choose_device(options.device)
+        self.batch_size = BATCH[self.device.type]
+        self.data = own_list(run, data)
+        self.skeleton = skeleton(run, source, self.data, facts.num_classes)
+        self.gan = read_settings(GanTraining, self._config("train.json"), "train.json")
+        self.encoder = read_settings(EncoderTraining, self._config("train_encoder.json"), "train_encoder.json")
+        preset, count = training_preset(self.skeleton), facts.num_classes
+        self.labelled = labelled_pool(self.data, self.data.labelled, preset, count, self.gan.symmetries)
+        self.validation = labelled_pool(self.data, self.data.validation, preset, count)
+
+    def _config(self, name: str) -> dict[str, Any]:
+        places = ("bundle_root", "datalist", "run_dir", "gan_run", "device", "resume", "start")
+        content = training_config(str(self.skeleton.root), name, None)
+        return {key: value for key, value in content.items() if key not in places}
+
+    # The plan
+
+    def plan(self, budget_s: float) -> FitPlan:
+        """Return the plan of the call before, or measure and make one."""
+        path = self.run / PLAN_NAME
+        if path.exists():
+            return read_settings(FitPlan, read_json(path, MAX_CONFIG_BYTES, error=InputError), PLAN_NAME)
+        most = self.most | {"unet": float(PLAIN_UNET.steps)}
+        found = make_plan(budget_s, self.speeds(), most=most, trains_gan=not self.keeps_generator)
+        write_json(path, to_json(found))
+        return found
+
+    @property
+    def most(self) -> dict[str, float]:
+        """The longest that the settings ask for: steps of the teacher, thousands of images of GAN and encoder."""
+        return {
+            "teacher": float(self._teacher.steps),
+            "gan": self.gan.run.total_kimg,
+            "encoder": self.encoder.run.total_kimg,
+        }
+
+    @property
+    def _teacher(self) -> TeacherSettings:
+        return self.gan.teacher or TeacherSettings()
+
+    def speeds(self) -> Speeds:
+        """Time a few iterations of each stage, as they will run, on a few of the images."""
+        with scratch_folder(self.run, "timing") as folder:
+            few = self.data.labelled[:TIMED_IMAGES]
+            lists = {"labelled": few, "unlabelled": self.data.unlabelled[:TIMED_IMAGES]}
+            content = {name: [listed(entry) for entry in entries] for name, entries in lists.items()}
+            content["validation"] = [listed(self.data.validation[0])]
+            kind = "binary" if self.data.is_binary else "classes"
+            path = folder / DATA_NAME
+            write_json(path, {"schema": "semigan-datalist-1", "label_values": kind, **content})
+            teacher = _timed(
+                lambda tick: train_teacher(
+                    self.labelled.subset(range(min(TIMED_IMAGES, len(self.labelled)))),
+                    replace(self._teacher, steps=TIMED_ITERATIONS),
+                    device=self.device,
+                    progress=tick,
+                ),
+                self.clock,
+            )
+            settings = self._run(TIMED_ITERATIONS * self.batch_size / 1000)
+            gan = 0.0
+            if not self.keeps_generator:
+                config = {**to_json(self.gan), "teacher": None, "run": settings}
+                gan = _timed(
+                    self._trainer(gan_trainer, folder / "gan", config, datalist=path, start=self._start), self.clock
+                )
+            config = {**to_json(self.encoder), "run": settings}
+            places = {
+                "datalist": path,
+                "gan_run": None if self.keeps_generator else folder / "gan",
+                "start": self._start,
+            }
+            encoder = _timed(self._trainer(encoder_trainer, folder / "encoder", config, **places), self.clock)
+        return Speeds(teacher, encoder / self.batch_size, gan / self.batch_size)
+
+    # The stages
+
+    @property
+    def _start(self) -> Path | None:
+        return self.source.weights_file if self.options.base is not None else None
+
+    def _run(self, total_kimg: float) -> dict[str, Any]:
+        tick = max(total_kimg / 16, self.batch_size / 1000)
+        return {"total_kimg": total_kimg, "batch_size": self.batch_size, "tick_kimg": tick, "seed": self.options.seed}
+
+    def _trainer(
+        self, trainer: Callable[..., Any], folder: Path, config: Mapping[str, Any], **places: Any
+    ) -> Callable[[StageProgress | None], Any]:
+        return lambda progress: trainer(
+            bundle_root=self.skeleton.root,
+            run_dir=folder,
+            device=self.options.device,
+            resume=(folder / "resolved_config.json").exists(),
+            progress=progress,
+            **places,
+            **config,
+        ).run()
+
+    def train(self, plan: FitPlan) -> None:
+        """Run what is not done yet."""
+        self.train_network(plan)
+        self._learn(self.run / UNET_NAME, replace(PLAIN_UNET, steps=plan.unet_steps), "plain U-Net")
+
+    def train_network(self, plan: FitPlan) -> Path:
+        """Run what is not done yet of all but the plain U-Net; return the network's weights, which `pack` takes.
+
+        Raises:
+            TrainingError: They are not there.
+        """
+        teacher = self.run / TEACHER_NAME
+        settings = replace(self._teacher, steps=plan.teacher_steps)
+        self._learn(teacher, settings, "teacher")
+        gan_run = None
+        if plan.gan_kimg:
+            gan_run = make_folder(self.run / "gan")
+            if not (gan_run / TEACHER_NAME).exists():
+                shutil.copy(teacher, gan_run / TEACHER_NAME)
+            config = {**to_json(self.gan), "teacher": to_json(settings), "run": self._run(plan.gan_kimg)}
+            self._trainer(gan_trainer, gan_run, config, datalist=self.data.path, start=self._start)(self.progress)
+        config = {**to_json(self.encoder), "teacher": str(teacher), "run": self._run(plan.encoder_kimg)}
+        places = {"datalist": self.data.path, "gan_run": gan_run, "start": self._start}
+        self._trainer(encoder_trainer, self.run / "encoder", config, **places)(self.progress)
+        return self.weights
+
+    @property
+    def weights(self) -> Path:
+        """The trained network, which `pack` takes.
+
+        Raises:
+            TrainingError: It is not there.
+        """
+        best = self.run / "encoder" / BEST_NAME
+        if not best.exists():
+            raise TrainingError(f"`{best}` must hold the encoder, but is missing. Delete `{best.parent}`, then repeat.")
+        return best
+
+    def _learn(self, path: Path, settings: TeacherSettings, stage: str) -> None:
+        if path.exists():
+            return
+        report = self.progress
+        network = train_teacher(
+            self.labelled,
+            settings,
+            device=self.device,
+            seed=self.options.seed,
+            progress=None if report is None else lambda _, done, total: report(stage, done, total),
+        )
+        save_teacher(path, network)
+
+
+def _timed(run: Callable[[StageProgress], Any], clock: Callable[[], float]) -> float:
+    """Return the seconds of an iteration, the first left out."""
+    times: list[float] = []
+    run(lambda *_: times.append(clock()))
+    return (times[-1] - times[0]) / (len(times) - 1)
