@@ -43,9 +43,9 @@ segmenting = together(
         "formats",
         multiple=True,
         metavar="NAME",
-        help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, viewer, probability, dicom-seg, "
-        "dicom-sr, dicom-probability, dicom-contours, dicom-preview. Repeatable.  [default: what is usual for the "
-        "source]",
+        help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, viewer, probability, "
+        "dicom-seg, dicom-sr, dicom-probability, dicom-contours, dicom-preview. Repeatable.  [default: what is usual "
+        "for the source]",
     ),
     option(
         "Output",

@@ -8,9 +8,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from monai_semigan.pictures.overlay import difference_heat, display_picture, encode_jpeg, network_picture
+from monai_semigan.pictures.overlay import difference_heat, display_picture, encode_jpeg, encode_png, network_picture
 
-__all__ = ["MAX_SIDE", "Layer", "image_layers"]
+__all__ = ["MAX_SIDE", "Layer", "image_layers", "share_layer"]
 
 MAX_SIDE = 2048
 """Longest side of the source in its viewer, pixels: details of an X-ray stay visible, a page stays near 1 MB."""
@@ -32,9 +32,7 @@ def image_layers(
         label: Class ids, ``(H, W)``.
         view: The network's image and its reconstruction, ``(C, S, S)`` in [-1, 1], and its label, ``(S, S)``.
     """
-    height, width = label.shape
-    scale = min(1.0, MAX_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = _shown_size(label)
     source = display_picture(pixels).resize(size, Image.Resampling.LANCZOS)
     layers = [("image", encode_jpeg(source, quality=QUALITY), _ids(label, size))]
     if view is None:
@@ -47,6 +45,18 @@ def image_layers(
         "difference": difference_heat(seen, made),
     }
     return layers + [(name, encode_jpeg(picture, quality=QUALITY), square) for name, picture in pictures.items()]
+
+
+def share_layer(share: np.ndarray) -> bytes:
+    """Return a map ``(H, W)`` in [0, 1] as a grey PNG of the size of the source's layer."""
+    picture = Image.fromarray((np.nan_to_num(share).clip(0, 1) * 255).round().astype(np.uint8))
+    return encode_png(picture.resize(_shown_size(share), Image.Resampling.BILINEAR))
+
+
+def _shown_size(pixels: np.ndarray) -> tuple[int, int]:
+    height, width = pixels.shape[:2]
+    scale = min(1.0, MAX_SIDE / max(height, width))
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _ids(label: np.ndarray, size: tuple[int, int]) -> bytes:

@@ -20,7 +20,7 @@ from monai_semigan.geometry.orientation import Reorientation, reorient_to
 from monai_semigan.io.image_file import SourceImage
 from monai_semigan.io.screen_volume import image_nifti, label_nifti, share_nifti
 from monai_semigan.io.volume import SourceVolume
-from monai_semigan.pictures.layers import MAX_SIDE, image_layers
+from monai_semigan.pictures.layers import MAX_SIDE, image_layers, share_layer
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.templates import render, vendored
@@ -103,6 +103,7 @@ def _image_page(result: Segmentation, data: SourceImage) -> str:
     seen = result.view
     view = None if seen is None else (seen.image, seen.reconstruction, seen.label)
     layers = image_layers(data.pixels, data.as_shown(result.label), view)
+    maps = {name: share_layer(data.as_shown(share)) for name, share in _maps(result).items()}
     height, width = data.pixels.shape[:2]
     down, across = data.spacing_mm or (1.0, 1.0)
     facts = {
@@ -110,15 +111,16 @@ def _image_page(result: Segmentation, data: SourceImage) -> str:
         "layers": [name for name, *_ in layers],
         "extent": [width * across, height * down],
         "unit": "mm" if data.spacing_mm else "",
-        "maps": [],
+        "maps": list(maps),
     }
-    note = "Input, reconstruction and difference are what the network sees: its own square."
+    square = "Input, reconstruction and difference are what the network sees: its own square." if seen else ""
     return _render(
         result.record,
         facts,
         pictures=[picture for _, picture, _ in layers],
         ids=[layers[0][2], *([] if view is None else [layers[-1][2]])],
-        note=note if view is not None else "",
+        maps=maps,
+        note=" ".join(filter(None, (square, HEAT_NOTE if maps else ""))),
         keys=KEYS["image"] + KEYS["both"] + KEYS["image mouse"],
         made=f"pictures are at most {MAX_SIDE} pixels long, JPEG.",
     )
@@ -128,7 +130,7 @@ def _volume_page(result: Segmentation, data: SourceVolume) -> tuple[str, bytes |
     view = reorient_to(data.grid)
     is_ct = result.record.modality == "CT"
     voxels, label = view.apply(data.voxels), view.apply(result.label)
-    maps = {"probability": result.probability} if result.probability is not None else {}
+    maps = _maps(result)
     image = image_nifti(voxels, view.target, is_ct=is_ct)
     beside = image if len(image) > MAX_EMBEDDED_BYTES else None
     thin, coarse = _thinned(view.target)
@@ -165,8 +167,13 @@ def _volume_page(result: Segmentation, data: SourceVolume) -> tuple[str, bytes |
 
 def _render(record: CaseRecord, facts: dict[str, Any], **values: Any) -> str:
     classes = [{"name": part.name, "color": part.color or (255, 255, 255)} for part in record.classes]
-    empty = {"volumes": {}, "niivue": "", "packed_niivue": b"", "pictures": [], "ids": []}
+    empty = {"volumes": {}, "niivue": "", "packed_niivue": b"", "pictures": [], "ids": [], "maps": {}}
     return render("viewer.html", record=record, facts=facts | {"classes": classes}, **(empty | values))
+
+
+def _maps(result: Segmentation) -> dict[str, np.ndarray]:
+    """What can lie on the image beside the label, in [0, 1] on its grid, by name."""
+    return {} if result.probability is None else {"probability": result.probability}
 
 
 @lru_cache(maxsize=1)

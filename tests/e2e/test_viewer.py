@@ -206,6 +206,23 @@ def test_an_image_is_drawn_with_its_label_and_what_the_network_made(show) -> Non
     assert errors(browser) == [] and browser.requests[0].startswith("file:")
 
 
+def test_a_probability_lies_on_the_image_alone(show) -> None:
+    share = np.zeros((60, 90), dtype=np.float32)
+    share[5:25, 60:85] = 0.5
+    browser = show(image_case(probability=share))
+    browser.press("c")
+    browser.run("setOpacity(1)")
+
+    browser.press("m")
+    rows, columns = np.nonzero(reddish(pixels(browser, "image")))
+    browser.press("3")
+    square = reddish(pixels(browser, "image"))
+
+    whole = pixels(browser, "image").shape
+    assert columns.min() > whole[1] / 2 and rows.max() < whole[0] / 2
+    assert square.any()  # there its label
+
+
 def test_an_image_moves_when_it_is_dragged(show) -> None:
     browser = show(image_case())
     for _ in range(4):

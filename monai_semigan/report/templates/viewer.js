@@ -31,7 +31,8 @@ function paintPicture({ plane, layers }) {
   const layer = layers[state.base];
   plane.base = layer.canvas;
   plane.label = layer.ids;
-  plane.paintCover(layer.ids, colors, state.opacity);
+  const map = layer.maps[state.cover];
+  plane.paintCover(map || layer.ids, map ? null : colors, state.opacity);
 }
 
 function paint() {
@@ -273,11 +274,12 @@ async function startImage() {
   const layers = [];
   for (const [at] of facts.layers.entries()) {
     const { canvas } = await pixelsOf(byId(`layer-${at}`));
-    const { data } = await pixelsOf(byId(at ? "ids-network" : "ids-image"));
     const size = [canvas.width, canvas.height];
-    const ids = new Uint8Array(size[0] * size[1]).map((_, place) => data[4 * place]);
+    const ids = await greyOf(byId(at ? "ids-network" : "ids-image"));
+    const own = {}; // maps lie on the image alone
+    for (const name of at ? [] : facts.maps) own[name] = await greyOf(byId(`map-${name}`));
     const step = at ? [1, 1] : facts.extent.map((length, axis) => length / size[axis]);
-    layers.push({ canvas, size, ids, step, unit: at ? "" : facts.unit });
+    layers.push({ canvas, size, ids, maps: own, step, unit: at ? "" : facts.unit });
   }
   const panel = byId("panel-image");
   planes.image = { plane: new Plane(panel.querySelector("canvas"), layers[0]), layers, panel };

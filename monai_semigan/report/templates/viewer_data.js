@@ -63,3 +63,8 @@ async function pixelsOf(picture) {
   context.drawImage(picture, 0, 0);
   return { canvas, data: context.getImageData(0, 0, canvas.width, canvas.height).data };
 }
+
+async function greyOf(picture) {
+  const { data } = await pixelsOf(picture);
+  return new Uint8Array(data.length / 4).map((_, at) => data[4 * at]);
+}
