@@ -35,6 +35,7 @@ COMMANDS = {
     "fit": "Train a bundle of your own on a data list, start to end.",
     "compare": "Compare methods by how many labels they need.",
     "train": "Train a generator, then its encoder, on your own images.",
+    "watch": "Watch a training: curves, samples, time to go.",
     "prepare": "Make a data list of a public data set, or of drawn phantoms.",
     "convert": "Convert weights trained elsewhere to start from.",
     "pack": "Put trained weights into a bundle of your own.",

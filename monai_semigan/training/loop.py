@@ -217,7 +217,8 @@ class TrainingLoop:
         first, *others = task.ranks.gather(random_state(task.device))
         if folder is not None:
             reported = task.report(self.run_dir, seen)
-            folder.log(seen, {**means, **reported, "images_per_second": images_per_second})
+            numbers = {**means, **reported, "images_per_second": images_per_second}
+            folder.log(seen, numbers, total_kimg=task.settings.total_kimg)
             state = {"step": task.state(), "random": first, "random_of_others": others}
             path = save_snapshot(self.run_dir, seen, state, keep=task.settings.keep_snapshots)
             logger.info("%.1f kimg, %.1f images/s, %s", seen / 1000, images_per_second, path.name)

@@ -14,7 +14,7 @@ from monai_semigan.files import RunLock, make_folder
 from monai_semigan.types import PathLike
 from monai_semigan.versions import environment
 
-__all__ = ["RunFolder"]
+__all__ = ["CONFIG_NAME", "STATS_NAME", "RunFolder", "read_stats"]
 
 CONFIG_NAME = "resolved_config.json"
 STATS_NAME = "stats.jsonl"
@@ -68,9 +68,15 @@ class RunFolder:
             lines = stats_file.read_text().splitlines(keepends=True)
             _replace(stats_file, "".join(line for line in lines if _images_of(line) <= images_seen))
 
-    def log(self, images_seen: int, stats: dict[str, float]) -> None:
-        """Append one line to ``stats.jsonl`` and the same scalars to TensorBoard (x axis: images)."""
-        line = {"kimg": images_seen / 1000, **stats}
+    def log(self, images_seen: int, stats: dict[str, float], *, total_kimg: float | None = None) -> None:
+        """Append one line to ``stats.jsonl`` and the same scalars to TensorBoard (x axis: images).
+
+        Args:
+            images_seen: So far.
+            stats: Numbers by name.
+            total_kimg: Thousands of images that the run will see, for who watches it; in the line alone.
+        """
+        line = {"kimg": images_seen / 1000, **stats, **({} if total_kimg is None else {"total_kimg": total_kimg})}
         with (self.path / STATS_NAME).open("a") as stream:
             stream.write(json.dumps(line) + "\n")
         if self._writer is None:
@@ -87,6 +93,13 @@ class RunFolder:
             self._writer.close()
             self._writer = None
         self._lock.release()
+
+
+def read_stats(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's ``stats.jsonl``; one that is cut short, or being written, is left out."""
+    path = folder / STATS_NAME
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines if _images_of(line) != float("inf")]
 
 
 def _replace(path: Path, text: str) -> None:
