@@ -154,6 +154,8 @@ class TrainingLoop:
         )
         try:
             self._start(folder)
+            if folder is not None:
+                folder.note_length(task.settings.total_kimg)
             task.prepare(self.run_dir, self.progress)
             self._iterate(folder)
         finally:
@@ -217,8 +219,7 @@ class TrainingLoop:
         first, *others = task.ranks.gather(random_state(task.device))
         if folder is not None:
             reported = task.report(self.run_dir, seen)
-            numbers = {**means, **reported, "images_per_second": images_per_second}
-            folder.log(seen, numbers, total_kimg=task.settings.total_kimg)
+            folder.log(seen, {**means, **reported, "images_per_second": images_per_second})
             state = {"step": task.state(), "random": first, "random_of_others": others}
             path = save_snapshot(self.run_dir, seen, state, keep=task.settings.keep_snapshots)
             logger.info("%.1f kimg, %.1f images/s, %s", seen / 1000, images_per_second, path.name)

@@ -13,7 +13,7 @@ from monai_semigan.errors import InputError
 from monai_semigan.files import escaped, write_text
 from monai_semigan.pictures.figures import COLORS, curve_plot
 from monai_semigan.templates import render
-from monai_semigan.training.run_folder import CONFIG_NAME, STATS_NAME, read_stats
+from monai_semigan.training.run_folder import CONFIG_NAME, STATS_NAME, read_length, read_stats
 from monai_semigan.types import PathLike
 
 __all__ = ["PAGE_NAME", "RunState", "read_run", "watch_run", "write_watch_page"]
@@ -49,7 +49,7 @@ class RunState:
     Attributes:
         folder: Of the stage.
         stats: Lines of ``stats.jsonl``.
-        total_kimg: Thousands of images to train on; None before the first line, and of runs of older versions.
+        total_kimg: Thousands of images to train on; None for runs of older versions.
         age_s: Since the last line, seconds; None before the first.
     """
 
@@ -106,7 +106,7 @@ def read_run(run: PathLike) -> RunState:
     stage = max(stages, key=_last_change)
     lines = tuple(read_stats(stage))
     age_s = max(0.0, time.time() - (stage / STATS_NAME).stat().st_mtime) if lines else None
-    return RunState(folder=stage, stats=lines, total_kimg=lines[-1].get("total_kimg") if lines else None, age_s=age_s)
+    return RunState(folder=stage, stats=lines, total_kimg=read_length(stage), age_s=age_s)
 
 
 def write_watch_page(state: RunState) -> Path:
