@@ -2,7 +2,7 @@
 """The command ``semigan``: subcommands loaded on use, errors to one line and an exit code.
 
 Exit codes: 0 done, 1 a known error (one line; the traceback with ``-vv``), 2 wrong usage, 3 some cases failed,
-130 interrupted.
+4 some cases were refused as out of distribution, 130 interrupted.
 """
 
 from __future__ import annotations

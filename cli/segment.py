@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 SOME_CASES_FAILED = 3
+SOME_ARE_UNLIKE = 4
 
 
 @click.command(name="segment", cls=options.TopicCommand)
@@ -53,7 +54,8 @@ def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: An
       semigan segment study.zip volume.nii.gz -b liver_ct_segmentation -o out --plane axial --min-slices 20
       semigan segment mr.nii.gz -b liver_ct_segmentation -o out --modality MR
 
-    Exit code 3: some inputs could not be segmented; the report says why.
+    Exit code 3: some inputs could not be segmented; the report says why. 4: with --refuse-ood, some were refused as
+    they are unlike the images that the bundle was made for.
     """
     from monai_semigan.workflows.segmenting import segment_files
 
@@ -70,6 +72,8 @@ def command(inputs: tuple[Path, ...], bundle: str, as_json: bool, **settings: An
         click.echo(json.dumps(report.to_json()))
     else:
         _print(report, settings["output"])
+    if any(failure.is_unlike for failure in report.failures):
+        return SOME_ARE_UNLIKE
     return SOME_CASES_FAILED if report.failures else 0
 
 
@@ -83,7 +87,8 @@ def _print(report: SegmentationReport, output: Path) -> None:
         chosen = [record for record in records if record.kind == kind]
         if chosen:
             names = list(dict.fromkeys(part.name for record in chosen for part in record.classes))
-            head = ("case", *(f"{name} {unit}" for name in names), "expected Dice", "reconstruction error", "warnings")
+            amounts = [f"{name} {unit}" for name in names]
+            head = ("case", *amounts, "expected Dice", "reconstruction error", "ood", "warnings")
             click.echo(text_table(head, [_row(record, names) for record in chosen]))
     for failure in report.failures:
         click.echo(f"failed: {failure.source}: {failure.reason}", err=True)
@@ -95,4 +100,5 @@ def _print(report: SegmentationReport, output: Path) -> None:
 def _row(record: CaseRecord, names: list[str]) -> list[object]:
     amounts = {part.name: part.share if part.volume_ml is None else part.volume_ml for part in record.classes}
     error = record.reconstruction.encoder  # the one that its warning is about
-    return [record.case, *map(amounts.get, names), record.lowest_expected_dice, error, " ".join(record.warnings)]
+    ood = None if record.ood is None else record.ood.score
+    return [record.case, *map(amounts.get, names), record.lowest_expected_dice, error, ood, " ".join(record.warnings)]

@@ -54,6 +54,11 @@ segmenting = together(
         show_default=True,
         help="Write viewer.html, a page to look through the case, with a copy of the image.",
     ),
+    click.option(
+        "--refuse-ood",
+        is_flag=True,
+        help="Write no label for what is unlike the images that the bundle was made for. [default: a warning]",
+    ),
     option(
         "Volumes",
         "--modality",
@@ -105,5 +110,5 @@ def chosen_options(settings: dict[str, Any]) -> SegmentOptions:
         dicom=DicomOptions(kind=settings["seg_type"], terminology=settings["terminology"], empty=settings["empty_seg"]),
         rules=SeriesRules(**some("description", "min_slices", "plane")),
         repairs=RepairOptions(**some("fill_missing", "tilt")),
-        **some(*({"identify", "overwrite"} & settings.keys())),
+        **some("refuse_ood", *({"identify", "overwrite"} & settings.keys())),
     )

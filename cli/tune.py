@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -20,7 +21,8 @@ __all__ = ["command"]
 @click.option(
     "--steps", type=click.IntRange(0, 10_000), multiple=True, help="A number of steps to try. [default: 0 to 50]"
 )
-@click.option("--write", is_flag=True, help="Store steps and limits in the bundle.")
+@click.option("--write", is_flag=True, help="Store what was found in the bundle.")
+@click.option("--only-ood", is_flag=True, help="Learn which images the bundle knows, and nothing else.")
 @click.option(
     "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Images or slices at once."
 )
@@ -31,6 +33,7 @@ def command(
     datalist: Path,
     steps: tuple[int, ...],
     write: bool,
+    only_ood: bool,
     batch_size: int,
     device: str,
     as_json: bool,
@@ -41,11 +44,18 @@ def command(
     cases have, below which a label is called uncertain; and the error of reconstruction, a quarter above the largest,
     beyond which an image is called unlike them. Bundles for volumes take the list's `volumes.validation`.
 
+    With --write, the bundle also learns from the list's training and validation images which images it knows: results
+    get an out-of-distribution score.
+
     \b
     Examples:
       semigan tune -b my_bundle --data data.json
       semigan tune -b my_bundle --data data.json --steps 10 --steps 20 --write
+      semigan tune -b my_bundle --data data.json --only-ood --write
     """
+    if only_ood:
+        _learn(bundle, datalist, write=write, device=device, as_json=as_json)
+        return
     from monai_semigan.workflows.tuning import STEP_COUNTS, tune
 
     with progress_bar("tune", unit=" images") as progress:
@@ -78,6 +88,18 @@ def command(
     stored = "stored, with the limits" if write else f"the bundle says {before}"
     click.echo(f"{result.num_cases} cases: {result.steps} steps are enough ({stored})")
     show_notes(result.warnings, label="warning: ")
+
+
+def _learn(bundle: str, datalist: Path, *, write: bool, device: str, as_json: bool) -> None:
+    from monai_semigan.workflows.ood_learning import learn_ood
+
+    with progress_bar("learn", unit=" images") as progress:
+        found = learn_ood(bundle, datalist, write=write, device=device, progress=progress)
+    if as_json:
+        click.echo(json.dumps(asdict(found)))
+        return
+    stored = "stored" if write else "not stored: pass --write"
+    click.echo(f"{found.num_known} known and {found.num_validation} validation images learned ({stored})")
 
 
 def _of(name: str) -> str:

@@ -5,6 +5,7 @@ SemiGanError
 ├── ShapeError (also ValueError)      a tensor does not have the documented shape
 ├── ConfigError (also ValueError)     a setting is unknown, missing or contradictory
 ├── InputError (also ValueError)      an image, label or data list cannot be used as it is
+│   └── OutOfDistributionError        it is unlike what the bundle was made for, and was to be refused
 ├── GeometryError (also ValueError)   slices or affines that do not form one volume
 ├── CheckpointError                   weights that do not fit the network they are loaded into
 ├── BundleError                       a bundle folder is incomplete, altered or not to be trusted
@@ -24,6 +25,7 @@ __all__ = [
     "ConfigError",
     "GeometryError",
     "InputError",
+    "OutOfDistributionError",
     "OutputError",
     "SemiGanError",
     "ShapeError",
@@ -46,6 +48,10 @@ class ConfigError(SemiGanError, ValueError):
 
 class InputError(SemiGanError, ValueError):
     """An image, label or data list cannot be used as it is."""
+
+
+class OutOfDistributionError(InputError):
+    """An image is unlike those that the bundle was made for, and such are to be refused."""
 
 
 class GeometryError(SemiGanError, ValueError):

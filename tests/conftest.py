@@ -124,6 +124,7 @@ def tiny_bundle(tmp_path: Path, tiny_network: SemiGanSegmenter) -> Path:
         preprocessing={"image_size": 32, "max_stretch": 1.5},
         inversion={"steps": 2},
         weights={"file": "models/model.pt", "sha256": file_digest(root / "models" / "model.pt")},
+        ood=None,
     )
     for name in ("train.json", "train_encoder.json"):
         path = root / "configs" / name

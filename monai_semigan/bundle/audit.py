@@ -25,10 +25,16 @@ import monai_semigan
 from monai_semigan.errors import BundleError
 from monai_semigan.files import escaped, read_regular
 
-__all__ = ["MAX_CONFIG_BYTES", "METADATA", "audit_bundle", "require_clean"]
+__all__ = ["MAX_CONFIG_BYTES", "MAX_OOD_BYTES", "METADATA", "OOD_FILE", "audit_bundle", "require_clean"]
 
 METADATA = Path("configs", "metadata.json")
 """The description of a bundle, inside its folder."""
+
+OOD_FILE = Path("models", "ood.pt")
+"""What the bundle says of the images it knows, see `ood_file`."""
+
+MAX_OOD_BYTES = 16 << 20
+"""Of that: 32 directions over the 20,000 numbers that the largest network has for an image, for two chains."""
 
 MAX_CONFIG_BYTES = 1 << 20
 """Larger configs are refused unread."""
@@ -194,6 +200,8 @@ def _is_config(name: Path) -> bool:
 def _limit(name: Path) -> int:
     if name.name.lower() == "logging.conf":
         return MAX_LOGGING_BYTES
+    if name == OOD_FILE:
+        return MAX_OOD_BYTES
     return MAX_CONFIG_BYTES if _is_config(name) and name.suffix.lower() == ".json" else MAX_FILE_BYTES
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA, require_clean
-from monai_semigan.bundle.description import MAX_NAME_LENGTH, Color, read_metadata
+from monai_semigan.bundle.description import MAX_NAME_LENGTH, Color, OodSettings, read_metadata
 from monai_semigan.bundles import bundle_root
 from monai_semigan.domains.base import IMAGE, Domain, Preset
 from monai_semigan.errors import BundleError
@@ -55,6 +55,7 @@ class Bundle:
         components: Which pieces of a class stay in a label map, and which holes are filled; none if not given.
         weights_file: The weights, inside the bundle; None if it has none yet, and can only be trained.
         weights_sha256: What their digest must be; None likewise.
+        ood: What says which images it knows; None if it does not say.
         digest: SHA-256 over description and weights: names what made a result.
     """
 
@@ -73,6 +74,7 @@ class Bundle:
     components: ComponentRules
     weights_file: Path | None
     weights_sha256: str | None
+    ood: OodSettings | None
     digest: str
 
     @property
@@ -159,6 +161,7 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
         components=described.rules(),
         weights_file=None if weights is None else root / weights.file,
         weights_sha256=None if weights is None else weights.sha256,
+        ood=described.ood,
         digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     )
 

@@ -26,8 +26,9 @@ from monai_semigan.domains.registry import find_domain
 from monai_semigan.errors import BundleError, ConfigError
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.settings import NetworkSettings
-from monai_semigan.segmentation.chain import Chain, ExpectedDiceLimit, ImageErrorLimit
+from monai_semigan.segmentation.chain import Chain, ExpectedDiceLimit, ImageErrorLimit, OodLimit
 from monai_semigan.segmentation.components import ComponentRule, ComponentRules
+from monai_semigan.segmentation.ood import USUAL_LIMIT
 from monai_semigan.segmentation.stack import SlicewiseSettings
 from monai_semigan.settings import Pattern, Range, check_settings, read_settings
 from monai_semigan.writers.terminology import ClassCodes, SegmentInfo, segments_of_classes
@@ -39,6 +40,7 @@ __all__ = [
     "Description",
     "LongString",
     "Metadata",
+    "OodSettings",
     "WeightsSettings",
     "read_metadata",
 ]
@@ -72,6 +74,19 @@ class WeightsSettings:
         path = PurePosixPath(self.file)
         if not self.file.isprintable() or not path.parts or path.is_absolute() or ".." in path.parts:
             raise ConfigError(f"`file` must lie inside the bundle, got {self.file!r:.80}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OodSettings(WeightsSettings):
+    """What says which images a bundle knows.
+
+    Attributes:
+        file: Inside the bundle.
+        sha256: Of the file.
+        max_ood: See `Chain`.
+    """
+
+    max_ood: OodLimit = USUAL_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +131,7 @@ class Description:
         components: Which pieces of a class stay, and which holes are filled, by class name.
         codes: What DICOM calls the classes after the background, see `terminology`; null for known ones.
         slicewise: How a stack of slices is worked through.
+        ood: What says which images the bundle knows; null if it does not say.
         adapted_from: What it was before it was adapted to other data; null if it was trained as it is.
     """
 
@@ -132,6 +148,7 @@ class Description:
     components: Mapping[str, ComponentRule] = field(default_factory=dict)
     codes: tuple[ClassCodes | None, ...] | None = None
     slicewise: SlicewiseSettings = field(default_factory=SlicewiseSettings)
+    ood: OodSettings | None = None
     adapted_from: AdaptedFrom | None = None
 
     def __post_init__(self) -> None:
@@ -188,6 +205,7 @@ class Description:
                 min_expected_dice=None
                 if self.min_expected_dice is None
                 else _limit(self.min_expected_dice, "min_expected_dice", key),
+                max_ood=USUAL_LIMIT if self.ood is None else self.ood.max_ood,
             )
             for key, preset in presets.items()
         }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from monai_semigan.bundle.bundle import Bundle, load_network
+from monai_semigan.bundle.ood_file import known_chains
 from monai_semigan.devices import choose_device
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.record import BundleRecord
@@ -33,12 +34,13 @@ def bundle_segmenter(
         CheckpointError: They carry code or do not fit.
         ConfigError: The device or an option is unknown.
     """
+    network = network if network is not None else load_network(bundle, device=choose_device(device))
     return Segmenter(
-        network if network is not None else load_network(bundle, device=choose_device(device)),
+        network,
         bundle=BundleRecord(name=bundle.name, version=bundle.version, digest=bundle.digest),
         model=Model(class_names=bundle.class_names, colors=bundle.colors, segments=bundle.segments),
         domain=bundle.domain,
-        chains=bundle.chains,
+        chains=known_chains(bundle, network),
         slicewise=bundle.slicewise,
         components=bundle.components,
         options=options,

@@ -48,9 +48,9 @@ class LabelScore:
         """
         return {score.class_name: score for score in self.classes}[class_name]
 
-    def of_case(self, case: str, patient: str) -> list[CaseScore]:
-        """Name the case that was scored, and whose it is."""
-        return [CaseScore(case=case, patient=patient, **vars(score)) for score in self.classes]
+    def of_case(self, case: str, patient: str, ood: float | None = None) -> list[CaseScore]:
+        """Name the case that was scored, whose it is, and how unlike the images of its bundle."""
+        return [CaseScore(case=case, patient=patient, ood=ood, **vars(score)) for score in self.classes]
 
     @cached_property
     def _table(self) -> list[tuple[str, ...]]:
@@ -147,6 +147,7 @@ def with_absent_classes(cases: Sequence[Sequence[CaseScore]]) -> list[CaseScore]
                 CaseScore(
                     case=case[0].case,
                     patient=case[0].patient,
+                    ood=case[0].ood,
                     class_name=class_name,
                     dice=OVERLAP_IF_BOTH_EMPTY,
                     iou=OVERLAP_IF_BOTH_EMPTY,

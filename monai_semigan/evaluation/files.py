@@ -41,6 +41,7 @@ class Prediction:
         spacing_mm: Row and column distance as found, unchecked; None if unknown, and for volumes, which hold their own.
         class_names: Name per class; None if unknown.
         bundle: Name and version of what made it; empty if unknown.
+        ood: Its out-of-distribution score; None if unknown.
         problem: Why ``case.json`` cannot be used; None if it can, or is not there.
     """
 
@@ -48,6 +49,7 @@ class Prediction:
     spacing_mm: Any = None
     class_names: tuple[str, ...] | None = None
     bundle: str = ""
+    ood: float | None = None
     problem: str | None = None
 
     def checked_spacing_mm(self) -> tuple[float, float] | None:
@@ -195,9 +197,11 @@ def read_prediction(label: Path) -> Prediction:
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         return Prediction(label=label, problem=f"`case.json` must be a JSON object: {error}. Segment the case again.")
     is_named = isinstance(names, list) and bool(names)
+    ood = record["ood"].get("score") if isinstance(record.get("ood"), dict) else None
     return Prediction(
         label=label,
         spacing_mm=None if is_volume_file(label) else record.get("spacing_mm"),
         class_names=tuple(map(str, names)) if is_named else None,
         bundle=maker,
+        ood=float(ood) if isinstance(ood, (int, float)) else None,
     )

@@ -118,10 +118,12 @@ class CaseScore(ClassScore):
     Attributes:
         case: Name.
         patient: Whose it is.
+        ood: How unlike the images of its bundle the case is, from 0 to 1; None if unknown.
     """
 
     case: str
     patient: str
+    ood: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,10 +41,7 @@ def comparison_page(record: ComparisonRecord) -> str:
             ("network's grid", f"{record.image_size} px"),
             ("classes", str(record.num_classes)),
             ("device", record.device),
-            (
-                "our method's start",
-                "random weights" if record.base is None else f"{record.base.name} {record.base.version}",
-            ),
+            *_start(record),
         ],
         footer=", ".join(f"{key} {value}" for key, value in record.versions.items()),
     )
@@ -77,6 +74,13 @@ def comparison_table(record: ComparisonRecord) -> str:
 def interval(low: float | None, high: float | None) -> str:
     """Write an interval with three decimals."""
     return MISSING if low is None or high is None else f"{low:.3f} to {high:.3f}"
+
+
+def _start(record: ComparisonRecord) -> list[tuple[str, str]]:
+    if not any(item.method.startswith("ours") for item in record.summaries):
+        return []
+    base = record.base
+    return [("our method's start", "random weights" if base is None else f"{base.name} {base.version}")]
 
 
 def _title(name: str, record: ComparisonRecord) -> str:

@@ -131,6 +131,7 @@ def render_evaluation_report(page: Evaluation) -> str:
     plots, plots_note = _plots(page, distance)
     cases = sorted(page.cases, key=lambda case: case.dice)
     strips, ticks = _strips(page)
+    has_ood = any(case.ood is not None for case in cases)
     return render(
         "evaluation.html",
         about=" · ".join(part for part in (page.bundle, page.created) if part),
@@ -140,6 +141,7 @@ def render_evaluation_report(page: Evaluation) -> str:
         failures=page.failures,
         unit=page.unit,
         has_patients=page.has_patients,
+        has_ood=has_ood,
         has_volumes=any(item.metric in VOLUME_METRICS for item in page.summaries),
         summary_head=("class", "metric", f"{page.unit}s", "mean", "95 % from", "to", "median", "sd"),
         summary=[_summary_row(item) for item in page.summaries],
@@ -162,6 +164,7 @@ def render_evaluation_report(page: Evaluation) -> str:
                 *([case.patient] if page.has_patients else []),
                 case.class_name,
                 *_values(case, metrics),
+                *([_number(case.ood, "dice") if case.ood is not None else None] if has_ood else []),
                 _absence(case),
             )
             for case in cases

@@ -44,10 +44,12 @@ class FailureReport:
     Attributes:
         source: Name of the file or folder.
         reason: What is wrong with it.
+        is_unlike: It was segmented, but is out of distribution, and such were to be refused.
     """
 
     source: str
     reason: str
+    is_unlike: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,10 +168,12 @@ def _overview(records: list[CaseRecord]) -> tuple[list[str], list[tuple[Any, ...
     for record in records:
         parts = {part.name: part.volume_ml if is_volume else 100 * part.share for part in record.classes}
         amounts = [None if (value := parts.get(name)) is None else f"{value:.1f}" for name in names]
-        numbers = record.lowest_expected_dice, record.reconstruction.encoder, len(record.warnings)
+        ood = None if record.ood is None else record.ood.score
+        numbers = record.lowest_expected_dice, record.reconstruction.encoder, ood, len(record.warnings)
         rows.append((record.case, *amounts, *numbers))
     unit = "mL" if is_volume else "%"
-    return ["case", *(f"{name} ({unit})" for name in names), "expected Dice", "reconstruction error", "warnings"], rows
+    measures = "expected Dice", "reconstruction error", "out of distribution", "warnings"
+    return ["case", *(f"{name} ({unit})" for name in names), *measures], rows
 
 
 def _facts(record: CaseRecord) -> list[tuple[str, str]]:
@@ -191,6 +195,10 @@ def _facts(record: CaseRecord) -> list[tuple[str, str]]:
         numbers = f"{kinds.total}: {kinds.with_label} with label, {kinds.refined} refined, {kinds.empty} empty"
         rows.append(("axial slices", numbers))
     rows += _reconstruction_facts(record)
+    if record.ood is not None:
+        parts = ", ".join(f"{name} {value:.2f}" for name, value in record.ood.parts.items())
+        said = f"{record.ood.score:.2f} (usual up to {record.ood.limit:.2f}; {parts})"
+        rows.append(("out-of-distribution score", said))
     rows += [
         (f"{part.name}, cleaned", f"{part.removed} {unit} removed, {part.filled} filled")
         for part in record.classes

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, cast
 
 from monai_semigan.domains.base import Preset, StackPreset
 from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.segmentation.ood import USUAL_LIMIT, OodReference
 from monai_semigan.settings import Range
 
-__all__ = ["Chain", "ExpectedDiceLimit", "ImageErrorLimit"]
+__all__ = ["Chain", "ExpectedDiceLimit", "ImageErrorLimit", "OodLimit"]
 
 ImageErrorLimit = Annotated[float, Range(0, 1e6, exclusive="low")]
 ExpectedDiceLimit = Annotated[float, Range(0, 1, exclusive="low")]
+OodLimit = Annotated[float, Range(0, 1)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +29,17 @@ class Chain:
             made for; chosen on validation images. Mean squared, or by local correlation where inversion compares so.
         min_expected_dice: Expected Dice of a class below which its label is uncertain; chosen on validation images.
             None if the bundle does not say.
+        max_ood: Score above which an image is out of distribution, see `ood`.
+        ood: What the images are like that the bundle was made for; None if the bundle does not say, or its weights
+            were not loaded.
     """
 
     preset: Preset
     inversion: InversionSettings
     max_image_error: ImageErrorLimit
     min_expected_dice: ExpectedDiceLimit | None = None
+    max_ood: OodLimit = USUAL_LIMIT
+    ood: OodReference | None = field(default=None, compare=False, repr=False)
 
     @property
     def stack_preset(self) -> StackPreset:

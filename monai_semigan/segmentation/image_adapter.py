@@ -14,7 +14,7 @@ import torch
 from monai_semigan.domains.base import IMAGE, Preset
 from monai_semigan.errors import InputError
 from monai_semigan.io.image_file import SourceImage, require_color, require_grey
-from monai_semigan.segmentation.loaded_bundle import LoadedBundle
+from monai_semigan.segmentation.loaded_bundle import LoadedBundle, ood_record
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import NetworkView, Segmentation
 from monai_semigan.segmentation.source import Source
@@ -62,6 +62,7 @@ def segment_images(
         replace(loaded.slicewise, batch_size=batch_size or loaded.slicewise.batch_size),
         receive=outputs.__setitem__,
         are_neighbors=False,
+        reference=loaded.chains[IMAGE].ood,
         progress=progress,
     )
     seconds = {
@@ -96,7 +97,13 @@ def _result(
     chain, label = loaded.chains[IMAGE], data.as_stored(label)
     record = CaseRecord(
         kind="image",
-        **loaded.record_fields(source, chain, classes, numbers.encoder_image_error[[at]], numbers.image_error[[at]]),
+        **loaded.record_fields(
+            source,
+            chain,
+            classes,
+            (numbers.encoder_image_error[[at]], numbers.image_error[[at]]),
+            ood_record(chain, numbers.ood[at]),
+        ),
         size=label.shape,
         spacing_mm=data.spacing_mm,
         steps_taken=int(numbers.steps_taken[at]),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -19,14 +20,14 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.ops.precision import ComputeDtype
 from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.components import ComponentRules
-from monai_semigan.segmentation.record import BundleRecord, ClassRecord, ReconstructionRecord
+from monai_semigan.segmentation.record import BundleRecord, ClassRecord, OodRecord, ReconstructionRecord
 from monai_semigan.segmentation.result import Model
 from monai_semigan.segmentation.source import Source
 from monai_semigan.segmentation.stack import SlicewiseSettings
 from monai_semigan.segmentation.trust import classes_at_faces, expected_by_class, trust_warnings
 from monai_semigan.versions import environment
 
-__all__ = ["LoadedBundle", "SegmenterOptions"]
+__all__ = ["LoadedBundle", "SegmenterOptions", "ood_record"]
 
 IMAGES_AT_ONCE = 4
 """Batch of single images: nearly as fast per image as larger ones, and one image alone is not slowed much."""
@@ -164,10 +165,11 @@ class LoadedBundle:
         source: Source,
         chain: Chain,
         classes: tuple[ClassRecord, ...],
-        encoder_errors: np.ndarray,
-        refined_errors: np.ndarray,
+        errors: tuple[np.ndarray, np.ndarray],
+        ood: OodRecord | None,
     ) -> dict[str, Any]:
-        encoder, refined = (float(np.mean(part)) if part.size else None for part in (encoder_errors, refined_errors))
+        """Return what images and volumes say alike; ``errors`` are those of the encoder and the refined ones."""
+        encoder, refined = (float(np.mean(part)) if part.size else None for part in errors)
         return {
             "case": source.case,
             "source": source.record,
@@ -181,6 +183,31 @@ class LoadedBundle:
                 refined=refined,
                 limit=chain.max_image_error,
             ),
-            "warnings": (*source.data.warnings, *trust_warnings(chain, classes, encoder)),
+            "ood": ood,
+            "warnings": (*source.data.warnings, *trust_warnings(chain, classes, encoder, ood)),
             "identity": source.identity,
         }
+
+
+def ood_record(chain: Chain, parts: np.ndarray, counted: np.ndarray | None = None) -> OodRecord | None:
+    """Say how unlike the chain's images a case is; None where the bundle or the case gives no number.
+
+    Args:
+        chain: With the reference.
+        parts: Steps of an image, ``(P,)``, or of the slices of a volume, ``(S, P)``; NaN for an empty slice.
+        counted: Slices that speak for the volume, ``(S,)`` bool; None for an image.
+    """
+    if chain.ood is None:
+        return None
+    steps = torch.from_numpy(np.atleast_2d(parts))
+    rows = steps if counted is None else steps[torch.from_numpy(counted)]
+    if not len(rows) or bool(rows.isnan().any()):
+        return None
+    scores = [None if math.isnan(value) else value for value in chain.ood.score(steps).tolist()]
+    by_part = chain.ood.part_scores(rows.quantile(0.5, dim=0)).tolist()
+    return OodRecord(
+        score=float(chain.ood.score(rows).quantile(0.5)),
+        limit=chain.max_ood,
+        parts=dict(zip(chain.ood.names, by_part, strict=True)),
+        slices=() if counted is None else tuple(scores),
+    )

@@ -18,6 +18,7 @@ __all__ = [
     "BundleRecord",
     "CaseRecord",
     "ClassRecord",
+    "OodRecord",
     "ReconstructionRecord",
     "SlicesRecord",
     "SourceRecord",
@@ -113,6 +114,29 @@ class ReconstructionRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OodRecord:
+    """How unlike the images that the bundle knows a case is, see `segmentation.ood`.
+
+    Attributes:
+        score: From 0, the most usual, to 1; half is where images of the bundle's own kind end. Of a volume that of its
+            median slice with label, or without any label of all slices.
+        limit: Score above which a case is out of distribution.
+        parts: The same by what was compared, as if all of the image were as unlike.
+        slices: Of a volume by axial slice, from inferior to superior; null for an empty one.
+    """
+
+    score: Share
+    limit: Share
+    parts: Mapping[str, Share] = field(default_factory=dict)
+    slices: tuple[Share | None, ...] = ()
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the case is out of distribution."""
+        return self.score > self.limit
+
+
+@dataclass(frozen=True, kw_only=True)
 class SlicesRecord:
     """How many axial slices of a volume were what.
 
@@ -149,6 +173,7 @@ class CaseRecord:
         window: Values that the picture of a volume shows black and white; HU of CT.
         classes: The classes, background left out.
         reconstruction: How like the source the generator's image is.
+        ood: How unlike the images that the bundle knows the source is; null if the bundle does not say.
         steps_taken: Steps of inversion of an image.
         trace: Loss of the inversion by step, of an image.
         slices: Of a volume.
@@ -173,6 +198,7 @@ class CaseRecord:
     window: tuple[float, float] | None = None
     classes: tuple[ClassRecord, ...]
     reconstruction: ReconstructionRecord
+    ood: OodRecord | None = None
     steps_taken: Annotated[int, Range(0)] | None = None
     trace: tuple[float, ...] = ()
     slices: SlicesRecord | None = None

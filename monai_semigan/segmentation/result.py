@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from monai_semigan.errors import OutOfDistributionError
 from monai_semigan.io.image_file import SourceImage
 from monai_semigan.pictures.montage import slice_montage
 from monai_semigan.pictures.overlay import encode_png, overlay, reconstruction_panel
@@ -100,6 +101,30 @@ class Segmentation:
     def warnings(self) -> tuple[str, ...]:
         """Reasons not to trust the label, and what was odd about the source."""
         return self.record.warnings
+
+    @property
+    def ood(self) -> float | None:
+        """How unlike the images that the bundle knows the source is, from 0 to 1; None if the bundle does not say."""
+        return None if self.record.ood is None else self.record.ood.score
+
+    @property
+    def is_unlike(self) -> bool:
+        """Whether the source is out of distribution: above the bundle's limit of `ood`."""
+        return self.record.ood is not None and self.record.ood.is_unlike
+
+    def require_like(self) -> None:
+        """Refuse a source that is out of distribution.
+
+        Raises:
+            OutOfDistributionError: It is.
+        """
+        ood = self.record.ood
+        if ood is not None and ood.is_unlike:
+            raise OutOfDistributionError(
+                f"`{self.source.record.name}` must be like the images that {self.record.bundle.name} was made for, but "
+                f"its out-of-distribution score is {ood.score:.2f}, usual up to {ood.limit:.2f}. Choose a bundle for "
+                "such images, or look at the label without --refuse-ood."
+            )
 
     @property
     def reconstruction(self) -> np.ndarray | None:

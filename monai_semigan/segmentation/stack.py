@@ -28,6 +28,7 @@ from monai_semigan.latent.inversion import Inversion
 from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.networks.embedding import Embedding
 from monai_semigan.segmentation.fusion import LabelFusion
+from monai_semigan.segmentation.ood import OodReference
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.types import Progress
 
@@ -98,6 +99,8 @@ class SliceNumbers:
         overlap: See `expected_overlap`, ``(S, K - 1, 2)`` float32; zeros in slices without label.
         steps_taken: Of the inversion, ``(S,)``.
         traces: Loss of the inversion by step; empty for a slice that was not refined.
+        ood: Steps from what is usual by part of the reference, ``(S, P)`` float64, see `OodReference`; NaN where there
+            is nothing to see, and P is 0 without a reference.
     """
 
     is_empty: np.ndarray
@@ -108,9 +111,10 @@ class SliceNumbers:
     overlap: np.ndarray
     steps_taken: np.ndarray
     traces: list[tuple[float, ...]] = field(default_factory=list)
+    ood: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
-    def blank(cls, count: int, num_classes: int) -> SliceNumbers:
+    def blank(cls, count: int, num_classes: int, num_parts: int = 0) -> SliceNumbers:
         """Return the numbers of slices that were not looked at yet."""
         return cls(
             is_empty=np.zeros(count, dtype=bool),
@@ -121,6 +125,7 @@ class SliceNumbers:
             overlap=np.zeros((count, num_classes - 1, 2), dtype=np.float32),
             steps_taken=np.zeros(count, dtype=np.int64),
             traces=[()] * count,
+            ood=np.full((count, num_parts), np.nan),
         )
 
 
@@ -131,6 +136,7 @@ def segment_stack(
     *,
     receive: Callable[[int, SliceOutput], None],
     are_neighbors: bool,
+    reference: OodReference | None = None,
     progress: Progress | None = None,
 ) -> SliceNumbers:
     """Segment a stack; a host's autocast is turned off inside: it would change the result.
@@ -142,10 +148,11 @@ def segment_stack(
         receive: Called as ``receive(index, output)``, in any order, for every slice; in a volume for those with label
             alone, the others are background.
         are_neighbors: Whether the slices lie side by side in a volume.
+        reference: What slices are compared with, to say how unlike they are; None says nothing of it.
         progress: Called with work done and in all: a slice counts once, and once more if it is refined in a second
             pass.
     """
-    stack = _Stack(inversion, source, settings, receive, are_neighbors, progress)
+    stack = _Stack(inversion, source, settings, receive, are_neighbors, reference, progress)
     with torch.autocast(stack.device.type, enabled=False):
         if are_neighbors or inversion.settings.steps == 0:
             stack.encode()
@@ -162,14 +169,17 @@ class _Stack:
         settings: SlicewiseSettings,
         receive: Callable[[int, SliceOutput], None],
         are_neighbors: bool,
+        reference: OodReference | None,
         progress: Progress | None,
     ) -> None:
         self.inversion, self.source, self.settings = inversion, source, settings
         self.receive, self.are_neighbors, self.progress = receive, are_neighbors, progress
+        self.reference = reference
         generator = inversion.generator
         self.synthesis, self.device = generator.synthesis, generator.mapping.latent_avg.device
         self.fusion = LabelFusion(inversion.settings.encoder_share)
-        self.numbers = SliceNumbers.blank(len(source), generator.synthesis.num_classes)
+        num_parts = 0 if reference is None else len(reference.names)
+        self.numbers = SliceNumbers.blank(len(source), generator.synthesis.num_classes, num_parts)
         self.w_plus = torch.full((0, generator.num_layers, generator.mapping.w_dim), torch.nan)  # of refined slices
         self.done, self.total = 0, len(source)
 
@@ -247,6 +257,8 @@ class _Stack:
         fused = self.fusion(refined_logits, encoded_logits)
         numbers.image_error[indices] = self._error(reconstruction, image)[:count].cpu()
         numbers.encoder_image_error[indices] = self._error(start, image)[:count].cpu()
+        if self.reference is not None:
+            numbers.ood[indices] = self.reference(image, encoded, start, encoded_logits)[:count].cpu().numpy()
         share = (fused.label_logits.argmax(dim=1) > 0).float().flatten(1).mean(dim=1)
         least = self.settings.min_share if self.are_neighbors else 0.0
         has_label = (share >= max(least, 1e-9))[:count].cpu().numpy()

@@ -10,7 +10,7 @@ import torch
 
 from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.expected_dice import expected_dice
-from monai_semigan.segmentation.record import ClassRecord
+from monai_semigan.segmentation.record import ClassRecord, OodRecord
 
 __all__ = ["classes_at_faces", "expected_by_class", "trust_warnings"]
 
@@ -32,13 +32,16 @@ def classes_at_faces(label: np.ndarray) -> set[int]:
     return {int(value) for face in faces for value in np.unique(face) if value}
 
 
-def trust_warnings(chain: Chain, classes: Sequence[ClassRecord], encoder_error: float | None) -> list[str]:
+def trust_warnings(
+    chain: Chain, classes: Sequence[ClassRecord], encoder_error: float | None, ood: OodRecord | None = None
+) -> list[str]:
     """Write a case's warnings; of labels that must not be trusted at all it need not be said that they are uncertain.
 
     Args:
         chain: Whose limits hold.
         classes: Background left out.
         encoder_error: Error of the encoder's reconstruction; None if nothing was reconstructed.
+        ood: How unlike the bundle's images the case is; None if that is not known.
     """
     warnings = [f"No {part.name} was found." for part in classes if part.share == 0]
     warnings += [
@@ -46,12 +49,14 @@ def trust_warnings(chain: Chain, classes: Sequence[ClassRecord], encoder_error: 
         for part in classes
         if part.is_cut
     ]
+    reasons = []
+    if ood is not None and ood.is_unlike:
+        reasons.append(f"out-of-distribution score {ood.score:.2f}, usual up to {ood.limit:.2f}")
     if encoder_error is not None and encoder_error > chain.max_image_error:
-        return [
-            *warnings,
-            "Unlike the images this bundle was made for: do not trust the label "
-            f"(reconstruction error {encoder_error:.3f}, usual up to {chain.max_image_error:.3f}).",
-        ]
+        reasons.append(f"reconstruction error {encoder_error:.3f}, usual up to {chain.max_image_error:.3f}")
+    if reasons:
+        said = f"Unlike the images this bundle was made for: do not trust the label ({'; '.join(reasons)})."
+        return [*warnings, said]
     least = chain.min_expected_dice
     return warnings + [
         f"The label of {part.name} is uncertain: check it before use "

@@ -12,7 +12,7 @@ import torch
 from monai_semigan.errors import InputError
 from monai_semigan.geometry.orientation import axcodes
 from monai_semigan.io.volume import SourceVolume
-from monai_semigan.segmentation.loaded_bundle import LoadedBundle
+from monai_semigan.segmentation.loaded_bundle import LoadedBundle, ood_record
 from monai_semigan.segmentation.record import CaseRecord, SlicesRecord
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.segmentation.source import Source
@@ -109,6 +109,7 @@ def segment_volume_source(loaded: LoadedBundle, source: Source, progress: Progre
         chain.stack_preset,
         loaded.slicewise,
         with_probability=loaded.options.with_probability,
+        reference=chain.ood,
         progress=progress,
     )
     was_segmented = time.perf_counter()
@@ -117,10 +118,11 @@ def segment_volume_source(loaded: LoadedBundle, source: Source, progress: Progre
     classes = loaded.class_records(label, result.label, overlap, volume_ml=volume.grid.voxel_volume_ml)
     # Without any organ, all slices say whether the volume is one that the bundle was made for.
     counted = slices.has_label if slices.has_label.any() else ~slices.is_empty
+    ood = ood_record(chain, slices.ood, counted)
     errors = (slices.encoder_image_error[counted], slices.image_error[counted])
     record = CaseRecord(
         kind="volume",
-        **loaded.record_fields(source, chain, classes, *errors),
+        **loaded.record_fields(source, chain, classes, errors, ood),
         size=volume.grid.shape,
         spacing_mm=tuple(round(float(spacing), 6) for spacing in volume.grid.spacing_mm),
         axcodes=axcodes(volume.grid.affine),  # type: ignore[arg-type]  # letters of these six

@@ -20,6 +20,7 @@ from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
 from monai_semigan.latent.inversion import Inversion
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.extent import limit_extent
+from monai_semigan.segmentation.ood import OodReference
 from monai_semigan.segmentation.stack import SliceNumbers, SliceOutput, SlicewiseSettings, segment_stack
 from monai_semigan.transforms.square import SquareGeometry
 from monai_semigan.types import Progress
@@ -103,6 +104,7 @@ def segment_volume(
     slicewise: SlicewiseSettings,
     *,
     with_probability: bool = False,
+    reference: OodReference | None = None,
     progress: Progress | None = None,
 ) -> VolumeResult:
     """Segment a volume in any orientation.
@@ -114,7 +116,8 @@ def segment_volume(
         preset: The modality's preparation.
         slicewise: Batches, and the rules for where the organ can be.
         with_probability: Also return probabilities.
-        progress: See `segment_stack`.
+        reference: See `segment_stack`, as ``progress``.
+        progress: See there.
 
     Raises:
         InputError: The volume shows nothing that the preset could prepare.
@@ -134,7 +137,9 @@ def segment_volume(
             scaled = geometry.scores_to_source(foreground)[0] * PROBABILITY_LEVELS
             probability_view[:, :, index] = np.round(scaled).astype(np.uint8).T
 
-    numbers = segment_stack(inversion, stack, slicewise, receive=receive, are_neighbors=True, progress=progress)
+    numbers = segment_stack(
+        inversion, stack, slicewise, receive=receive, are_neighbors=True, reference=reference, progress=progress
+    )
     if slicewise.max_tissue_shift is not None and slicewise.max_tissue_spread is not None:
         sections = label_view.transpose(2, 1, 0)
         removed = limit_extent(

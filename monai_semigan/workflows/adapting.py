@@ -19,6 +19,7 @@ import numpy as np
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.description import AdaptedFrom, LongString, read_metadata
+from monai_semigan.bundle.ood_file import read_references
 from monai_semigan.devices import choose_device
 from monai_semigan.errors import BundleError, InputError, TrainingError
 from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval, patient_means
@@ -26,6 +27,8 @@ from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.segmentation.ood import OodReference
+from monai_semigan.segmentation.ood_fit import score_images, with_site
 from monai_semigan.settings import Range, check_settings, to_json
 from monai_semigan.training.adaptation import AdaptationSettings, EncoderAdaptation
 from monai_semigan.training.pool import LabelledPool
@@ -33,6 +36,7 @@ from monai_semigan.types import PathLike, StageProgress
 from monai_semigan.workflows.adapt_checks import check_labels, count_copies, patients_of, shared_out
 from monai_semigan.workflows.adapted_card import write_card
 from monai_semigan.workflows.limits import ENOUGH_CASES, ScoredCase, limits_of, store_limits
+from monai_semigan.workflows.ood_learning import store_references
 from monai_semigan.workflows.packing import FIRST_VERSION, check_target, forget, name_of, write_bundle
 from monai_semigan.workflows.scoring import EncoderScores, score_encoder
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
@@ -216,7 +220,7 @@ def adapt(
         seconds=time.perf_counter() - started,
         warnings=tuple(warnings),
     )
-    _write(result, source, adapted, held_out, options)
+    _write(result, source, adapted, held_out, work.known_images(adapted), options)
     return result
 
 
@@ -234,16 +238,22 @@ class _Adaptation:
     ) -> None:
         self.source, self.network, self.pool, self.options, self.progress = source, network, pool, options, progress
         self.patients, self.num_patients = patients, len(set(patients))
-        self.chain = next(iter(source.chains.values()))
+        self.modality, self.chain = next(iter(source.chains.items()))
+        self.references = read_references(source, network)
         self.before = score_encoder(network, pool, local=self.chain.inversion.is_blind_to_contrast)
 
     def check_likeness(self) -> list[str]:
         """Refuse images that the bundle does not know; return a warning where only some are so."""
-        limit = self.chain.max_image_error
-        unlike = int((self.before.image_error > limit).sum())
+        reference, limit = self.references.get(self.modality), self.chain.max_image_error
+        if reference is None:
+            unlike, measure = int((self.before.image_error > limit).sum()), "reconstruction error"
+        else:
+            limit = self.chain.max_ood
+            scores = score_images(reference, self.network, self.pool.images)
+            unlike, measure = int((scores > limit).sum()), "out-of-distribution score"
         said = (
             f"{unlike} of {len(self.pool)} images are unlike those that {self.source.name} was made for "
-            f"(reconstruction error above {limit:.3g})"
+            f"({measure} above {limit:.3g})"
         )
         if unlike > MAX_UNLIKE_SHARE * len(self.pool) and not self.options.accept_unlike:
             raise InputError(f"{said}. Choose a bundle for such images, or pass --accept-unlike.")
@@ -295,6 +305,13 @@ class _Adaptation:
             self._report("adaptation", done + 1, steps)
         return training.adapted()
 
+    def known_images(self, adapted: SemiGanSegmenter) -> dict[str, OodReference]:
+        """Return what the adapted bundle knows: the images before, and these."""
+        known = dict(self.references)
+        if self.modality in known:
+            known[self.modality] = with_site(known[self.modality], adapted, self.pool.images)
+        return known
+
     def area_ratio(self) -> dict[str, float | None]:
         """How large the labels are compared with what was drawn before, by class."""
         wanted = self.pool.targets.float().argmax(dim=1)
@@ -336,6 +353,7 @@ def _write(
     source: Bundle,
     network: SemiGanSegmenter,
     held_out: EncoderScores | None,
+    references: Mapping[str, OodReference],
     options: AdaptOptions,
 ) -> None:
     """Write the bundle with its limits and its card."""
@@ -368,6 +386,8 @@ def _write(
                 for name, limit in limits_of(cases).items()
             }
             store_limits(packed, 0, limits)
+        if references:
+            store_references(folder, references)
         write_card(folder, packed, source, result)
 
     write_bundle(result.bundle, source, network, describe, write_texts)

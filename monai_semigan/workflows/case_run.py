@@ -41,6 +41,7 @@ def segment_request(segmenter: Segmenter, options: SegmentOptions) -> dict[str, 
         "dicom": asdict(options.dicom),
         "repairs": asdict(options.repairs),
         "identify": options.identify,
+        "refuse_ood": options.refuse_ood,
     }
 
 
@@ -115,6 +116,9 @@ class CaseRun:
 
     def _write(self, result: Segmentation) -> None:
         case, options = result.record.case, self.options
+        if options.refuse_ood and result.is_unlike:
+            self.queue.remove(case)
+            result.require_like()
         formats = options.formats or (*usual_formats(result), *_fitting(options.extra_formats, result))
         wanted = [name for name in formats if name not in options.left_out]
         result = replace(result, record=replace(result.record, request=self.queue.request))

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 import torch
 
 from monai_semigan.atomic import is_abandoned, is_elsewhere, owner_name
-from monai_semigan.errors import ConfigError, InputError, OutputError, SemiGanError
+from monai_semigan.errors import ConfigError, InputError, OutOfDistributionError, OutputError, SemiGanError
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.report.segmentation_report import FailureReport, RedoneReport
 from monai_semigan.segmentation.outputs import OUTPUTS
@@ -152,7 +153,8 @@ class CaseQueue:
 
     def fail(self, source: str, error: Exception) -> None:
         """Note why an input could not be used, and count it as done."""
-        self.failures.append(FailureReport(source=source, reason=reason_of(error)))
+        is_unlike = isinstance(error, OutOfDistributionError)
+        self.failures.append(FailureReport(source=source, reason=reason_of(error), is_unlike=is_unlike))
         if self.listener is not None:
             self.listener.failed(source, error)
         self._advance()
@@ -163,6 +165,11 @@ class CaseQueue:
         self._release(case)
         self.redone = [item for item in self.redone if item.case != case]
         self.fail(self._sources[case], error)
+
+    def remove(self, case: str) -> None:
+        """Remove an earlier result of a case in work: a label that is refused now must not stay."""
+        if _holds_a_case(self.folder / case):
+            shutil.rmtree(self.folder / case)
 
     def close(self) -> None:
         """Give back the names of cases that were not finished."""

@@ -93,6 +93,7 @@ def _describe(metadata: dict[str, Any], source: Bundle, data: Datalist, count: i
     """Change metadata in place."""
     block, names = metadata["semigan"], data.class_names
     block["weights"] = None
+    block.pop("ood", None)
     sizes = [size for size in OFFSET_SIZES if size < source.network.image_size]
     block["network"].setdefault("feature_sizes", sizes)
     if names is not None and len(names) != count:

@@ -165,7 +165,7 @@ class LabelPairs:
             ignore=pair.ignore,
             num_classes=max(classes) + 1 if classes else self.options.num_classes,
             class_names=self.options.class_names,
-        ).of_case(case, self.owners.get(case, case))
+        ).of_case(case, self.owners.get(case, case), self.predicted[case].ood)
         return [scores[index - 1] for index in classes] if classes else scores
 
     def worst(self, scores: Sequence[CaseScore]) -> list[Thumbnail]:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from monai_semigan.atomic import remove_stale, replacing_folder
-from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, OOD_FILE
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.errors import BundleError, OutputError
 from monai_semigan.files import make_folder, read_json, write_json, write_text
@@ -126,6 +126,8 @@ def write_bundle(
         is_new = digest != source.weights_sha256
         describe(metadata, is_new=is_new)
         metadata["semigan"]["weights"] = {"file": WEIGHTS.as_posix(), "sha256": digest}
+        if metadata["semigan"].get("ood") is not None:
+            shutil.copy(source.root / OOD_FILE, folder / OOD_FILE)
         write_json(path, metadata)
         packed = open_bundle(folder)
         if is_new:
@@ -177,7 +179,7 @@ def forget(metadata: dict[str, Any]) -> None:
     metadata.update(dict.fromkeys(REQUIRED_PUBLISHER_KEYS, NOT_STATED))
     metadata["data_source"] = "see docs/data_license.txt"
     block = metadata["semigan"]
-    for key in ("min_expected_dice", "adapted_from"):
+    for key in ("min_expected_dice", "ood", "adapted_from"):
         block.pop(key, None)
     limits = block["max_image_error"]
     block["max_image_error"] = dict.fromkeys(limits, NO_LIMIT) if isinstance(limits, dict) else NO_LIMIT

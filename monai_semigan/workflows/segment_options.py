@@ -28,6 +28,7 @@ class SegmentOptions:
         repairs: What may be done to irregular DICOM series.
         identify: Say in ``case.json`` and report whom a DICOM source is of, and name its case after the PatientID.
         overwrite: Segment finished cases again.
+        refuse_ood: Write nothing for a case that is out of distribution, and list it as refused.
     """
 
     segmenter: SegmenterOptions = field(default_factory=SegmenterOptions)
@@ -40,3 +41,4 @@ class SegmentOptions:
     repairs: RepairOptions = NO_REPAIRS
     identify: bool = False
     overwrite: bool = False
+    refuse_ood: bool = False

@@ -21,10 +21,12 @@ from monai_semigan.files import read_json
 from monai_semigan.io.datalist import MAX_BYTES, Datalist, DatalistFile, Entry, load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.label_volume import read_label_volume
+from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.workflows.limits import ENOUGH_CASES, Limits, ScoredCase, limits_of, store_limits
+from monai_semigan.workflows.ood_learning import has_enough, learned_references, store_references
 from monai_semigan.workflows.reading import read
 
 __all__ = ["Limits", "StepCount", "TuneResult", "tune"]
@@ -95,7 +97,8 @@ def tune(
         datalist: Data list with validation images, or for a bundle for volumes with ``volumes.validation``.
         steps: Numbers of steps to try.
         write: Store steps and limits in the bundle, in ``configs/metadata.json``, and the steps in
-            ``configs/inference.json`` too if MONAI's runner is given them there.
+            ``configs/inference.json`` too if MONAI's runner is given them there; and what its images are like, see
+            `ood_learning`.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch_size: Images or slices at once.
         progress: Called with the cases done and their number, over all numbers of steps.
@@ -130,15 +133,22 @@ def tune(
         rows.append(StepCount(count, fmean(case.dice for case in cases), limits_of(cases), seconds))
     best = max(row.dice for row in rows)
     chosen = next(row for row in rows if row.dice >= best - TOLERANCE)
+    warnings = list(_warnings(opened, chosen.limits))
     if write:
         store_limits(opened, chosen.steps, chosen.limits)
+        if has_enough(data):
+            store_references(opened.root, learned_references(opened, network, data))
+        else:
+            warnings.append(
+                f"Fewer than {FEWEST_IMAGES} images do not tell what is out of distribution: the bundle does not say."
+            )
     return TuneResult(
         tuple(rows),
         chosen.steps,
         chosen.limits,
         {name: chain.inversion.steps for name, chain in opened.chains.items()},
         len(entries),
-        _warnings(opened, chosen.limits),
+        tuple(warnings),
     )
 
 

@@ -17,6 +17,7 @@ ALSO = {
     "ConfigError": ValueError,
     "GeometryError": ValueError,
     "InputError": ValueError,
+    "OutOfDistributionError": ValueError,
     "OutputError": OSError,
     "ShapeError": ValueError,
     "TrainingError": RuntimeError,

@@ -73,6 +73,11 @@ def test_the_page_has_every_number_and_marks_what_is_not_fair(record: Comparison
     assert page.count("<svg") == 1 and page.count("<tr>") == 4
 
 
+def test_what_ours_started_from_is_said_where_it_is_compared(record: ComparisonRecord) -> None:
+    assert "random weights" in comparison_page(record)
+    assert "random weights" not in comparison_page(replace(record, summaries=record.summaries[:2]))
+
+
 def test_test_sets_say_how_often_they_were_scored(record: ComparisonRecord) -> None:
     other = replace(
         record,

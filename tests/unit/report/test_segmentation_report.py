@@ -141,7 +141,7 @@ def test_json_holds_all_but_the_pictures() -> None:
     assert json.loads(json.dumps(content)) == content
     check_json("report", content)
     assert content["cases"][0] == to_json(image_record()) and content["skipped"] == ["a"]
-    assert content["failures"] == [{"source": "b.png", "reason": "why"}]
+    assert content["failures"] == [{"source": "b.png", "reason": "why", "is_unlike": False}]
 
 
 def test_a_report_is_one_line_in_a_terminal_and_a_page_in_a_notebook(read_page) -> None:

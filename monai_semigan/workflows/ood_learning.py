@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learn which images a bundle knows from the data list that it was trained on, and store that in the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA
+from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.bundle.ood_file import write_references
+from monai_semigan.devices import choose_device
+from monai_semigan.errors import BundleError
+from monai_semigan.files import read_json, write_json
+from monai_semigan.io.datalist import Datalist, Entry, load_datalist
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.segmentation.ood import OodReference
+from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES, MOST_IMAGES, learn_reference
+from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
+from monai_semigan.types import PathLike, Progress
+from monai_semigan.workflows.training_data import image_pool, training_preset
+
+__all__ = ["OodResult", "has_enough", "learn_ood", "learned_references", "store_references"]
+
+
+@dataclass(frozen=True)
+class OodResult:
+    """What was learned of the images that a bundle knows.
+
+    Attributes:
+        num_known: Images of the training that were looked at.
+        num_validation: Images that were not trained on.
+        chains: Modalities that have a reference now; of single images ``image``.
+    """
+
+    num_known: int
+    num_validation: int
+    chains: tuple[str, ...]
+
+
+def learn_ood(
+    bundle: PathLike,
+    datalist: PathLike,
+    *,
+    write: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> OodResult:
+    """Learn which images a bundle knows; see `segmentation.ood_fit`.
+
+    Args:
+        bundle: A shipped bundle's name, or a bundle folder.
+        datalist: The data list that it was trained on: labelled, unlabelled and validation images.
+        write: Store it in the bundle, in ``models/ood.pt``, and its digest in ``configs/metadata.json``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        progress: Called with the images done and their number, for each modality.
+
+    Raises:
+        BundleError: The bundle is incomplete, altered, or not to be trusted.
+        InputError: There are too few images, or one cannot be read.
+        OutputError: The bundle cannot be written.
+    """
+    opened, data = open_bundle(bundle), load_datalist(datalist, warn=False)
+    network = load_network(opened, device=choose_device(device))
+    references = learned_references(opened, network, data, progress=progress)
+    if write:
+        store_references(opened.root, references)
+    known = min(len(_known(data)), MOST_IMAGES)
+    return OodResult(known, len(data.validation), tuple(references))
+
+
+def learned_references(
+    bundle: Bundle, network: SemiGanSegmenter, data: Datalist, *, progress: Progress | None = None
+) -> dict[str, OodReference]:
+    """Learn a reference for each chain of a bundle whose images a data list has; for arguments see `learn_ood`.
+
+    A bundle for volumes is trained on pictures of slices of its first modality. What it knows of a modality whose
+    images are compared without regard to contrast are these slices under random looks of other modalities.
+    """
+    references = {}
+    known = tuple(_evenly(_known(data), MOST_IMAGES))
+    for at, (name, chain) in enumerate(bundle.chains.items()):
+        if at and not chain.inversion.is_blind_to_contrast:
+            continue
+        preset = training_preset(bundle, name if bundle.takes_volumes else None)
+        images = image_pool(known, preset).images.float() if known else torch.zeros(0)
+        home = image_pool(data.validation, preset).images.float() if data.validation else images[:0]
+        shown = (_with_looks(images, seed=1), _with_looks(home, seed=2)) if at else (images, home)
+        references[name] = learn_reference(network, *shown, progress=progress)
+    return references
+
+
+def store_references(root: Path, references: Mapping[str, OodReference]) -> None:
+    """Write references by chain into a bundle's folder, and into its description which file they are in.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    path = root / METADATA
+    metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
+    before = metadata["semigan"].get("ood") or {}
+    metadata["semigan"]["ood"] = before | write_references(root, references)
+    write_json(path, metadata)
+
+
+def has_enough(data: Datalist) -> bool:
+    """Whether a data list has enough images to tell what is out of distribution."""
+    return len(_known(data)) >= FEWEST_IMAGES
+
+
+def _known(data: Datalist) -> list[Entry]:
+    """The images that were trained on, each once."""
+    by_path = {entry.image: entry for entry in (*data.labelled, *data.unlabelled)}
+    return [by_path[path] for path in sorted(by_path)]
+
+
+def _evenly(entries: Sequence[Entry], most: int) -> list[Entry]:
+    return [entries[at * len(entries) // most] for at in range(most)] if len(entries) > most else list(entries)
+
+
+def _with_looks(images: Tensor, *, seed: int) -> Tensor:
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(seed)
+        return cross_modality(images, CrossModalitySettings()) if len(images) else images
