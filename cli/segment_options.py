@@ -43,9 +43,16 @@ segmenting = together(
         "formats",
         multiple=True,
         metavar="NAME",
-        help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, probability, dicom-seg, "
-        "dicom-sr, dicom-probability, dicom-contours, dicom-preview. Repeatable.  [default: what is usual for the "
-        "source]",
+        help="What is written: png, overlay, reconstruction, nifti, mha, nrrd, montage, viewer, probability, "
+        "dicom-seg, dicom-sr, dicom-probability, dicom-contours, dicom-preview. Repeatable.  [default: what is usual "
+        "for the source]",
+    ),
+    option(
+        "Output",
+        "--viewer/--no-viewer",
+        default=True,
+        show_default=True,
+        help="Write viewer.html, a page to look through the case, with a copy of the image.",
     ),
     click.option(
         "--refuse-ood",
@@ -90,7 +97,7 @@ def chosen_options(settings: dict[str, Any]) -> SegmentOptions:
         device=settings["device"],
         formats=settings["formats"] or None,
         extra_formats=tuple(dict.fromkeys(also)),
-        left_out=() if settings["dicom_seg"] else ("dicom-seg",),
+        left_out=tuple(name for name in ("dicom-seg", "viewer") if not settings[name.replace("-", "_")]),
         dicom=DicomOptions(kind=settings["seg_type"], terminology=settings["terminology"], empty=settings["empty_seg"]),
         rules=SeriesRules(**some("description", "min_slices", "plane")),
         repairs=RepairOptions(**some("fill_missing", "tilt")),

@@ -8,12 +8,13 @@ import hashlib
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["MISSING", "render"]
+__all__ = ["MISSING", "render", "vendored"]
 
 MISSING = "\N{EN DASH}"
 """What stands for a number that does not exist."""
@@ -23,10 +24,19 @@ FOLDER = "report/templates"
 MEDIA = {b"\x89PNG": "png", b"RIFF": "webp", b"GIF8": "gif"}
 """Kinds of pictures by their first bytes."""
 
+VENDORED = "report/vendor"
+"""Programs of others that pages run, as they were released, with their licences."""
+
 
 def render(template: str, **values: Any) -> str:
     """Fill a template; a value that it names and does not get is an error, as is text of ours that is not escaped."""
     return _environment().get_template(template).render(**values)
+
+
+@lru_cache(maxsize=4)
+def vendored(name: str) -> str:
+    """Return a program of others as it was released, such as ``niivue.js``."""
+    return files("monai_semigan").joinpath(VENDORED, name).read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)
@@ -40,7 +50,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {"number": _number, "picture": _picture, "line": _line, "digest": _digest}
+    made.filters |= {"number": _number, "picture": _picture, "line": _line, "digest": _digest, "base64": _base64}
     return made
 
 
@@ -54,7 +64,11 @@ def _number(value: float | str | None, decimals: int = 3) -> str:
 def _picture(content: bytes) -> str:
     """Return a PNG, WebP, GIF or JPEG as an address that needs no request."""
     media = next((name for start, name in MEDIA.items() if content.startswith(start)), "jpeg")
-    return f"data:image/{media};base64,{base64.b64encode(content).decode()}"
+    return f"data:image/{media};base64,{_base64(content)}"
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
 
 
 def _line(values: Sequence[float], width: int, height: int) -> str:

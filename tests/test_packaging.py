@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
@@ -58,3 +60,15 @@ def test_modules_start_with_licence_and_purpose() -> None:
             if lines:
                 assert lines[0] == "# SPDX-License-Identifier: Apache-2.0", path
                 assert lines[1].startswith(('"""', 'r"""')), path
+
+
+def test_programs_of_others_are_as_they_were_released() -> None:
+    folder = ROOT / "monai_semigan" / "report" / "vendor"
+    for description in folder.glob("*.json"):
+        facts = json.loads(description.read_text())
+        program = folder / facts["file"]
+
+        assert sha256(program.read_bytes()).hexdigest() == facts["sha256"]
+        assert facts["version"] in (folder / f"{program.stem}.LICENSE.txt").read_text().splitlines()[0]
+        assert f"{facts['name']} {facts['version']}" in (ROOT / "NOTICE").read_text()
+    assert {path.name.split(".")[0] for path in folder.iterdir()} == {"niivue"}

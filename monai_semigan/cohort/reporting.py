@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from io import StringIO
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from monai_semigan.report.segmentation_report import FailureReport, ReportCase, 
 from monai_semigan.segmentation.record import BundleRecord
 from monai_semigan.versions import environment
 from monai_semigan.workflows.cases import read_record
-from monai_semigan.workflows.evaluating import EvaluationOptions, evaluate
+from monai_semigan.workflows.evaluating import EvaluationOptions, evaluate, write_evaluation_page
 from monai_semigan.workflows.segmenting import read_pictures, write_report
 
 __all__ = ["CohortReport", "report_over_all"]
@@ -77,6 +77,9 @@ def report_over_all(manifest: Manifest, *, binary: bool = False, before: Collect
             write_derivatives(manifest.folder, rows, records, segmentation.bundle)
         evaluation, unscored = _evaluated(manifest, rows, binary=binary)
         groups = _groups(manifest, rows, evaluation)
+        if evaluation is not None and groups:
+            evaluation = replace(evaluation, groups=groups)
+            write_evaluation_page(manifest.folder / "evaluation", evaluation)
         now = manifest.counts()
         if now == counts or now["running"]:  # who is still at work writes it again
             return CohortReport(segmentation=segmentation, evaluation=evaluation, groups=groups, unscored=unscored)

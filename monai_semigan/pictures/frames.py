@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont, features
 
 from monai_semigan.errors import ConfigError, OutputError
-from monai_semigan.pictures.overlay import as_pixels, overlay
+from monai_semigan.pictures.overlay import network_picture, overlay
 
 __all__ = ["AnimationFormat", "encode_animation", "label_tile", "tile_grid"]
 
@@ -39,7 +39,7 @@ def label_tile(
         colors: RGB per class, 0 to 255.
         side: Width of the tile, pixels; it is twice as high.
     """
-    pixels = Image.fromarray(as_pixels(image)).convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+    pixels = network_picture(image).resize((side, side), Image.Resampling.BICUBIC)
     large = Image.fromarray(label.astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
     tile = Image.new("RGB", (side, 2 * side))
     tile.paste(pixels, (0, 0))

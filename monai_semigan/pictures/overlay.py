@@ -13,9 +13,12 @@ from scipy import ndimage
 __all__ = [
     "AGREEMENT_COLORS",
     "as_pixels",
+    "difference_heat",
     "disagreement",
+    "display_picture",
     "encode_jpeg",
     "encode_png",
+    "network_picture",
     "overlay",
     "reconstruction_panel",
 ]
@@ -71,7 +74,7 @@ def overlay(pixels: np.ndarray, label: np.ndarray, colors: Sequence[Color], *, m
     height, width = label.shape
     scale = min(1.0, max_side / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    canvas = np.array(_display(pixels[::step, ::step]).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+    canvas = np.array(display_picture(pixels[::step, ::step]).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
     small = np.asarray(Image.fromarray(label[::step, ::step].astype(np.uint8)).resize(size, Image.Resampling.NEAREST))
     for index in range(1, len(colors)):
         mask = small == index
@@ -95,10 +98,7 @@ def reconstruction_panel(
         label: Class ids, ``(S, S)``.
         colors: RGB per class.
     """
-    seen, made = (_to_bytes(picture) for picture in (image, reconstruction))
-    difference = np.abs(image - reconstruction).mean(axis=0) / 2
-    heat = np.stack([difference, difference**2, difference**4], axis=-1) ** 0.5
-    enlarged = [_enlarge(Image.fromarray(picture)) for picture in (seen, made)]
+    enlarged = [_enlarge(network_picture(picture)) for picture in (image, reconstruction)]
     big_label = np.asarray(
         Image.fromarray(label.astype(np.uint8)).resize((PANEL_SIDE, PANEL_SIDE), Image.Resampling.NEAREST)
     )
@@ -106,7 +106,7 @@ def reconstruction_panel(
         "network input": enlarged[0],
         "reconstruction": enlarged[1],
         "its label": overlay(np.asarray(enlarged[1]), big_label, colors, max_side=PANEL_SIDE),
-        "difference": _enlarge(Image.fromarray((heat * 255).round().astype(np.uint8))),
+        "difference": _enlarge(difference_heat(image, reconstruction)),
     }
     panel = Image.new("RGB", (PANEL_SIDE * len(tiles), PANEL_SIDE + CAPTION_HEIGHT), CAPTION_COLORS[0])
     draw, font = ImageDraw.Draw(panel), ImageFont.load_default(CAPTION_SIZE)
@@ -154,7 +154,7 @@ def disagreement(
 def _on_image(image: np.ndarray, kinds: np.ndarray, inside: np.ndarray, palette: np.ndarray) -> Image.Image:
     scale = ERROR_SIDE / max(kinds.shape)
     size = max(1, round(kinds.shape[1] * scale)), max(1, round(kinds.shape[0] * scale))
-    canvas = np.array(_display(image).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+    canvas = np.array(display_picture(image).resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
     large, area = (
         np.asarray(Image.fromarray(a.astype(np.uint8)).resize(size, Image.Resampling.NEAREST)) for a in (kinds, inside)
     )
@@ -184,7 +184,8 @@ def encode_jpeg(picture: Image.Image, *, quality: int = 82) -> bytes:
     return stream.getvalue()
 
 
-def _display(pixels: np.ndarray) -> Image.Image:
+def display_picture(pixels: np.ndarray) -> Image.Image:
+    """Return ``(H, W)`` grey between its 0.5 and 99.5 percentiles, or ``(H, W, 3)`` RGB, as an RGB picture."""
     if pixels.ndim == 3 and pixels.dtype == np.uint8:
         return Image.fromarray(np.ascontiguousarray(pixels))
     values = pixels.astype(np.float32)
@@ -193,9 +194,16 @@ def _display(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(shown).convert("RGB")
 
 
-def _to_bytes(picture: np.ndarray) -> np.ndarray:
-    shown = as_pixels(picture)
-    return np.repeat(shown[:, :, None], 3, axis=2) if shown.ndim == 2 else shown
+def network_picture(image: np.ndarray) -> Image.Image:
+    """Return what the network sees or makes, ``(C, S, S)`` in [-1, 1], as an RGB picture."""
+    return Image.fromarray(as_pixels(image)).convert("RGB")
+
+
+def difference_heat(image: np.ndarray, reconstruction: np.ndarray) -> Image.Image:
+    """Return how far two images ``(C, S, S)`` in [-1, 1] differ: black where not, over red and yellow to white."""
+    difference = np.abs(image - reconstruction).mean(axis=0) / 2
+    heat = np.stack([difference, difference**2, difference**4], axis=-1) ** 0.5
+    return Image.fromarray((heat.clip(0, 1) * 255).round().astype(np.uint8))
 
 
 def _enlarge(picture: Image.Image) -> Image.Image:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from monai_semigan.evaluation.empty import EMPTY_RULE
+from monai_semigan.evaluation.groups import GroupScore
 from monai_semigan.evaluation.table import (
     CONFIDENCE,
     METRIC_NAMES,
@@ -23,6 +24,7 @@ from monai_semigan.evaluation.table import (
 )
 from monai_semigan.pictures.figures import MAX_CLASSES, bland_altman_plot, distribution_plot, ranking_plot
 from monai_semigan.pictures.overlay import AGREEMENT_COLORS
+from monai_semigan.report.strip import Value, make_strips
 from monai_semigan.templates import MISSING, render
 
 __all__ = ["Evaluation", "Thumbnail", "render_evaluation_report"]
@@ -67,7 +69,8 @@ class Evaluation:
         has_patients: It is known whose the cases are; otherwise the page speaks of cases alone.
         bundle: Name and version of what made the predictions; empty if unknown.
         inputs: What was scored and how, by name.
-        links: Address of each case's segmentation, relative to the page.
+        groups: Scores of groups of patients, such as those of a scanner.
+        links: Address of each case's viewer or label, relative to the page.
         created: Local time.
         versions: Of what the scores depend on.
     """
@@ -82,6 +85,7 @@ class Evaluation:
     has_patients: bool = False
     bundle: str = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
+    groups: tuple[GroupScore, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict, compare=False)
     created: str = field(default="", compare=False)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -126,6 +130,7 @@ def render_evaluation_report(page: Evaluation) -> str:
     distance = _main_distance(page.summaries)
     plots, plots_note = _plots(page, distance)
     cases = sorted(page.cases, key=lambda case: case.dice)
+    strips, ticks = _strips(page)
     has_ood = any(case.ood is not None for case in cases)
     return render(
         "evaluation.html",
@@ -140,8 +145,11 @@ def render_evaluation_report(page: Evaluation) -> str:
         has_volumes=any(item.metric in VOLUME_METRICS for item in page.summaries),
         summary_head=("class", "metric", f"{page.unit}s", "mean", "95 % from", "to", "median", "sd"),
         summary=[_summary_row(item) for item in page.summaries],
+        strips=strips,
+        ticks=ticks,
         plots=plots,
         plots_note=plots_note,
+        groups=[tuple(vars(item).values()) for item in page.groups],
         worst=page.worst,
         on_image=any(item.is_on_image for item in page.worst),
         colors={name: AGREEMENT_COLORS[name] for name in _shown_kinds(page)},
@@ -212,15 +220,11 @@ def _plots(page: Evaluation, distance: str) -> tuple[list[tuple[str, str]], str]
             for name in names
         }
 
-    def dice(score: Metrics) -> float:
-        return score.dice
-
     def volumes(score: Metrics) -> tuple[float | None, float | None] | None:
         return None if score.reference_ml is None else (score.predicted_ml, score.reference_ml)
 
     plots = [
-        (f"Dice of every {page.unit}", distribution_plot(by_class(page.patients, dice), axis="Dice")),
-        ("Dice of all cases in order", ranking_plot(by_class(page.cases, dice), axis="Dice")),
+        ("Dice of all cases in order", ranking_plot(by_class(page.cases, lambda score: score.dice), axis="Dice")),
         (
             f"{METRIC_NAMES[distance]} of every case that has one",
             distribution_plot(
@@ -233,6 +237,22 @@ def _plots(page: Evaluation, distance: str) -> tuple[list[tuple[str, str]], str]
         ),
     ]
     return [(title, svg) for title, svg in plots if svg], note
+
+
+def _strips(page: Evaluation) -> tuple[list[Any], list[tuple[float, str]]]:
+    """Marks of every patient by class; each leads to the patient's case with the lowest Dice."""
+    names, _ = _plotted_classes(page.cases)
+    worst: dict[tuple[str, str], CaseScore] = {}
+    for case in page.cases:
+        key = case.patient, case.class_name
+        if key not in worst or case.dice < worst[key].dice:
+            worst[key] = case
+    rows: dict[str, list[Value]] = {name: [] for name in names}
+    for item in page.patients:
+        case = worst.get((item.patient, item.class_name))
+        if item.class_name in rows:
+            rows[item.class_name].append(Value(item.patient, item.dice, case and page.links.get(case.case)))
+    return make_strips(rows) if page.counts["cases"] > 1 else ([], [])
 
 
 def _plotted_classes(cases: Sequence[CaseScore]) -> tuple[list[str], str]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
 from monai_semigan.segmentation.record import BundleRecord, CaseRecord, ClassRecord
+from monai_semigan.segmentation.viewer import VIEWER_FILE
 from monai_semigan.settings import Pattern, check_settings, to_json
 from monai_semigan.templates import render
 
@@ -153,6 +154,7 @@ def render_segmentation_report(report: SegmentationReport) -> str:
         about=_listed(report.versions) + "; settings: " + _listed(report.settings),
         facts=_facts,
         links=_links,
+        viewer=_viewer,
         amount=_amount,
         scale_bar=_scale_bar,
     )
@@ -221,8 +223,16 @@ def _reconstruction_facts(record: CaseRecord) -> list[tuple[str, str]]:
 
 def _links(record: CaseRecord) -> list[tuple[str, str]]:
     """The case's files by relative address, its label first."""
-    names = sorted({*record.files, "case.json"} if record.files else (), key=lambda name: not name.startswith("label"))
+    names = sorted(
+        {*record.files, "case.json"} - {VIEWER_FILE} if record.files else (),
+        key=lambda name: not name.startswith("label"),
+    )
     return [(name, quote(f"{record.case}/{name}")) for name in names]
+
+
+def _viewer(record: CaseRecord) -> str:
+    """Address of the case's viewer; empty if it has none."""
+    return quote(f"{record.case}/{VIEWER_FILE}") if VIEWER_FILE in record.files else ""
 
 
 def _amount(part: ClassRecord) -> str | None:

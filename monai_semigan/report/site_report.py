@@ -12,7 +12,7 @@ from PIL import Image
 
 from monai_semigan.pictures.figures import distribution_plot
 from monai_semigan.pictures.frames import tile_grid
-from monai_semigan.pictures.overlay import as_pixels, encode_jpeg
+from monai_semigan.pictures.overlay import encode_jpeg, network_picture
 from monai_semigan.templates import MISSING, render
 
 __all__ = ["SitePage", "render_site_report"]
@@ -110,10 +110,7 @@ def _counts(site: Mapping[str, Any]) -> str:
 
 
 def _strip(images: Sequence[np.ndarray]) -> Image.Image:
-    tiles = [
-        Image.fromarray(as_pixels(image)).convert("RGB").resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC)
-        for image in images
-    ]
+    tiles = [network_picture(image).resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC) for image in images]
     return tile_grid(tiles, [""] * len(tiles), columns=len(tiles))
 
 

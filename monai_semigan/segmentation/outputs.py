@@ -32,6 +32,7 @@ from monai_semigan.segmentation.dicom_outputs import (
 )
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.result import Segmentation
+from monai_semigan.segmentation.viewer import MAX_USUAL_VOXELS, VIEWER_FILE, VIEWER_IMAGE, write_viewer
 from monai_semigan.settings import to_json
 from monai_semigan.writers.dicom_options import DicomOptions
 
@@ -51,6 +52,7 @@ class Output:
         file: Its name in a case's folder.
         write: Writes the file it is given, whole.
         fits: Whether a case can have it.
+        beside: Names of further files that it may write into the same folder.
         is_extra: The source may not allow it, as a repaired series allows no DICOM SEG: then it is left out, with a
             warning, instead of failing the case.
     """
@@ -60,6 +62,7 @@ class Output:
     write: Callable[[Path, Segmentation, DicomOptions], object]
     fits: Callable[[Segmentation], bool] = _any_source
     is_extra: bool = False
+    beside: tuple[str, ...] = ()
 
 
 OUTPUTS: dict[str, Output] = {}
@@ -84,9 +87,11 @@ def require_formats(names: Sequence[str]) -> None:
 
 def usual_formats(result: Segmentation) -> tuple[str, ...]:
     """Return what is written for a case when nothing else is asked for."""
+    viewer = ("viewer",) if result.label.size <= MAX_USUAL_VOXELS else ()
     if is_image(result):
-        return ("png", "overlay", "reconstruction", "dicom-seg")
-    return ("nifti", "montage", *(["probability"] if result.probability is not None else []), "dicom-seg")
+        return ("png", "overlay", "reconstruction", *viewer, "dicom-seg")
+    probability = ("probability",) if result.probability is not None else ()
+    return ("nifti", "montage", *viewer, *probability, "dicom-seg")
 
 
 def write_case(
@@ -180,6 +185,7 @@ for _output in (
         _write_probability,
         lambda result: _is_volume(result) and result.probability is not None,
     ),
+    Output("viewer", VIEWER_FILE, lambda path, result, _: write_viewer(path, result), beside=(VIEWER_IMAGE,)),
     Output("dicom-seg", SEG_FILE, write_seg, is_from_dicom, is_extra=True),
     Output("dicom-sr", "sr.dcm", write_sr, is_from_dicom, is_extra=True),  # after the SEG that it refers to
     Output(

@@ -154,6 +154,8 @@ class TrainingLoop:
         )
         try:
             self._start(folder)
+            if folder is not None:
+                folder.note_length(task.settings.total_kimg)
             task.prepare(self.run_dir, self.progress)
             self._iterate(folder)
         finally:

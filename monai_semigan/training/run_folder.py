@@ -14,10 +14,11 @@ from monai_semigan.files import RunLock, make_folder
 from monai_semigan.types import PathLike
 from monai_semigan.versions import environment
 
-__all__ = ["RunFolder"]
+__all__ = ["CONFIG_NAME", "STATS_NAME", "RunFolder", "read_length", "read_stats"]
 
 CONFIG_NAME = "resolved_config.json"
 STATS_NAME = "stats.jsonl"
+LENGTH_NAME = "length.json"
 
 
 class RunFolder:
@@ -68,6 +69,10 @@ class RunFolder:
             lines = stats_file.read_text().splitlines(keepends=True)
             _replace(stats_file, "".join(line for line in lines if _images_of(line) <= images_seen))
 
+    def note_length(self, total_kimg: float) -> None:
+        """Write how many thousand images the run will see, for who watches it: a resumed run may be made longer."""
+        _replace(self.path / LENGTH_NAME, json.dumps({"total_kimg": total_kimg}) + "\n")
+
     def log(self, images_seen: int, stats: dict[str, float]) -> None:
         """Append one line to ``stats.jsonl`` and the same scalars to TensorBoard (x axis: images)."""
         line = {"kimg": images_seen / 1000, **stats}
@@ -87,6 +92,22 @@ class RunFolder:
             self._writer.close()
             self._writer = None
         self._lock.release()
+
+
+def read_stats(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's ``stats.jsonl``; one that is cut short, or being written, is left out."""
+    path = folder / STATS_NAME
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [json.loads(line) for line in lines if _images_of(line) != float("inf")]
+
+
+def read_length(folder: Path) -> float | None:
+    """Return how many thousand images a run will see; None if it does not say, as those of older versions."""
+    try:
+        found = float(json.loads((folder / LENGTH_NAME).read_text())["total_kimg"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if found > 0 else None
 
 
 def _replace(path: Path, text: str) -> None:

@@ -355,7 +355,7 @@ def require_apart(inputs: Iterable[PathLike], output: PathLike) -> None:
 
 def _holds_a_case(folder: Path) -> bool:
     """Whether a folder holds files of a case alone, with a ``case.json``, whatever that says."""
-    known = {output.file for output in OUTPUTS.values()} | {"case.json"}
+    known = {name for output in OUTPUTS.values() for name in (output.file, *output.beside)} | {"case.json"}
     found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     return "case.json" in found and found <= known
 

@@ -19,11 +19,12 @@ from monai_semigan.evaluation.files import pair_hint
 from monai_semigan.evaluation.table import METRICS, CaseScore, count_classes, per_patient, summarize
 from monai_semigan.files import make_folder, write_json, write_text
 from monai_semigan.report.evaluation_report import Evaluation, render_evaluation_report
+from monai_semigan.segmentation.viewer import VIEWER_FILE
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.versions import environment
 from monai_semigan.workflows.label_pairs import EvaluationOptions, LabelPairs, Labels, label_paths
 
-__all__ = ["Evaluation", "EvaluationOptions", "evaluate"]
+__all__ = ["Evaluation", "EvaluationOptions", "evaluate", "write_evaluation_page"]
 
 
 def evaluate(
@@ -100,7 +101,7 @@ def evaluate(
         has_patients=pairs.options.patients is not None,
         bundle=", ".join(sorted({pairs.predicted[case].bundle for case in common} - {""})),
         inputs=_inputs(predictions, references, pairs.options),
-        links={case: link for case in common if (link := _link(pairs.predicted[case].label, folder))},
+        links={case: link for case in common if (link := _link(_shown(pairs.predicted[case].label), folder))},
         created=time.strftime("%Y-%m-%d %H:%M:%S"),
         versions=environment(),
     )
@@ -108,11 +109,20 @@ def evaluate(
     return result
 
 
+def write_evaluation_page(folder: Path, result: Evaluation) -> None:
+    """Write ``report.html``.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    write_text(folder / "report.html", render_evaluation_report(result))
+
+
 def _write(folder: Path, result: Evaluation) -> None:
     write_text(folder / "cases.csv", _csv_text(("case", "patient", "class_name"), result.cases))
     write_text(folder / "patients.csv", _csv_text(("patient", "class_name", "num_cases"), result.patients))
     write_json(folder / "summary.json", result.to_json())
-    write_text(folder / "report.html", render_evaluation_report(result))
+    write_evaluation_page(folder, result)
 
 
 def _inputs(predictions: Labels, references: Labels, options: EvaluationOptions) -> dict[str, str]:
@@ -129,6 +139,12 @@ def _inputs(predictions: Labels, references: Labels, options: EvaluationOptions)
     if options.binary:
         inputs["references are"] = "binary: every value above 0 is class 1"
     return inputs
+
+
+def _shown(label: Path) -> Path:
+    """What opens a case: the viewer beside its label where there is one, else the label."""
+    viewer = label.with_name(VIEWER_FILE)
+    return viewer if viewer.is_file() else label
 
 
 def _link(label: Path, folder: Path) -> str | None:

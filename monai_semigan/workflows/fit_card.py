@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from monai_semigan.bundle.bundle import Bundle, open_bundle
 from monai_semigan.files import write_text
 from monai_semigan.pictures.figures import curve_plot
 from monai_semigan.templates import render
+from monai_semigan.training.run_folder import read_stats
 from monai_semigan.versions import environment
 from monai_semigan.workflows.card_head import card_head
 
@@ -89,7 +89,7 @@ def _card(packed: Bundle, result: FitResult, base: Bundle | None) -> str:
 
 def write_fit_page(path: Path, name: str, result: FitResult) -> None:
     """Write the page with scores, curves and the last sheets of samples."""
-    encoder, gan = _stats(result.run / "encoder"), _stats(result.run / "gan")
+    encoder, gan = read_stats(result.run / "encoder"), read_stats(result.run / "gan")
     plots = [
         ("Dice on validation", curve_plot({"Dice": _points(encoder, "validation_dice")}, **_axes("Dice"))),
         ("Losses of the encoder", curve_plot(_series(encoder, ENCODER_LOSSES), **_axes("loss"))),
@@ -131,11 +131,6 @@ def write_fit_page(path: Path, name: str, result: FitResult) -> None:
 
 def _axes(what: str) -> dict[str, str]:
     return {"x_axis": "thousand images", "y_axis": what}
-
-
-def _stats(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "stats.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def _points(stats: Sequence[Mapping[str, Any]], name: str) -> list[tuple[float, float]]:

@@ -21,7 +21,7 @@ from monai_semigan.latent.interpolation import interpolate_embeddings
 from monai_semigan.latent.sampling import sample_w_plus
 from monai_semigan.networks.embedding import Embedding
 from monai_semigan.pictures.frames import AnimationFormat, encode_animation, label_tile, tile_grid
-from monai_semigan.pictures.overlay import as_pixels
+from monai_semigan.pictures.overlay import as_pixels, network_picture
 from monai_semigan.segmentation.record import BundleRecord
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.settings import Range, check_settings, to_json
@@ -233,6 +233,6 @@ def _input_tile(end: _End, size: tuple[int, int]) -> list[Image.Image]:
     if end.given is None:
         return []
     tile = Image.new("RGB", size, (40, 40, 40))
-    pixels = Image.fromarray(as_pixels(end.given.image)).convert("RGB")
+    pixels = network_picture(end.given.image)
     tile.paste(pixels.resize((size[0], size[0]), Image.Resampling.BICUBIC), (0, 0))
     return [tile]

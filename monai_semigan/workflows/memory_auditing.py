@@ -24,7 +24,7 @@ from monai_semigan.latent.sampling import draw_sample
 from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.pictures.frames import tile_grid
-from monai_semigan.pictures.overlay import as_pixels
+from monai_semigan.pictures.overlay import as_pixels, network_picture
 from monai_semigan.segmentation.image_adapter import prepare_image
 from monai_semigan.segmentation.record import BundleRecord
 from monai_semigan.settings import Range, check_settings, to_json
@@ -348,7 +348,7 @@ def _picture(pairs: Sequence[ClosePair], images: _Images, seed: int) -> Image.Im
         tile = Image.new("RGB", (TILE_PX, 2 * TILE_PX))
         both = (images.samples[pair.seed - seed], images.training[pair.training_index])
         for at, image in enumerate(both):
-            pixels = Image.fromarray(as_pixels(image.float().numpy())).convert("RGB")
+            pixels = network_picture(image.float().numpy())
             tile.paste(pixels.resize((TILE_PX, TILE_PX), Image.Resampling.BICUBIC), (0, at * TILE_PX))
         tiles.append(tile)
     captions = [f"{pair.space[:-1]} {pair.distance:.3f}{' copy' if pair.is_copy else ''}" for pair in pairs]

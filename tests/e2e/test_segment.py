@@ -52,6 +52,7 @@ def test_every_case_gets_its_files_at_the_source_size(xray_files, tiny_bundle, t
             "label.png",
             "overlay.png",
             "reconstruction.png",
+            "viewer.html",
         ]
         with Image.open(xray_files / "images" / f"case{at}.png") as source, Image.open(folder / "label.png") as label:
             assert label.size == source.size

@@ -56,6 +56,8 @@ def test_the_whole_path(xray_files, datalist, tiny_bundle, tmp_path):
     summary = json.loads(evaluated.stdout)
     assert summary["counts"]["cases"] == 4 and summary["summary"][0]["class_name"] == "lung"
     assert len((gan / "stats.jsonl").read_text().splitlines()) == 4
+    assert run("watch", gan, "--once", "--no-browser").exception is None
+    assert "Samples now" in (gan / "watch.html").read_text() and "Losses" in (gan / "watch.html").read_text()
     with Image.open(tmp_path / "grid.png") as grid:
         assert grid.size == (2 * 2 * 32 * 2, 3 * 32 * 2)
     record = json.loads((gan / "resolved_config.json").read_text())

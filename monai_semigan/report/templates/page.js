@@ -19,3 +19,14 @@ document.querySelectorAll("table.sortable").forEach((table) => {
     });
   });
 });
+
+document.querySelectorAll(".filter input").forEach((field) => {
+  const table = field.closest(".filter").nextElementSibling.querySelector("table");
+  const count = field.closest(".filter").querySelector("[role=status]");
+  field.addEventListener("input", () => {
+    const words = field.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = [...table.tBodies[0].rows];
+    rows.forEach((row) => { row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word)); });
+    count.textContent = words.length ? `${rows.filter((row) => !row.hidden).length} of ${rows.length}` : "";
+  });
+});

@@ -162,7 +162,7 @@ def test_cases_lead_to_their_segmentations(read_page) -> None:
 
     page = read_page(render(score("a"), score("b"), links={"a": "../out/a/label.png"}, worst=(worst,)))
 
-    assert [attributes["href"] for tag, attributes in page.elements if tag == "a"] == ["../out/a/label.png"] * 2
+    assert [attributes["href"] for tag, attributes in page.elements if tag == "a"] == ["../out/a/label.png"] * 3
 
 
 def test_errors_on_an_image_are_explained(read_page) -> None:

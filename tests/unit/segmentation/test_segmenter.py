@@ -153,7 +153,12 @@ def test_a_notebook_needs_four_lines(tiny_bundle, xray_files, tmp_path) -> None:
     result = model.segment(semigan.read(xray_files / "images" / "case0.png"))
     record = result.save(tmp_path / "out")
 
-    assert record.case == "case0" and set(record.files) == {"label.png", "overlay.png", "reconstruction.png"}
+    assert record.case == "case0" and set(record.files) == {
+        "label.png",
+        "overlay.png",
+        "reconstruction.png",
+        "viewer.html",
+    }
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out" / "label.png")), result.label)
     assert result.expected_dice.keys() == {"lung"} and isinstance(result.warnings, tuple)
     assert repr(result).startswith("Segmentation('case0', 81 x 97: lung ") and "\n" not in repr(result)
