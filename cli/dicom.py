@@ -16,12 +16,12 @@ import click
 
 from monai_semigan.cli import options
 from monai_semigan.cli.dicom_options import (
-    SIZE,
     access,
     chosen_access,
     chosen_peers,
     chosen_routes,
     node,
+    size,
     state_folder,
 )
 from monai_semigan.cli.output import progress_bar, text_table
@@ -42,7 +42,7 @@ listening = options.together(
     click.option(
         "--allow", multiple=True, metavar="TITLE", help="AE title that may call. Repeatable; needed unless local."
     ),
-    click.option("--max-instance", type=SIZE, default="512M", show_default=True, help="Size of an instance."),
+    click.option("--max-instance", type=size, default="512M", show_default=True, help="Size of an instance."),
     click.option("--max-associations", type=click.IntRange(1, 1000), default=8, show_default=True, help="At once."),
     click.option(
         "--max-rate",

@@ -17,26 +17,20 @@ if TYPE_CHECKING:
     from monai_semigan.pacs.peer import Access, Peer
     from monai_semigan.pacs.routes import Route
 
-__all__ = ["SIZE", "access", "chosen_access", "chosen_peers", "chosen_routes", "node", "state_folder"]
+__all__ = ["access", "chosen_access", "chosen_peers", "chosen_routes", "node", "size", "state_folder"]
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
-class Size(click.ParamType):
-    """A number of bytes, such as 512M."""
+def size(text: str) -> int:
+    """Read a number of bytes, such as 512M: a type of options."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
+    if found is None or float(found[1]) <= 0:
+        raise click.BadParameter(f"{text!r:.40} is no size; try 500G or 512M.")
+    return int(float(found[1]) * UNITS[found[2].upper()])
 
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
-        if found is None or float(found[1]) <= 0:
-            self.fail(f"{value!r:.40} is no size; try 500G or 512M.", param, ctx)
-        return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-SIZE = Size()
 
 state_folder = option(
     "Output",
@@ -89,7 +83,7 @@ node = together(
         show_default=True,
         help="Delete images and results so long after the results were delivered.",
     ),
-    click.option("--max-disk", type=SIZE, help="What the folder may hold, such as 500G; more is refused with 0xA700."),
+    click.option("--max-disk", type=size, help="What the folder may hold, such as 500G; more is refused with 0xA700."),
     click.option("--metrics-port", type=click.IntRange(0, 65535), help="Serve /health and /metrics on 127.0.0.1."),
 )
 """What a node does with series, wherever they come from."""

@@ -249,9 +249,10 @@ def _strips(page: Evaluation) -> tuple[list[Any], list[tuple[float, str]]]:
             worst[key] = case
     rows: dict[str, list[Value]] = {name: [] for name in names}
     for item in page.patients:
-        case = worst.get((item.patient, item.class_name))
+        lowest = worst.get((item.patient, item.class_name))
         if item.class_name in rows:
-            rows[item.class_name].append(Value(item.patient, item.dice, case and page.links.get(case.case)))
+            link = None if lowest is None else page.links.get(lowest.case)
+            rows[item.class_name].append(Value(item.patient, item.dice, link))
     return make_strips(rows) if page.counts["cases"] > 1 else ([], [])
 
 
