@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from monai_semigan.cli import options
+from monai_semigan.cli.cohort_engine import RunCommand, chosen_engine, engines, show_plan
 from monai_semigan.cli.output import clock, is_watched, text_table
 from monai_semigan.cli.segment_options import chosen_options, segmenting
 
@@ -30,18 +29,6 @@ __all__ = ["command"]
 SOME_CASES_FAILED = 3
 
 ENDED: tuple[State, ...] = ("done", "failed", "refused")
-
-WORDS = "semigan.cohort.words"
-
-SCRIPT = """\
-#!/bin/bash
-#SBATCH --job-name=semigan-cohort
-#SBATCH --array=0-{last}
-#SBATCH --ntasks=1
-#SBATCH --cpus-per-task=4
-{gpu}#SBATCH --output=semigan-%A_%a.log
-{command}
-"""
 
 output_folder = click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 where = click.option(
@@ -70,29 +57,20 @@ def command() -> None:
     """
 
 
-class RunCommand(options.TopicCommand):
-    """A command that keeps its words, for the job that repeats them."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        ctx.meta[WORDS] = list(args)
-        return super().parse_args(ctx, args)
-
-
 @command.command(cls=RunCommand, short_help="Segment files, folders, or a table of cases.")
 @click.argument("inputs", nargs=-1, type=click.Path(path_type=Path))
 @options.bundle
 @options.output_folder
+@engines
 @click.option(
-    "--engine",
-    type=click.Choice(["serial", "shard"]),
-    help="serial: this process takes what waits. shard: it takes its part alone. [default: shard with --num-parts]",
+    "--layout",
+    type=click.Choice(["cases", "bids"]),
+    help="bids: the input is a BIDS dataset; label maps also go to derivatives/semigan. [default: cases]",
 )
-@click.option("--num-parts", type=click.IntRange(1), help="Parts of shard. [default: SLURM_ARRAY_TASK_COUNT]")
-@click.option("--part-id", type=click.IntRange(0), help="This part, from 0 on. [default: SLURM_ARRAY_TASK_ID]")
 @click.option("--retry-failed", is_flag=True, help="Take refused and failed cases again.")
 @where
 @binary
-@click.option("--dry-run", is_flag=True, help="Show the parts, and a job script for SLURM; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show how many cases wait, and the job script; write nothing.")
 @segmenting
 @options.option("Output", "--json", "as_json", is_flag=True, help="Print one JSON object per event on stdout.")
 def run(inputs: tuple[Path, ...], bundle: str, output: Path, as_json: bool, dry_run: bool, **settings: Any) -> int:
@@ -106,16 +84,16 @@ def run(inputs: tuple[Path, ...], bundle: str, output: Path, as_json: bool, dry_
       semigan cohort run 'study/*/t2.nii.gz' -b liver_ct_segmentation -o out
       semigan cohort run cases.csv -b lung_cxr_segmentation -o out --num-parts 4 --part-id 0
       semigan cohort run cases.csv -b lung_cxr_segmentation -o out --num-parts 100 --dry-run
+      semigan cohort run cases.csv -b lung_cxr_segmentation -o out --engine dask --cluster slurm --workers 20
       semigan cohort run -b lung_cxr_segmentation -o out --where scanner=B --retry-failed
 
     Exit code 3: some cases are refused or failed; the report says why.
     """
     from monai_semigan.cohort.running import run_cohort
 
-    engine, num_parts = _engine(settings["engine"], settings["num_parts"], settings["part_id"], is_dry=dry_run)
-    chosen = _options(settings, engine)
+    chosen = _options(settings, chosen_engine(settings, is_dry=dry_run))
     if dry_run:
-        _show_plan(inputs, bundle, output, chosen, num_parts, as_json=as_json)
+        show_plan(inputs, bundle, output, chosen, as_json=as_json)
         return 0
     with _shown(as_json=as_json) as progress:
         outcome = run_cohort(inputs, bundle=bundle, output=output, options=chosen, progress=progress)
@@ -165,64 +143,11 @@ def report(output: Path, binary: bool, as_json: bool) -> int:
     return _ended(report_cohort(output, binary=binary), output, as_json=as_json)
 
 
-def _engine(name: str | None, num_parts: int | None, part_id: int | None, *, is_dry: bool) -> tuple[Engine, int]:
-    """Choose the engine, and into how many parts a dry run divides; the part may be said by SLURM's job array."""
-    from monai_semigan.cohort.engines import SerialEngine, ShardEngine
-    from monai_semigan.cohort.rows import Part
-
-    if name == "serial" or (name is None and num_parts is None and part_id is None):
-        if num_parts is not None or part_id is not None:
-            raise click.UsageError("--num-parts and --part-id are of --engine shard.")
-        return SerialEngine(), 1
-    if num_parts is None:
-        num_parts = _from_slurm("SLURM_ARRAY_TASK_COUNT", "--num-parts")
-    if part_id is None and is_dry:
-        part_id = 0
-    if part_id is None:
-        first = int(os.environ.get("SLURM_ARRAY_TASK_MIN", "0"))
-        part_id = _from_slurm("SLURM_ARRAY_TASK_ID", "--part-id") - first
-    return ShardEngine(Part(part_id, num_parts)), num_parts
-
-
-def _from_slurm(variable: str, option: str) -> int:
-    value = os.environ.get(variable, "")
-    if not value.isdecimal():
-        raise click.UsageError(f"--engine shard must know its part: pass {option}, or run it as a SLURM array job.")
-    return int(value)
-
-
 def _options(settings: Mapping[str, Any], engine: Engine) -> CohortOptions:
     from monai_semigan.cohort.running import CohortOptions
 
-    own = {name: settings[name] for name in ("retry_failed", "where", "binary")}
+    own = {name: settings[name] for name in ("retry_failed", "where", "binary", "layout")}
     return CohortOptions(segment=chosen_options(dict(settings)), engine=engine, **own)
-
-
-def _show_plan(
-    inputs: tuple[Path, ...], bundle: str, output: Path, chosen: CohortOptions, num_parts: int, *, as_json: bool
-) -> None:
-    from monai_semigan.cohort.running import plan_cohort
-
-    counts = plan_cohort(inputs, bundle=bundle, output=output, options=chosen, num_parts=num_parts)
-    script = _job_script(num_parts, device=chosen.segment.device)
-    if as_json:
-        click.echo(json.dumps({"event": "plan", "parts": counts, "job_script": script}))
-        return
-    click.echo(text_table(("part", "cases"), [(str(index), count) for index, count in enumerate(counts)]))
-    click.echo(f"{sum(counts)} cases wait in all; a SLURM job for them:\n\n{script}", nl=False)
-
-
-def _job_script(num_parts: int, *, device: str) -> str:
-    """Write this command as an array job: SLURM says which part each job is."""
-    given, words = iter(click.get_current_context().meta[WORDS]), ["semigan", "cohort", "run"]
-    for word in given:
-        if word in ("--num-parts", "--part-id", "--engine"):
-            next(given, None)
-        elif word != "--dry-run" and not word.startswith(("--num-parts=", "--part-id=", "--engine=")):
-            words.append(word)
-    words += ["--engine", "shard", "--num-parts", str(num_parts)]
-    gpu = "" if device == "cpu" else "#SBATCH --gres=gpu:1\n"
-    return SCRIPT.format(last=num_parts - 1, gpu=gpu, command=shlex.join(words))
 
 
 @contextmanager

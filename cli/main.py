@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command ``semigan``: subcommands loaded on use, errors to one line and an exit code.
 
-Exit codes: 0 done, 1 a known error (one line; the traceback with ``-vv``), 2 wrong usage, 3 some cases failed,
-4 some cases were refused as out of distribution, 130 interrupted.
+Exit codes: 0 done, 1 a known error (one line; the traceback with ``-vv``), 2 wrong usage, 3 some cases failed or copies
+were found, 4 some cases were refused as out of distribution, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ COMMANDS = {
     "segment": "Segment images with a bundle.",
     "cohort": "Segment thousands of cases, on one machine or many.",
     "view": "Open results in the browser, also large volumes.",
+    "dicom": "Stand beside a PACS: receive, segment, send back.",
     "module": "Do one task as a container of mercure, XNAT or MONAI Deploy.",
     "series": "List DICOM series, and why each is taken or left.",
-    "evaluate": "Score label maps against references, per case and per patient.",
+    "evaluate": "Score label maps against references, by case and patient.",
     "adapt": "Adapt a bundle to a hospital with a few labelled images.",
     "data": "Make a data list of your own images and masks.",
     "fit": "Train a bundle of your own on a data list, start to end.",
@@ -40,10 +41,19 @@ COMMANDS = {
     "convert": "Convert weights trained elsewhere to start from.",
     "pack": "Put trained weights into a bundle of your own.",
     "tune": "Find how many inversion steps a bundle needs.",
-    "sample": "Draw images with their labels from a generator.",
+    "synthesize": "Draw images with labels: a data set without patients.",
+    "interpolate": "Show the path between two images, with their labels.",
+    "explain": "Show how an image's label was found, step by step.",
+    "audit-memory": "Look for training images that a generator repeats.",
+    "site-report": "Tell how two sites' images differ for a bundle.",
     "info": "Show versions, devices, backends and shipped bundles.",
 }
 """Commands and their one-line help: the list is shown without importing any of them."""
+
+
+def module_of(name: str) -> str:
+    """Return the module of a command."""
+    return f"monai_semigan.cli.{name.replace('-', '_')}"
 
 
 class LazyGroup(click.Group):
@@ -55,7 +65,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"monai_semigan.cli.{cmd_name}").command
+        command: click.Command = import_module(module_of(cmd_name)).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

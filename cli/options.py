@@ -13,11 +13,13 @@ import click
 __all__ = [
     "ListCommand",
     "TopicCommand",
+    "animation",
     "as_json",
     "bundle",
     "device",
     "dicom_results",
     "many",
+    "modality",
     "option",
     "output_folder",
     "repairs",
@@ -112,6 +114,40 @@ device = click.option(
 )
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
 as_json = option("Output", "--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+
+ANIMATIONS = {"webp": ("webp",), "gif": ("gif",), "both": ("webp", "gif"), "none": ()}
+
+animation = together(
+    option(
+        "Output",
+        "--animation",
+        "animations",
+        type=click.Choice(list(ANIMATIONS)),
+        callback=lambda _context, _option, value: ANIMATIONS[value],
+        default="webp",
+        show_default=True,
+        help="Its format.",
+    ),
+    option(
+        "Output",
+        "--frame-ms",
+        type=click.IntRange(20, 10_000),
+        default=150,
+        show_default=True,
+        help="How long a frame stays, milliseconds.",
+    ),
+)
+"""How an animation is written: ``animations`` and ``frame_ms``."""
+
+modality = option(
+    "Volumes",
+    "--modality",
+    metavar="NAME",
+    callback=lambda _context, _option, value: value if value == "auto" else value.upper(),
+    default="auto",
+    show_default=True,
+    help="What the values are, one of the bundle's modalities, such as CT. auto: the DICOM tag, else the intensities.",
+)
 
 series_modality = option(
     "DICOM", "--modality", multiple=True, help="Only DICOM series of this modality, such as CT. Repeatable."

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from monai_semigan.cli.options import device, dicom_results, option, repairs, series_rules, together
+from monai_semigan.cli.options import device, dicom_results, modality, option, repairs, series_rules, together
 
 if TYPE_CHECKING:
     from monai_semigan.workflows.segment_options import SegmentOptions
@@ -59,16 +59,7 @@ segmenting = together(
         is_flag=True,
         help="Write no label for what is unlike the images that the bundle was made for. [default: a warning]",
     ),
-    option(
-        "Volumes",
-        "--modality",
-        metavar="NAME",
-        callback=lambda _context, _option, value: value if value == "auto" else value.upper(),
-        default="auto",
-        show_default=True,
-        help="What the values are, one of the bundle's modalities, such as CT. auto: the DICOM tag, else the "
-        "intensities.",
-    ),
+    modality,
     series_rules,
     repairs,
     option("Volumes", "--probability", is_flag=True, help="Also write probability.nii.gz."),

@@ -80,5 +80,5 @@ def _row(info: SeriesInfo) -> list[object]:
 def _facts(info: SeriesInfo, identify: bool) -> dict[str, Any]:
     facts = dataclasses.asdict(info) | {"short_hash": info.short_hash}
     if not identify:
-        del facts["series_uid"], facts["description"]
+        del facts["series_uid"], facts["description"], facts["body_part"]
     return facts

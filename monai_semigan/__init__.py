@@ -30,15 +30,19 @@ if TYPE_CHECKING:
     from monai_semigan.workflows.comparing import CompareOptions, compare
     from monai_semigan.workflows.converting import convert
     from monai_semigan.workflows.evaluating import evaluate as evaluate_files
+    from monai_semigan.workflows.explaining import ExplanationOptions, explain
     from monai_semigan.workflows.fit_stages import FitOptions
     from monai_semigan.workflows.fitting import fit
+    from monai_semigan.workflows.interpolating import InterpolationOptions, interpolate
     from monai_semigan.workflows.listing import DatalistOptions, make_datalist
+    from monai_semigan.workflows.memory_auditing import MemoryAuditOptions, audit_memory
     from monai_semigan.workflows.packing import pack
     from monai_semigan.workflows.preparing import prepare, prepare_phantom
     from monai_semigan.workflows.reading import read
-    from monai_semigan.workflows.sampling import sample
     from monai_semigan.workflows.segmenting import SegmentOptions, segment_files
     from monai_semigan.workflows.series_listing import list_series
+    from monai_semigan.workflows.site_comparing import SiteOptions, compare_sites
+    from monai_semigan.workflows.synthesizing import SynthesisOptions, synthesize
     from monai_semigan.workflows.train import train_encoder, train_gan
     from monai_semigan.workflows.tuning import tune
 
@@ -49,16 +53,25 @@ __all__ = [
     "CohortOptions",
     "CompareOptions",
     "DatalistOptions",
+    "ExplanationOptions",
     "FitOptions",
+    "InterpolationOptions",
+    "MemoryAuditOptions",
     "Output",
     "SegmentOptions",
     "SegmenterOptions",
+    "SiteOptions",
+    "SynthesisOptions",
     "adapt",
+    "audit_memory",
     "compare",
+    "compare_sites",
     "convert",
     "evaluate",
     "evaluate_files",
+    "explain",
     "fit",
+    "interpolate",
     "list_bundles",
     "list_series",
     "load_bundle",
@@ -69,14 +82,22 @@ __all__ = [
     "read",
     "register_output",
     "run_cohort",
-    "sample",
     "segment_files",
+    "synthesize",
     "train_encoder",
     "train_gan",
     "tune",
 ]
 
 _HOMES = {
+    "ExplanationOptions": "workflows.explaining",
+    "explain": "workflows.explaining",
+    "InterpolationOptions": "workflows.interpolating",
+    "interpolate": "workflows.interpolating",
+    "MemoryAuditOptions": "workflows.memory_auditing",
+    "audit_memory": "workflows.memory_auditing",
+    "SiteOptions": "workflows.site_comparing",
+    "compare_sites": "workflows.site_comparing",
     "AdaptOptions": "workflows.adapting",
     "CohortOptions": "cohort.running",
     "CompareOptions": "workflows.comparing",
@@ -85,6 +106,7 @@ _HOMES = {
     "Output": "segmentation.outputs",
     "SegmentOptions": "workflows.segmenting",
     "SegmenterOptions": "segmentation.segmenter",
+    "SynthesisOptions": "workflows.synthesizing",
     "adapt": "workflows.adapting",
     "compare": "workflows.comparing",
     "convert": "workflows.converting",
@@ -101,8 +123,8 @@ _HOMES = {
     "read": "workflows.reading",
     "register_output": "segmentation.outputs",
     "run_cohort": "cohort.running",
-    "sample": "workflows.sampling",
     "segment_files": "workflows.segmenting",
+    "synthesize": "workflows.synthesizing",
     "train_encoder": "workflows.train",
     "train_gan": "workflows.train",
     "tune": "workflows.tuning",

@@ -29,6 +29,7 @@ __all__ = [
     "replacing",
     "replacing_folder",
     "scratch_folder",
+    "sync",
 ]
 
 OWNER = r"(\d+)-([0-9a-f]{6})([0-9a-f]*)"
@@ -38,8 +39,12 @@ STALE_NAME = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)-(?P<host>[0-9a-f]{6,22})\
 
 
 @contextlib.contextmanager
-def replacing(path: PathLike) -> Iterator[Path]:
+def replacing(path: PathLike, *, is_durable: bool = False) -> Iterator[Path]:
     """Yield a temporary name beside ``path`` to write to; rename it when the block ends, remove it when it fails.
+
+    Args:
+        path: The file.
+        is_durable: Return when the disk has it: it is there after a loss of power.
 
     Raises:
         OutputError: The operating system refused, for example for want of space.
@@ -48,7 +53,11 @@ def replacing(path: PathLike) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{owner_name()}.tmp")
     try:
         yield temporary
+        if is_durable:
+            sync(temporary)
         temporary.replace(path)
+        if is_durable:
+            sync(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -58,6 +67,15 @@ def replacing(path: PathLike) -> Iterator[Path]:
                 f"`{path}` could not be written: {reason}. Free some space or choose another folder."
             ) from error
         raise
+
+
+def sync(path: PathLike) -> None:
+    """Wait until the disk has a file's bytes, or a folder's names."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

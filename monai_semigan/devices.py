@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of devices."""
+"""Names of devices, and how many threads compute."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
 from monai_semigan.errors import ConfigError
 
-__all__ = ["choose_device"]
+__all__ = ["choose_device", "one_thread"]
 
 
 def choose_device(name: str) -> torch.device:
@@ -26,3 +28,14 @@ def choose_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"`device` must be available, but {name} is not. Use --device cpu.")
     return device
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread inside the block: how many share an operation changes its last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

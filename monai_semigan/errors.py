@@ -11,6 +11,7 @@ SemiGanError
 ├── BundleError                       a bundle folder is incomplete, altered or not to be trusted
 ├── TrainingError (also RuntimeError) a training run cannot go on, for example after NaN
 ├── OutputError (also OSError)        a result cannot be written where it was asked for
+├── PeerError (also OSError)          another system, such as a PACS, cannot be reached or refuses
 └── BackendError (also RuntimeError)  a compute backend was asked for and cannot run here
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "InputError",
     "OutOfDistributionError",
     "OutputError",
+    "PeerError",
     "SemiGanError",
     "ShapeError",
     "TrainingError",
@@ -72,6 +74,19 @@ class TrainingError(SemiGanError, RuntimeError):
 
 class OutputError(SemiGanError, OSError):
     """A result cannot be written where it was asked for."""
+
+
+class PeerError(SemiGanError, OSError):
+    """Another system, such as a PACS, cannot be reached or refuses.
+
+    Args:
+        text: What happened.
+        is_final: It refuses for good: the same again will not help.
+    """
+
+    def __init__(self, text: str, *, is_final: bool = False) -> None:
+        super().__init__(text)
+        self.is_final = is_final
 
 
 class BackendError(SemiGanError, RuntimeError):

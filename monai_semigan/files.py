@@ -9,11 +9,12 @@ import os
 import platform
 import stat
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from monai_semigan.atomic import replacing
+from monai_semigan.atomic import replacing, replacing_folder
 from monai_semigan.errors import InputError, OutputError, SemiGanError, TrainingError
 from monai_semigan.types import PathLike
 
@@ -27,6 +28,7 @@ __all__ = [
     "parse_json",
     "read_json",
     "read_regular",
+    "replacing_results",
     "safe_name",
     "write_bytes",
     "write_json",
@@ -143,6 +145,24 @@ def make_folder(path: PathLike) -> Path:
     except OSError as error:
         raise OutputError(f"`{folder}` must be a folder that can be written: {error.strerror}.") from error
     return folder
+
+
+@contextmanager
+def replacing_results(path: PathLike, marker: str) -> Iterator[Path]:
+    """Yield a hidden folder to fill, as `replacing_folder` does; only a folder of earlier results is replaced.
+
+    Args:
+        path: The folder of the results.
+        marker: A file that every such folder holds.
+
+    Raises:
+        OutputError: There are other things in the folder, or it cannot be written.
+    """
+    folder = Path(path)
+    if folder.exists() and not (folder / marker).exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise OutputError(f"`{folder}` must be new, empty, or hold an earlier {marker}. Choose a folder of its own.")
+    with replacing_folder(folder) as hidden:
+        yield hidden
 
 
 def write_bytes(path: PathLike, content: bytes) -> None:

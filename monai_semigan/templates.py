@@ -24,6 +24,9 @@ FOLDER = "report/templates"
 VENDORED = "report/vendor"
 """Programs of others that pages run, as they were released, with their licences."""
 
+MEDIA = {b"\x89PNG": "png", b"RIFF": "webp", b"GIF8": "gif"}
+"""Kinds of pictures by their first bytes."""
+
 
 def render(template: str, **values: Any) -> str:
     """Fill a template; a value that it names and does not get is an error, as is text of ours that is not escaped."""
@@ -59,8 +62,8 @@ def _number(value: float | str | None, decimals: int = 3) -> str:
 
 
 def _picture(content: bytes) -> str:
-    """Return a PNG or JPEG as an address that needs no request."""
-    media = "png" if content.startswith(b"\x89PNG") else "jpeg"
+    """Return a PNG, WebP, GIF or JPEG as an address that needs no request."""
+    media = next((name for start, name in MEDIA.items() if content.startswith(start)), "jpeg")
     return f"data:image/{media};base64,{_base64(content)}"
 
 

@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,21 @@ class Orthanc:
     http_port: int
     dicom_port: int
 
+    @property
+    def dimse(self) -> str:
+        """As `semigan dicom` names it, by DIMSE."""
+        return f"{AET}@127.0.0.1:{self.dicom_port}"
+
+    @property
+    def url(self) -> str:
+        """Of its REST interface."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def web(self) -> str:
+        """Of DICOMweb."""
+        return f"{self.url}/dicom-web"
+
     def request(self, path: str, body: bytes | None = None, **headers: str) -> bytes:
         """Ask its REST or DICOMweb interface, by no proxy."""
         url = f"http://127.0.0.1:{self.http_port}{path}"
@@ -42,6 +57,15 @@ class Orthanc:
     def rest(self, path: str) -> Any:
         """Ask its REST interface for JSON."""
         return json.loads(self.request(path))
+
+    def store_at(self, node: str, series: str) -> dict[str, Any]:
+        """Let it send a series to a node that it knows, and return what came of it."""
+        return json.loads(self.request(f"/modalities/{node}/store", json.dumps([series]).encode()))
+
+    def series(self, *modalities: str) -> dict[str, list[str]]:
+        """Return the instances of each series of some modalities."""
+        found = {name: self.rest(f"/series/{name}") for name in self.rest("/series")}
+        return {k: one["Instances"] for k, one in found.items() if one["MainDicomTags"]["Modality"] in modalities}
 
     def stow(self, *files: Path) -> None:
         """Store files by STOW-RS (PS3.18 10.5)."""
@@ -85,17 +109,28 @@ def _plugin() -> Path:
     raise AssertionError
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
+def free_ports(count: int) -> list[int]:
+    """Ask the system for ports; all are held until the last is known, so that none comes twice."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
         probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
 
 
 @contextmanager
-def running_orthanc(folder: Path) -> Iterator[Orthanc]:
-    """Start a server, skip the test where it is not installed, and stop it."""
+def running_orthanc(folder: Path, nodes: Sequence[tuple[str, int]] = ()) -> Iterator[Orthanc]:
+    """Start a server, skip the test where it is not installed, and stop it.
+
+    Args:
+        folder: For its data.
+        nodes: AE titles and ports that it can send to; they are named in lower case.
+    """
     program, plugin = _program(), _plugin()
-    server, name = Orthanc(_free_port(), _free_port()), f"SEMIGAN_{uuid.uuid4().hex[:8]}"
+    folder.mkdir(exist_ok=True)
+    server, name = Orthanc(*free_ports(2)), f"SEMIGAN_{uuid.uuid4().hex[:8]}"
     settings = {
         "Name": name,
         "StorageDirectory": str(folder / "db"),
@@ -106,7 +141,9 @@ def running_orthanc(folder: Path) -> Iterator[Orthanc]:
         "DicomAet": AET,
         "DicomPort": server.dicom_port,
         "DicomCheckCalledAet": False,
-        "DicomAlwaysAllowStore": True,
+        **{f"DicomAlwaysAllow{what}": True for what in ("Store", "Find", "Get", "Move")},
+        "UnknownSopClassAccepted": True,
+        "DicomModalities": {title.lower(): [title, "127.0.0.1", port] for title, port in nodes},
         "OverwriteInstances": True,
         "Plugins": [str(plugin)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},

@@ -26,7 +26,8 @@ LAYERS = (
     {"baselines", "bundle"},
     {"report"},
     {"workflows"},
-    {"cohort", "pacs"},
+    {"cohort"},
+    {"pacs"},
     {"cli"},
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -1,77 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The SQLite file of a manifest: its tables, who may read it, and what SQLite's errors mean."""
+"""A SQLite file of ours: its tables, who may read it, and what SQLite's errors mean."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import ClassVar, TypeVar
 
 from monai_semigan.cohort.journal import journal_mode
-from monai_semigan.cohort.naming import MANIFEST_NAME
 from monai_semigan.errors import ConfigError, InputError, OutputError
 from monai_semigan.files import escaped
 from monai_semigan.types import PathLike
 
-__all__ = ["Database"]
+__all__ = ["Database", "Schema"]
 
 Self = TypeVar("Self", bound="Database")
-
-APPLICATION: Final = 0x53474348
-"""Mark of our files in SQLite's header ("SGCH")."""
-
-VERSION: Final = 1
-"""Of the tables below."""
 
 BUSY_S = 60.0
 """How long a process waits for another one's transaction, seconds; each takes milliseconds."""
 
-TABLES = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE cases (
-    id INTEGER PRIMARY KEY,
-    case_name TEXT NOT NULL UNIQUE COLLATE NOCASE,
-    path BLOB NOT NULL,
-    part TEXT NOT NULL,
-    source TEXT NOT NULL,
-    patient TEXT NOT NULL,
-    reference BLOB,
-    groups TEXT NOT NULL,
-    share INTEGER NOT NULL,
-    state TEXT NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done', 'refused', 'failed')),
-    host TEXT NOT NULL DEFAULT '',
-    pid INTEGER NOT NULL DEFAULT 0,
-    owner TEXT NOT NULL DEFAULT '',
-    since REAL NOT NULL DEFAULT 0,
-    reason TEXT NOT NULL DEFAULT '',
-    attempts INTEGER NOT NULL DEFAULT 0,
-    seconds REAL,
-    digest TEXT NOT NULL DEFAULT '',
-    expected_dice REAL,
-    warnings INTEGER NOT NULL DEFAULT 0,
-    dice REAL,
-    UNIQUE (path, part)
-);
-CREATE INDEX cases_by_state ON cases (state, attempts, id);
-CREATE INDEX cases_by_owner ON cases (owner) WHERE owner != '';
-"""
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """What a file of ours holds, and what errors call it.
+
+    Attributes:
+        name: Of the file.
+        application: Mark in SQLite's header.
+        version: Of the tables.
+        tables: Statements that make them, with ``;`` between.
+        what: What the file is, such as ``the manifest of a cohort``.
+        folder: What the folder around it is, such as ``the output folder of a cohort``.
+        begin: Command that makes it.
+        lost: What to do when it is damaged, after "Move it away".
+    """
+
+    name: str
+    application: int
+    version: int
+    tables: str
+    what: str
+    folder: str
+    begin: str
+    lost: str
 
 
 class Database:
-    """An open manifest file; arguments and errors as of `manifest.Manifest`."""
+    """An open file; a subclass says of which `Schema`, and what can be asked of it.
+
+    Args:
+        folder: Where the file lies.
+        create: Make it where there is none.
+
+    Raises:
+        InputError: There is none, or the file is damaged or something else.
+        ConfigError: It is of another version.
+        OutputError: It cannot be written, or another process holds it for too long.
+    """
+
+    SCHEMA: ClassVar[Schema]
 
     def __init__(self, folder: PathLike, *, create: bool = False) -> None:
         self.folder = Path(folder)
-        self.path = self.folder / MANIFEST_NAME
+        self.path = self.folder / self.SCHEMA.name
         if not create and not self.path.is_file():
             raise InputError(
-                f"`{escaped(folder)}` must be the output folder of a cohort, but holds no {MANIFEST_NAME}. Begin with "
-                "`semigan cohort run`."
+                f"`{escaped(folder)}` must be {self.SCHEMA.folder}, but holds no {self.SCHEMA.name}. Begin with "
+                f"`{self.SCHEMA.begin}`."
             )
         with self._faults():
             _make_private(self.path)
@@ -106,10 +108,10 @@ class Database:
                     time.sleep(0.1)
         with self._writing():
             if self._base.execute("PRAGMA user_version").fetchone() == (0,):
-                for statement in TABLES.split(";"):
+                for statement in self.SCHEMA.tables.split(";"):
                     self._base.execute(statement)
-                self._base.execute(f"PRAGMA application_id = {APPLICATION}")
-                self._base.execute(f"PRAGMA user_version = {VERSION}")
+                self._base.execute(f"PRAGMA application_id = {self.SCHEMA.application}")
+                self._base.execute(f"PRAGMA user_version = {self.SCHEMA.version}")
 
     def _require_ours(self) -> None:
         # Asked first: another process may make the tables right now, and the marks with them.
@@ -119,12 +121,13 @@ class Database:
         )
         if is_empty and not application and not version:
             return
-        if application != APPLICATION:
-            raise InputError(f"`{MANIFEST_NAME}` must be the manifest of a cohort, but is another database. Move it.")
-        if version != VERSION:
+        ours = self.SCHEMA
+        if application != ours.application:
+            raise InputError(f"`{ours.name}` must be {ours.what}, but is another database. Move it.")
+        if version != ours.version:
             raise ConfigError(
-                f"`{MANIFEST_NAME}` must be of version {VERSION}, got {version}. Use the release of monai_semigan that "
-                "began the cohort, or choose another output folder."
+                f"`{ours.name}` must be of version {ours.version}, got {version}. Use the release of monai_semigan "
+                "that began it, or choose another output folder."
             )
         if self._base.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise sqlite3.DatabaseError("quick_check")
@@ -148,13 +151,12 @@ class Database:
         except sqlite3.OperationalError as error:
             name = getattr(error, "sqlite_errorname", "error")  # from Python 3.11 on
             raise OutputError(
-                f"`{MANIFEST_NAME}` must be a file that can be written ({name}). Free some space, or wait for the "
+                f"`{self.SCHEMA.name}` must be a file that can be written ({name}). Free some space, or wait for the "
                 "process that holds it."
             ) from None
         except sqlite3.DatabaseError:
             raise InputError(
-                f"`{MANIFEST_NAME}` must be the manifest of a cohort, but is damaged. Move it away and repeat "
-                "`semigan cohort run`: finished cases are found again."
+                f"`{self.SCHEMA.name}` must be {self.SCHEMA.what}, but is damaged. Move it away{self.SCHEMA.lost}."
             ) from None
         except OSError as error:
             if isinstance(error, OutputError):
@@ -165,10 +167,16 @@ class Database:
 
 
 def _make_private(path: Path) -> None:
-    """Create the file for its owner alone, and make one so that was copied with other rights."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    """Create the file for its owner alone, and make one so that was copied with other rights.
+
+    A file that is there is not opened: closing it would drop the locks of all this process' other connections to it
+    (POSIX locks, sqlite.org/howtocorrupt.html 2.2), and another process would take away the log that they write to.
+    """
     try:
-        with suppress(OSError, AttributeError):  # another one's, or not on every system
-            os.fchmod(descriptor, 0o600)
-    finally:
-        os.close(descriptor)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if path.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+        if path.stat().st_mode & 0o077:
+            with suppress(OSError):  # another one's, or not on every system
+                path.chmod(0o600)

@@ -15,7 +15,7 @@ import os
 import platform
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from monai_semigan.atomic import is_abandoned, is_elsewhere, owner_name
 from monai_semigan.cohort.database import Database
 from monai_semigan.cohort.naming import named_apart
 from monai_semigan.cohort.rows import CaseRow, Part, State, Unit, Where, share_of
+from monai_semigan.cohort.tables import MANIFEST
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.segmentation.record import BundleRecord, CaseRecord
 from monai_semigan.types import PathLike
@@ -57,15 +58,17 @@ class Manifest(Database):
         OutputError: It cannot be written, or another process holds it for too long.
     """
 
+    SCHEMA = MANIFEST
+
     def __init__(self, folder: PathLike, *, create: bool = False) -> None:
         super().__init__(folder, create=create)
-        self.owner, self._is_chosen = owner_name(), False
+        self.owner, self._choice = owner_name(), ""
 
     # What the whole cohort is of
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What holds for all rows: ``bundle``, ``request``, ``created``."""
+        """What holds for all rows: ``bundle``, ``request``, ``created``, ``layout``."""
         with self._faults():
             return {name: json.loads(value) for name, value in self._base.execute("SELECT name, value FROM facts")}
 
@@ -84,8 +87,8 @@ class Manifest(Database):
         if begun is not None and begun["digest"] != bundle.digest:
             before, now = (f"{one['name']} {one['version']} ({one['digest'][:12]})" for one in (begun, asdict(bundle)))
             raise ConfigError(
-                f"`bundle` must be the one that this cohort was begun with, {before}, got {now}. Choose another output "
-                "folder."
+                f"`bundle` must be the one that this cohort was begun with, {before}, got {now}. Use that one, or "
+                "another output folder."
             )
         if request is not None and "request" in facts:
             changed = changed_keys(facts["request"], json.loads(json.dumps(request)))
@@ -95,10 +98,20 @@ class Manifest(Database):
                     "those, or choose another output folder."
                 )
 
-    def bind(self, bundle: BundleRecord, request: Mapping[str, Any]) -> None:
-        """Write down what the cohort is segmented with, the first time; later refuse another as `require_same` does."""
+    def bind(self, bundle: BundleRecord, request: Mapping[str, Any], *, layout: str = "cases") -> None:
+        """Write down what the cohort is segmented with, the first time; later refuse another as `require_same` does.
+
+        Args:
+            bundle: What segments.
+            request: What is asked for.
+            layout: How results are laid out; of later calls it is not looked at.
+
+        Raises:
+            ConfigError: The cohort was begun with another bundle or request.
+        """
         created = time.strftime("%Y-%m-%d %H:%M:%S")
         known = {"bundle": asdict(bundle), "request": request, "created": created, "home": _home(self.folder)}
+        known["layout"] = layout
         with self._writing():
             values = [(name, json.dumps(value)) for name, value in known.items()]
             self._base.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", values)
@@ -118,6 +131,18 @@ class Manifest(Database):
         """List the cases of a state."""
         with self._faults():
             return [case for (case,) in self._base.execute("SELECT case_name FROM cases WHERE state = ?", (state,))]
+
+    def ended(self) -> list[CaseRow]:
+        """List the rows of cases that are done, refused or failed."""
+        return self._rows("WHERE state IN ('done', 'refused', 'failed')")
+
+    def num_waiting(self) -> int:
+        """Count the rows that could be claimed."""
+        with self._faults():
+            (found,) = self._base.execute(
+                f"SELECT count(*) FROM cases WHERE state = 'waiting' {self._choice}"
+            ).fetchone()
+        return int(found)
 
     def _rows(self, condition: str = "") -> list[CaseRow]:
         with self._faults():
@@ -190,7 +215,7 @@ class Manifest(Database):
             self._base.execute("CREATE TEMP TABLE IF NOT EXISTS chosen (case_name TEXT PRIMARY KEY)")
             self._base.execute("DELETE FROM chosen")
             self._base.executemany("INSERT INTO chosen VALUES (?)", [(case,) for case in cases])
-        self._is_chosen = True
+        self._choice = "AND case_name IN (SELECT case_name FROM chosen)"
 
     def retry(self, rows: Iterable[CaseRow]) -> int:
         """Let refused and failed rows wait again, as if they had never been begun; return how many."""
@@ -203,6 +228,22 @@ class Manifest(Database):
             )
             return self._base.total_changes - before
 
+    def renew(self, units: Iterable[Unit]) -> None:
+        """Let rows wait again however they ended, as their inputs came anew; what is unchanged is not made again."""
+        with self._writing():
+            self._base.executemany(
+                "UPDATE cases SET state = 'waiting', reason = '', attempts = 0 "
+                "WHERE path = ? AND part = ? AND state != 'running'",
+                [(os.fsencode(unit.path), unit.part) for unit in units],
+            )
+
+    def remove(self, cases: Iterable[str]) -> None:
+        """Forget rows that no process works on."""
+        with self._writing():
+            self._base.executemany(
+                "DELETE FROM cases WHERE case_name = ? AND state != 'running'", [(case,) for case in cases]
+            )
+
     # Work
 
     def claim(self, count: int, part: Part = Part()) -> list[CaseRow]:  # noqa: B008  (frozen)
@@ -212,10 +253,9 @@ class Manifest(Database):
             count: At most as many.
             part: From this share of the rows.
         """
-        chosen = "AND case_name IN (SELECT case_name FROM chosen)" if self._is_chosen else ""
         with self._writing():
             found = self._base.execute(
-                f"SELECT {COLUMNS} FROM cases WHERE state = 'waiting' AND share % ? = ? {chosen} "
+                f"SELECT {COLUMNS} FROM cases WHERE state = 'waiting' AND share % ? = ? {self._choice} "
                 "ORDER BY attempts, id LIMIT ?",
                 (part.count, part.index, count),
             ).fetchall()
@@ -242,12 +282,12 @@ class Manifest(Database):
                 (state, reason, case, self.owner),
             )
 
-    def give_back(self) -> None:
-        """Let the rows wait again that this process has begun and not ended."""
+    def give_back(self, owners: Collection[str] = ()) -> None:
+        """Let the rows wait again that this process, or others that it ended, have begun and not ended."""
         with self._writing():
-            self._base.execute(
+            self._base.executemany(
                 f"UPDATE cases SET state = 'waiting', attempts = max(attempts - 1, 0), {FREED} WHERE owner = ?",
-                (self.owner,),
+                [(owner,) for owner in owners or (self.owner,)],
             )
 
     def score(self, dice: Mapping[str, float]) -> None:
@@ -260,15 +300,19 @@ class Manifest(Database):
 
     # Repair
 
-    def repair(self) -> None:
-        """Make rows and folders agree again after a crash; and where the folder was moved, find moved inputs."""
+    def repair(self, *, lost: Collection[str] = ()) -> None:
+        """Make rows and folders agree again after a crash; and where the folder was moved, find moved inputs.
+
+        Args:
+            lost: Processes that are known to be gone, also those of other machines.
+        """
         self._follow()
         facts = self.facts
         running = self._rows("WHERE state = 'running'")
-        lost = [(row, self._whole(row, facts)) for row in running if _is_lost(row)]
+        left = [(row, self._whole(row, facts)) for row in running if row.owner in lost or _is_lost(row)]
         gone = [case for case in self.names("done") if not (self.folder / case / "case.json").is_file()]
         with self._writing():
-            for row, record in lost:
+            for row, record in left:
                 self._base.execute(
                     f"UPDATE cases SET state = 'waiting', {FREED} WHERE case_name = ? AND owner = ?",
                     (row.case, row.owner),

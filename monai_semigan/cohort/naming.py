@@ -15,7 +15,7 @@ __all__ = ["MANIFEST_NAME", "RESERVED_CASES", "named_apart"]
 
 MANIFEST_NAME: Final = "cohort.sqlite"
 
-RESERVED_CASES = frozenset({"evaluation", MANIFEST_NAME, "groups.csv"})
+RESERVED_CASES = frozenset({"derivatives", "evaluation", MANIFEST_NAME, "groups.csv"})
 """What else is in the output folder."""
 
 MAX_NAMES = 1_000_000

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from monai_semigan.atomic import scratch_folder
+from monai_semigan.cohort.derivatives import write_derivatives
 from monai_semigan.cohort.manifest import Manifest
 from monai_semigan.cohort.rows import CaseRow
 from monai_semigan.errors import InputError
@@ -53,6 +54,8 @@ class CohortReport:
 def report_over_all(manifest: Manifest, *, binary: bool = False, before: Collection[str] = ()) -> CohortReport:
     """Write ``report.json`` and ``report.html``; with references ``evaluation/``, and ``groups.csv`` for their groups.
 
+    In the layout of BIDS, also ``derivatives/``.
+
     Processes that end together may each write the report: whoever finds that cases came in meanwhile writes it again,
     so that the last one is over all.
 
@@ -69,6 +72,9 @@ def report_over_all(manifest: Manifest, *, binary: bool = False, before: Collect
         counts, rows = manifest.counts(), manifest.rows()
         segmentation = _segmentation(manifest, rows, before)
         write_report(manifest.folder, segmentation)
+        if manifest.facts.get("layout") == "bids":
+            records = {case.record.case: case.record for case in segmentation.cases}
+            write_derivatives(manifest.folder, rows, records, segmentation.bundle)
         evaluation, unscored = _evaluated(manifest, rows, binary=binary)
         groups = _groups(manifest, rows, evaluation)
         if evaluation is not None and groups:

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 from monai_semigan.atomic import is_abandoned, remove_stale
 from monai_semigan.bundle.bundle import Bundle, open_bundle
+from monai_semigan.cohort.bids import find_bids, require_one_dataset
 from monai_semigan.cohort.engines import Engine, SerialEngine
 from monai_semigan.cohort.inputs import Found, find_units
 from monai_semigan.cohort.manifest import Manifest
@@ -48,6 +49,8 @@ class CohortOptions:
         segment: As for `segment_files`; the same in all calls on one output folder, and without ``overwrite``.
         engine: Which rows this process works on.
         retry_failed: Take refused and failed cases again.
+        layout: ``bids``: the input is a BIDS dataset, and results also go to ``derivatives/semigan``; ``cases``: to
+            folders of cases alone. None as the cohort was begun, ``cases`` at first.
         where: ``column=value`` texts: work on such cases alone. With ``status=failed`` these are taken again.
         binary: References of any value above 0 are class 1.
 
@@ -58,6 +61,7 @@ class CohortOptions:
     segment: SegmentOptions = field(default_factory=SegmentOptions)
     engine: Engine = field(default_factory=SerialEngine)
     retry_failed: bool = False
+    layout: Literal["cases", "bids"] | None = None
     where: tuple[str, ...] = ()
     binary: bool = False
 
@@ -65,6 +69,9 @@ class CohortOptions:
         if self.segment.overwrite:
             raise ConfigError("`overwrite` must be off in a cohort. Choose another output folder to make cases again.")
         Where.parse(self.where)
+        formats, left_out = self.segment.formats or ("nifti",), self.segment.left_out
+        if self.layout == "bids" and ("nifti" not in formats or "nifti" in left_out):
+            raise ConfigError("`formats` must hold nifti with layout bids, which names such label maps. Add it.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,18 +126,22 @@ def run_cohort(
     """
     options, paths = options or CohortOptions(), as_paths(inputs)
     opened, asked = _checked(paths, bundle, output, options), options.segment
-    found, unused = _found(paths, opened, Path(output), asked)
+    layout = _layout(Path(output), opened, options)
+    found, unused = _found(paths, opened, Path(output), asked, layout=layout)
     work = Work(folder=make_folder(output), bundle=bundle, options=asked)
     segmenter = work.segmenter()
     remove_stale(work.folder)
     free_claims(work.folder)
     with Manifest(work.folder, create=True) as manifest:
-        manifest.bind(segmenter.bundle, segment_request(segmenter, asked))
+        manifest.bind(segmenter.bundle, segment_request(segmenter, asked), layout=layout)
         manifest.repair()
+        if layout == "bids":
+            require_one_dataset(unit.path for unit in (*manifest.rows(), *found.units))
         manifest.add(found.units, may_rename=not found.is_table)
         work = _chosen(work, manifest, options)
         before = manifest.names("done")
     options.engine.run(work, segmenter, progress)
+    remove_stale(work.folder)  # of processes that were lost meanwhile
     with Manifest(work.folder) as manifest:
         counts = manifest.counts()
         report = None if counts["running"] else report_over_all(manifest, binary=options.binary, before=before)
@@ -156,7 +167,7 @@ def plan_cohort(
     """
     options, paths = options or CohortOptions(), as_paths(inputs)
     opened = _checked(paths, bundle, output, options)
-    found, _ = _found(paths, opened, Path(output), options.segment)
+    found, _ = _found(paths, opened, Path(output), options.segment, layout=_layout(Path(output), opened, options))
     rows: list[CaseRow] = []
     if (Path(output) / MANIFEST_NAME).is_file():
         with Manifest(output) as manifest:
@@ -245,12 +256,39 @@ def _checked(paths: list[Path], bundle: PathLike, output: PathLike, options: Coh
     return opened
 
 
-def _found(paths: list[Path], opened: Bundle, output: Path, asked: SegmentOptions) -> tuple[Found, dict[str, str]]:
+def _layout(output: Path, opened: Bundle, options: CohortOptions) -> str:
+    """Return how results are laid out, and refuse another layout than the cohort was begun with."""
+    begun = None
+    if (output / MANIFEST_NAME).is_file():
+        with Manifest(output) as manifest:
+            begun = manifest.facts.get("layout")
+    if begun is not None and options.layout not in (None, begun):
+        raise ConfigError(
+            f"`layout` must be the one that this cohort was begun with, {begun}, got {options.layout}. Choose another "
+            "output folder."
+        )
+    layout = str(begun or options.layout or "cases")
+    if layout == "bids" and not opened.takes_volumes:
+        raise ConfigError(f"`layout` must be cases for a bundle of images such as {opened.name}, got bids.")
+    return layout
+
+
+def _found(
+    paths: list[Path], opened: Bundle, output: Path, asked: SegmentOptions, *, layout: str
+) -> tuple[Found, dict[str, str]]:
     unused: dict[str, str] = {}
     if not paths and (output / MANIFEST_NAME).is_file():
         return Found(units=()), unused
     if not paths:
         raise InputError("`inputs` must name files, folders or a table, got none, and no cohort was begun here yet.")
+
+    def on_failure(name: str, error: Exception) -> None:
+        unused[name] = reason_of(error)
+
+    if layout == "bids":
+        if len(paths) > 1:
+            raise ConfigError(f"`inputs` must be the folder of one BIDS dataset, got {len(paths)} paths.")
+        return Found(units=find_bids(paths[0].absolute(), on_failure=on_failure)), unused
     with TemporaryDirectory(prefix="semigan-") as unpacked:  # the output folder may not be there yet
         found = find_units(
             paths,
@@ -259,7 +297,7 @@ def _found(paths: list[Path], opened: Bundle, output: Path, asked: SegmentOption
             rules=asked.rules,
             repairs=asked.repairs,
             unpack_to=Path(unpacked),
-            on_failure=lambda name, error: unused.update({name: reason_of(error)}),
+            on_failure=on_failure,
         )
     return found, unused
 

@@ -94,13 +94,17 @@ class CaseWorker:
         self._found: list[VolumeCandidate] = []
         self._unpacked = ExitStack()
 
-    def work_through(self, part: Part) -> None:
+    def work_through(self, part: Part, *, goes_on: Callable[[], bool] = lambda: True) -> None:
         """Take rows until none waits, also those of processes that were lost meanwhile.
 
         However it ends, what was taken and not ended waits again.
+
+        Args:
+            part: Of this share.
+            goes_on: Asked before rows are taken.
         """
         try:
-            while rows := self._claim(part):
+            while goes_on() and (rows := self._claim(part)):
                 self.work_on(rows)
         finally:
             self._forget()

@@ -104,12 +104,14 @@ class Domain:
     Attributes:
         name: As in a bundle's metadata.
         presets: Preset class by modality; of single images one, under `IMAGE`.
+        modalities: Of single images, as in DICOM (0008,0060); empty where they are none.
         guess_modality: Tells the modality of a volume whose file does not say it; None where there is one alone, or
             where nobody can tell.
     """
 
     name: str
     presets: Mapping[str, type[Preset]]
+    modalities: tuple[str, ...] = ()
     guess_modality: Callable[[np.ndarray], ModalityGuess] | None = None
 
     def __post_init__(self) -> None:

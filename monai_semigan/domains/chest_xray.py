@@ -92,4 +92,4 @@ class ChestXrayPreset:
         return geometry.label(label, num_classes)
 
 
-CHEST_XRAY = Domain(name="chest_xray", presets={IMAGE: ChestXrayPreset})
+CHEST_XRAY = Domain(name="chest_xray", presets={IMAGE: ChestXrayPreset}, modalities=("CR", "DX"))

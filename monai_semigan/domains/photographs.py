@@ -121,8 +121,8 @@ class FacePreset:
         return geometry.label(label, num_classes)
 
 
-DERMOSCOPY = Domain(name="dermoscopy", presets={IMAGE: DermoscopyPreset})
-FACE = Domain(name="face", presets={IMAGE: FacePreset})
+DERMOSCOPY = Domain(name="dermoscopy", presets={IMAGE: DermoscopyPreset}, modalities=("XC", "DMS"))
+FACE = Domain(name="face", presets={IMAGE: FacePreset}, modalities=("XC",))
 
 
 def _network_input(square: np.ndarray) -> np.ndarray:

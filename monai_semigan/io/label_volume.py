@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Label maps and probabilities as NIfTI, MHA or NRRD files that lie on the volume they were made from."""
+"""Label maps, probabilities and images as NIfTI, MHA or NRRD files that lie on the volume they were made from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from monai_semigan.io.value_checks import as_class_ids
 from monai_semigan.io.volume import NiftiOrigin, SourceVolume
 from monai_semigan.types import PathLike
 
-__all__ = ["read_label_volume", "write_itk_label", "write_nifti_label", "write_nifti_probability"]
+__all__ = ["read_label_volume", "write_itk_label", "write_nifti_image", "write_nifti_label", "write_nifti_probability"]
 
 SCANNER_CODE = 1
 """qform and sform code of scanner coordinates (nifti1.h: NIFTI_XFORM_SCANNER_ANAT)."""
@@ -60,9 +60,19 @@ def write_nifti_probability(path: PathLike, probability: np.ndarray, volume: Sou
         ShapeError: The first axes do not have the volume's shape.
         OutputError: The file cannot be written; nothing of it is left.
     """
-    if probability.ndim not in (3, 4) or probability.shape[:3] != volume.grid.shape:
-        raise ShapeError(f"`probability` must have shape {volume.grid.shape} (and classes), got {probability.shape}.")
-    _write_nifti(Path(path), np.asarray(probability, dtype=np.float32), volume)
+    write_nifti_image(path, np.asarray(probability, dtype=np.float32), volume)
+
+
+def write_nifti_image(path: PathLike, values: np.ndarray, volume: SourceVolume) -> None:
+    """Write values of any type as a NIfTI that lies exactly on its source; arguments as of `write_nifti_probability`.
+
+    Raises:
+        ShapeError: The first axes do not have the volume's shape.
+        OutputError: The file cannot be written; nothing of it is left.
+    """
+    if values.ndim not in (3, 4) or values.shape[:3] != volume.grid.shape:
+        raise ShapeError(f"The values must have shape {volume.grid.shape} (and channels), got {values.shape}.")
+    _write_nifti(Path(path), values, volume)
 
 
 def write_itk_label(path: PathLike, label: np.ndarray, volume: SourceVolume) -> None:

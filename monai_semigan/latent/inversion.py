@@ -112,14 +112,14 @@ class InversionResult:
         encoded: The encoder's.
         trace: Loss before each step and after the last, ``(N, steps + 1)``; NaN from where an image had finished.
         steps_taken: Steps per image, ``(N,)``.
-        images: Rendered images by step, as asked for, ``(N, C, S, S)`` each; a finished image keeps its best.
+        kept: Embeddings by step, as asked for; a finished image keeps its best.
     """
 
     embedding: Embedding
     encoded: Embedding
     trace: Tensor
     steps_taken: Tensor
-    images: dict[int, Tensor] = field(default_factory=dict)
+    kept: dict[int, Embedding] = field(default_factory=dict)
 
 
 class Inversion:
@@ -147,7 +147,7 @@ class Inversion:
         image: Tensor,
         *,
         neighbors: Tensor | None = None,
-        images_at: Sequence[int] = (),
+        keep_at: Sequence[int] = (),
         progress: Progress | None = None,
     ) -> InversionResult:
         """Invert a batch.
@@ -159,7 +159,7 @@ class Inversion:
             neighbors: Styles of M neighbouring slices of each image, ``(N, M, L, w_dim)``, all NaN where there is none.
                 An image starts from the one whose loss is lowest, if that is below its encoder's, with its own offsets;
                 their mean is what ``neighbor_weight`` pulls to.
-            images_at: Steps at which to keep the rendered images.
+            keep_at: Steps whose embeddings are kept.
             progress: Called with the steps done and their number.
 
         Raises:
@@ -178,7 +178,7 @@ class Inversion:
                 targets = self.prepare(target, self.encoder(target), neighbors=neighbors)
                 start = targets.encoded if neighbors is None else self._best_start(targets, neighbors)
             with torch.enable_grad():
-                return self._optimize(targets, start, images_at, progress)
+                return self._optimize(targets, start, keep_at, progress)
 
     @torch.no_grad()
     def prepare(self, image: Tensor, encoded: Embedding, *, neighbors: Tensor | None = None) -> InversionTargets:
@@ -220,13 +220,13 @@ class Inversion:
         return targets.encoded.with_styles(torch.stack(starts)[chosen, torch.arange(len(chosen), device=chosen.device)])
 
     def _optimize(
-        self, targets: InversionTargets, start: Embedding, images_at: Sequence[int], progress: Progress | None
+        self, targets: InversionTargets, start: Embedding, keep_at: Sequence[int], progress: Progress | None
     ) -> InversionResult:
         settings, total = self.settings, self.settings.steps
         packed = start.packed(settings.optimize).clone()
         best = _Best(packed, total)
         descent: Descent = Adam(self._rate) if settings.optimizer == "adam" else Lbfgs()
-        images: dict[int, Tensor] = {}
+        kept: dict[int, Embedding] = {}
 
         def unpacked(numbers: Tensor) -> Embedding:
             return start.unpacked(numbers, settings.optimize)
@@ -236,8 +236,8 @@ class Inversion:
             at = unpacked(packed)
             loss, grad = self._last_loss(at, targets) if is_last else self.gradient(at, targets)
             best.update(step, loss, packed)
-            if step in images_at:
-                images[step] = self._render(unpacked(torch.where(best.is_moving[:, None, None], packed, best.packed)))
+            if step in keep_at:
+                kept[step] = unpacked(torch.where(best.is_moving[:, None, None], packed, best.packed)).detach()
             if progress is not None:
                 progress(step, total)
             if is_last:
@@ -246,9 +246,9 @@ class Inversion:
                 packed = descent.step(packed, loss, grad)
             # No image can finish before its patience ends: until then a GPU is not waited for.
             if settings.patience and best.all_finished(settings, can_be=step >= settings.patience):
-                images |= {at: self._render(unpacked(best.packed)) for at in images_at if step < at <= total}
+                kept |= {at: unpacked(best.packed).detach() for at in keep_at if step < at <= total}
                 break
-        return InversionResult(unpacked(best.packed), targets.encoded, best.trace, best.steps_taken, images)
+        return InversionResult(unpacked(best.packed), targets.encoded, best.trace, best.steps_taken, kept)
 
     @torch.no_grad()
     def _last_loss(self, at: Embedding, targets: InversionTargets) -> tuple[Tensor, Tensor]:
@@ -295,10 +295,6 @@ class Inversion:
         rise = min(1.0, done / settings.ramp_up) if settings.ramp_up else 1.0
         fall = min(1.0, (1 - done) / settings.ramp_down) if settings.ramp_down else 1.0
         return settings.learning_rate * rise * (0.5 - 0.5 * math.cos(fall * math.pi))
-
-    @torch.no_grad()
-    def _render(self, embedding: Embedding) -> Tensor:
-        return self.generator.synthesis.image(embedding.detach())
 
 
 @dataclass(frozen=True)

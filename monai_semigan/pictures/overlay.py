@@ -12,6 +12,7 @@ from scipy import ndimage
 
 __all__ = [
     "AGREEMENT_COLORS",
+    "as_pixels",
     "difference_heat",
     "disagreement",
     "display_picture",
@@ -163,6 +164,12 @@ def _on_image(image: np.ndarray, kinds: np.ndarray, inside: np.ndarray, palette:
     return Image.fromarray(canvas.round().astype(np.uint8))
 
 
+def as_pixels(image: np.ndarray) -> np.ndarray:
+    """Turn a network's image ``(C, S, S)`` in [-1, 1] into uint8 pixels, ``(S, S)`` grey or ``(S, S, 3)`` RGB."""
+    shown: np.ndarray = ((image.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
+    return shown[0] if len(shown) == 1 else np.ascontiguousarray(shown.transpose(1, 2, 0))
+
+
 def encode_png(picture: Image.Image) -> bytes:
     """Return the picture as PNG."""
     stream = BytesIO()
@@ -189,8 +196,7 @@ def display_picture(pixels: np.ndarray) -> Image.Image:
 
 def network_picture(image: np.ndarray) -> Image.Image:
     """Return what the network sees or makes, ``(C, S, S)`` in [-1, 1], as an RGB picture."""
-    shown = ((image.clip(-1, 1) + 1) * 127.5).round().astype(np.uint8)
-    return Image.fromarray(np.repeat(shown[0][:, :, None], 3, axis=2) if len(shown) == 1 else shown.transpose(1, 2, 0))
+    return Image.fromarray(as_pixels(image)).convert("RGB")
 
 
 def difference_heat(image: np.ndarray, reconstruction: np.ndarray) -> Image.Image:

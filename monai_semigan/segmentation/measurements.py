@@ -85,6 +85,14 @@ OF_CASE = (
         lambda record: record.reconstruction.limit,
         method=_measure,
     ),
+    CaseRow(
+        _own("ood", "Out-of-distribution score"), NO_UNITS, lambda record: record.ood.score if record.ood else None
+    ),
+    CaseRow(
+        _own("ood-limit", "Usual out-of-distribution score, at most"),
+        NO_UNITS,
+        lambda record: record.ood.limit if record.ood else None,
+    ),
 )
 
 

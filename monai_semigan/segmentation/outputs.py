@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from monai_semigan.atomic import replacing_folder
 from monai_semigan.errors import ConfigError, InputError, OutputError
-from monai_semigan.files import write_bytes, write_json
-from monai_semigan.io.image_file import SourceImage
+from monai_semigan.files import replacing_results, write_bytes, write_json
+from monai_semigan.io.image_file import CASE_FILE, SourceImage
 from monai_semigan.io.label_file import write_label
 from monai_semigan.io.label_volume import write_itk_label, write_nifti_label, write_nifti_probability
 from monai_semigan.io.volume import SourceVolume
@@ -114,12 +113,9 @@ def write_case(
         ConfigError: A format is unknown, or the source cannot have one that was asked for.
         OutputError: It cannot be written, and nothing of it is left; or there are other things in the folder.
     """
-    folder = Path(folder)
-    if folder.exists() and not (folder / "case.json").exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise OutputError(f"`{folder}` must be new, empty, or hold an earlier case. Choose a folder of its own.")
     outputs = _chosen(result, formats)
     warnings = list(result.record.warnings)
-    with replacing_folder(folder) as hidden:
+    with replacing_results(folder, CASE_FILE) as hidden:
         for output in outputs:
             path = hidden / output.file
             try:
@@ -130,7 +126,7 @@ def write_case(
                 warnings.append(f"No {output.file} was written: {error}")
         files = {path.name: file_digest(path) for path in sorted(hidden.iterdir())}
         record = replace(result.record, files=files, warnings=tuple(warnings))
-        write_json(hidden / "case.json", to_json(record))
+        write_json(hidden / CASE_FILE, to_json(record))
     return record
 
 

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 
-import torch
-
+from monai_semigan.devices import one_thread
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.io.image_file import SourceImage
 from monai_semigan.io.volume import SourceVolume
@@ -66,17 +65,7 @@ class Segmenter(LoadedBundle):
                 raise ConfigError(f"`source` must be what `monai_semigan.read` returns, got {type(source).__name__}.")
             if not isinstance(source.data, wanted):
                 raise InputError(f"`{source.record.name}` must fit the bundle {self.bundle.name}, which is for {name}.")
-        with _one_thread() if self.options.deterministic else nullcontext():
+        with one_thread() if self.options.deterministic else nullcontext():
             if self.takes_volumes:
                 return [segment_volume_source(self, source, progress) for source in sources]
             return segment_images(self, sources, batch_size, progress)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

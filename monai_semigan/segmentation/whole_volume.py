@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import softmax
 
 from monai_semigan.domains.base import StackPreset
+from monai_semigan.errors import InputError
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import DISPLAY_AXCODES, reorient_to
 from monai_semigan.latent.inversion import Inversion
@@ -25,7 +26,7 @@ from monai_semigan.segmentation.stack import SliceNumbers, SliceOutput, Slicewis
 from monai_semigan.transforms.square import SquareGeometry
 from monai_semigan.types import Progress
 
-__all__ = ["PROBABILITY_LEVELS", "VolumeResult", "peak_memory_gib", "segment_volume"]
+__all__ = ["PROBABILITY_LEVELS", "VolumeResult", "peak_memory_gib", "prepare_slice", "segment_volume"]
 
 PROBABILITY_LEVELS = 255
 """Probabilities are kept as whole numbers from 0 to this: a fourth of float32's memory, finer than anyone reads."""
@@ -156,6 +157,33 @@ def segment_volume(
             if probability_view is not None:
                 probability_view[:, :, index][label_view[:, :, index] == 0] = 0
     return VolumeResult(label, probability, numbers, change.permutation[2], stack.window)
+
+
+def prepare_slice(voxels: np.ndarray, grid: VoxelGrid, preset: StackPreset, number: int) -> np.ndarray:
+    """Prepare one axial slice as `segment_volume` prepares all: with its volume's window and frames.
+
+    Args:
+        voxels: As of `segment_volume`, like ``grid`` and ``preset``.
+        grid: Where they lie.
+        preset: The modality's preparation.
+        number: Along the source's axis, from 1, as in the montage.
+
+    Returns:
+        ``(C, S, S)`` float32 in [-1, 1].
+
+    Raises:
+        InputError: There is no such slice, or nothing to see in it.
+    """
+    change = reorient_to(grid, DISPLAY_AXCODES)
+    count = grid.shape[change.permutation[2]]
+    if not 1 <= number <= count:
+        raise InputError(f"The slice must be 1 to {count}, got {number}.")
+    stack = _PreparedSlices(change.apply(voxels), change.target.spacing_mm, preset)
+    (image,) = stack.prepared([count - number if change.flips[2] else number - 1])
+    if np.isnan(image).any():
+        raise InputError(f"The slice must show something, but {number} of {count} has one value throughout.")
+    prepared: np.ndarray = image
+    return prepared
 
 
 def peak_memory_gib(

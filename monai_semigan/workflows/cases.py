@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -266,10 +266,10 @@ class CaseQueue:
             self.progress(self._done, self.total)
 
 
-def free_claims(folder: Path) -> None:
-    """Remove the claims of runs that are gone."""
+def free_claims(folder: Path, *, lost: Collection[str] = ()) -> None:
+    """Remove the claims of runs that are gone, and of those that are known to be, by their `atomic.owner_name`."""
     for claim in folder.glob(".*.claim"):
-        _free(claim)
+        _free(claim, lost)
 
 
 def read_record(case_folder: Path) -> CaseRecord | None:
@@ -372,7 +372,7 @@ def _digest(path: Path) -> str | None:
         return None
 
 
-def _free(claim: Path) -> bool:
+def _free(claim: Path, lost: Collection[str] = ()) -> bool:
     """Remove a claim whose process is gone; False if it lives, or may live on another machine.
 
     It is renamed first: of two processes that find it, one gets it, and neither removes what the other made anew.
@@ -381,7 +381,7 @@ def _free(claim: Path) -> bool:
         owner, *_ = _said(claim) or [""]
         age_s = time.time() - claim.stat().st_mtime
         is_old = age_s > UNSIGNED_S if not owner else is_elsewhere(owner) and age_s > ELSEWHERE_H * 3600
-        if is_abandoned(owner) or is_old:
+        if owner in lost or is_abandoned(owner) or is_old:
             taken = claim.with_name(f"{claim.name}.{owner_name()}.tmp")
             claim.rename(taken)
             if (_said(taken) or [""])[0] != owner:  # made anew in between

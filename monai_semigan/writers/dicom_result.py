@@ -161,6 +161,8 @@ def complete(result: Dataset, source: Dataset, algorithm: AlgorithmInfo, *, seed
     for keyword in PATIENT_TAGS:
         with contextlib.suppress(*MALFORMED):  # a damaged element is left out
             result.add(source[keyword])
+    if source.get("SyntheticData") == "YES":  # what is made of a drawn image is no measurement either (PS3.3 C.12.1)
+        result.SyntheticData = "YES"
     for keyword in TYPE_2:
         if keyword not in result:
             setattr(result, keyword, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -19,6 +20,7 @@ from monai_semigan.files import (
     make_folder,
     read_json,
     read_regular,
+    replacing_results,
     write_bytes,
     write_json,
     write_text,
@@ -141,3 +143,25 @@ def test_a_lock_that_cannot_be_is_refused(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="must be a folder that can be written"), RunLock(folder):
             pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_of_results_is_replaced_and_any_other_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    for content in ("first", "second"):
+        with replacing_results(folder, "a.json") as hidden:
+            write_text(hidden / "a.json", content)
+            write_text(hidden / f"{content}.txt", "")
+    assert sorted(path.name for path in folder.iterdir()) == ["a.json", "second.txt"]
+
+    with contextlib.suppress(ValueError), replacing_results(folder, "a.json") as hidden:
+        write_text(hidden / "a.json", "third")
+        raise ValueError
+    assert (folder / "a.json").read_text() == "second" and [path.name for path in tmp_path.iterdir()] == ["out"]
+
+    write_text(tmp_path / "file", "precious")
+    (tmp_path / "mine").mkdir()
+    write_text(tmp_path / "mine" / "b.txt", "precious")
+    for name in ("file", "mine"):
+        with pytest.raises(OutputError, match="must be new, empty"), replacing_results(tmp_path / name, "a.json"):
+            pass
+    assert (tmp_path / "file").read_text() == (tmp_path / "mine" / "b.txt").read_text() == "precious"

@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from monai_semigan.errors import InputError
 from monai_semigan.io.dicom.values import quiet_dicom
@@ -20,7 +20,16 @@ from monai_semigan.io.dicom.values import quiet_dicom
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["DISPLAY_TAGS", "PATIENT_TAGS", "REFERENCE_TAGS", "DicomFile", "is_dicom", "open_dicom", "transfer_syntax"]
+__all__ = [
+    "DISPLAY_TAGS",
+    "PATIENT_TAGS",
+    "REFERENCE_TAGS",
+    "DicomFile",
+    "header_of",
+    "is_dicom",
+    "open_dicom",
+    "transfer_syntax",
+]
 
 PREAMBLE = 128
 """Bytes before the letters DICM (PS3.10, section 7.1)."""
@@ -84,6 +93,7 @@ IMAGE_TAGS = (
     "SeriesNumber",
     "InstanceNumber",
     "SeriesDescription",
+    "BodyPartExamined",
     "ImageType",
     "NumberOfFrames",
     "SamplesPerPixel",
@@ -212,6 +222,48 @@ def open_dicom(path: Path, *, room: int = 0) -> DicomFile | None:
         raise InputError(f"`{path.name}` must be readable: {error.strerror or type(error).__name__}.") from None
     except Exception as error:  # a damaged header makes pydicom raise what it likes
         raise _damaged(path, error) from None
+
+
+def header_of(content: bytes, name: str = "instance") -> Dataset:
+    """Parse the header of a file's whole bytes, and check that the pixels are all there.
+
+    Args:
+        content: The bytes.
+        name: What errors call it.
+
+    Raises:
+        InputError: It is no DICOM, has no pixels, or ends before its pixels do.
+    """
+    if not _is_dicom_head(content[:HEAD]):
+        raise InputError(f"`{name}` must be a DICOM file, but is none.")
+    source = io.BytesIO(content)
+    try:
+        header = _parse(source, header_only=True)
+        end = _end_of_pixels(content, source.tell(), header)
+    except Exception as error:  # a damaged header makes pydicom raise what it likes
+        raise _damaged(Path(name), error) from None
+    if end is None:
+        raise InputError(f"`{name}` must be an image, but has no pixels.")
+    if end > len(content):
+        raise InputError(f"`{name}` must hold {end} bytes by its own header, got {len(content)}. Send it again.")
+    return header
+
+
+def _end_of_pixels(content: bytes, at: int, header: Dataset) -> int | None:
+    """Where the element ends that the header ends at; None if those are no pixels (7FE0,0008 to 7FE0,0010)."""
+    syntax = header.file_meta.TransferSyntaxUID
+    if syntax.is_transfer_syntax and syntax.is_deflated:  # the place in what was inflated
+        return len(content)
+    order: Literal["little", "big"] = "little" if header.original_encoding[1] else "big"
+    group, element = (int.from_bytes(content[at + step : at + step + 2], order) for step in (0, 2))
+    if group != 0x7FE0 or element not in (0x0008, 0x0009, 0x0010):
+        return None
+    is_long = not header.original_encoding[0]  # explicit VR: two letters, two reserved bytes, four of length
+    start = at + (12 if is_long else 8)
+    length = int.from_bytes(content[start - 4 : start], order)
+    if length == 0xFFFFFFFF:  # items, the last of them a delimiter
+        return len(content) if content.rstrip(b"\0")[-4:] == b"\xfe\xff\xdd\xe0" else len(content) + 1
+    return start + length
 
 
 def transfer_syntax(dataset: Dataset) -> str:

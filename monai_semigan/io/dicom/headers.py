@@ -66,6 +66,7 @@ class FrameHeader:
     instance_number: int | None
     modality: str | None
     description: str
+    body_part: str
     image_type: tuple[str, ...]
     frame_of_reference_uid: str | None
     rows: int
@@ -143,6 +144,7 @@ def frames_of(file: DicomFile) -> list[FrameHeader]:
         "instance_number": values.integer("InstanceNumber"),
         "modality": _modality(values),
         "description": values.text("SeriesDescription"),
+        "body_part": values.text("BodyPartExamined"),
         "image_type": values.words("ImageType"),
         "frame_of_reference_uid": values.text("FrameOfReferenceUID") or None,
         "rows": rows,

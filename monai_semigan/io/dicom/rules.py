@@ -57,6 +57,7 @@ class SeriesInfo:
         part: Number of the stack in the series from 1, and how many there are.
         modality: Modality (0008,0060).
         description: Series Description (0008,103E): free text, which may name a patient; show it on request only.
+        body_part: Body Part Examined (0018,0015); empty if it is not said.
         num_slices: Instances, or frames of a multi-frame instance.
         plane: ``axial``, ``coronal`` or ``sagittal``, the nearest; None if unknown.
         shape: Columns, rows.
@@ -77,6 +78,7 @@ class SeriesInfo:
     shape: tuple[int, int]
     spacing_mm: tuple[float, float, float] | None
     is_localizer: bool
+    body_part: str = ""
     is_taken: bool = True
     reason: str = ""
     fault: str | None = None
@@ -94,16 +96,20 @@ class SeriesRules:
     Attributes:
         modalities: Of these; empty for any. Upper case, as in (0008,0060).
         description: Regular expression that must be found in Series Description, whatever the case; None for any.
+        body_part: The same of Body Part Examined.
         min_slices: At least as many.
+        max_slices: At most as many; None for any.
         plane: ``axial``, ``coronal`` or ``sagittal``; None for any.
 
     Raises:
-        ConfigError: The expression is no valid one, the plane is unknown, or the number is below 1.
+        ConfigError: An expression is no valid one, the plane is unknown, or a number is below 1.
     """
 
     modalities: tuple[str, ...] = ()
     description: str | None = None
+    body_part: str | None = None
     min_slices: int = 1
+    max_slices: int | None = None
     plane: str | None = None
 
     def __post_init__(self) -> None:
@@ -112,12 +118,13 @@ class SeriesRules:
             raise ConfigError(f"`plane` must be one of {', '.join(PLANES)}, got {self.plane!r}.")
         if self.min_slices < 1:
             raise ConfigError(f"`min_slices` must be at least 1, got {self.min_slices}.")
-        try:
-            re.compile(self.description or "")
-        except re.error as error:
-            raise ConfigError(
-                f"`description` must be a regular expression, got {self.description!r}: {error}."
-            ) from None
+        if self.max_slices is not None and self.max_slices < self.min_slices:
+            raise ConfigError(f"`max_slices` must be at least {self.min_slices}, got {self.max_slices}.")
+        for name, text in (("description", self.description), ("body_part", self.body_part)):
+            try:
+                re.compile(text or "")
+            except re.error as error:  # noqa: PERF203  (two of them)
+                raise ConfigError(f"`{name}` must be a regular expression, got {text!r}: {error}.") from None
 
     def why_left(self, info: SeriesInfo) -> str | None:
         """Return why the rules leave a series of slices, or None if they take it."""
@@ -125,12 +132,21 @@ class SeriesRules:
             return "a localizer"
         if self.modalities and info.modality not in self.modalities:
             return f"modality {info.modality or 'unknown'}, not {' or '.join(self.modalities)}"
-        if self.description and not re.search(self.description, info.description, re.IGNORECASE):
-            return f"its description does not match `{self.description}`"
-        if info.num_slices < self.min_slices:
-            return f"{info.num_slices} slices, fewer than {self.min_slices}"
+        for name, rule, text in (
+            ("description", self.description, info.description),
+            ("body part", self.body_part, info.body_part),
+        ):
+            if rule and not re.search(rule, text, re.IGNORECASE):
+                return f"its {name} does not match `{rule}`"
         if self.plane and info.plane != self.plane:
             return f"{info.plane or 'unknown'} slices, not {self.plane}"
+        return self._why_left_by_number(info.num_slices)
+
+    def _why_left_by_number(self, num_slices: int) -> str | None:
+        if num_slices < self.min_slices:
+            return f"{num_slices} slices, fewer than {self.min_slices}"
+        if self.max_slices is not None and num_slices > self.max_slices:
+            return f"{num_slices} slices, more than {self.max_slices}"
         return None
 
 

@@ -95,6 +95,7 @@ def _judged(
         series_number=first.series_number,
         modality=first.modality,
         description=first.description,
+        body_part=first.body_part,
         num_slices=len(frames),
         plane=_plane(first),
         shape=(first.columns, first.rows),

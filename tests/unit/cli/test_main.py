@@ -73,7 +73,7 @@ def test_help_lists_the_commands_without_importing_them(monkeypatch: pytest.Monk
 
 
 def test_the_commands_are_the_modules_that_have_one() -> None:
-    assert all(importlib.util.find_spec(f"monai_semigan.cli.{name}") for name in COMMANDS)
+    assert all(importlib.util.find_spec(main_module.module_of(name)) for name in COMMANDS)
 
 
 def test_the_version_is_the_package_s(capsys: pytest.CaptureFixture[str]) -> None:

@@ -207,24 +207,6 @@ def test_a_diverging_image_keeps_its_best_and_spares_the_others(network, images)
     torch.testing.assert_close(result.embedding.w_plus[[0, 2]], expected.embedding.w_plus[[0, 2]], rtol=0, atol=0)
 
 
-def test_images_are_kept_at_the_steps_asked_for(network, images):
-    result = inversion(network, steps=4)(images, images_at=(0, 2, 4))
-
-    assert sorted(result.images) == [0, 2, 4]
-    assert all(image.shape == (3, 1, 32, 32) and not image.requires_grad for image in result.images.values())
-    with torch.no_grad():
-        expected = network.generator.synthesis.image(network.encoder(images))
-    torch.testing.assert_close(result.images[0], expected)
-
-
-def test_images_at_steps_after_the_stop_show_the_best(network, images):
-    result = inversion(network, steps=12, patience=4, tolerance=0.999)(images, images_at=(0, 12))
-
-    assert sorted(result.images) == [0, 12]
-    with torch.no_grad():
-        torch.testing.assert_close(result.images[12], network.generator.synthesis.image(result.embedding))
-
-
 def test_lbfgs_gets_further_than_adam_in_as_many_steps(network, images):
     adam, lbfgs = (inversion(network, steps=12, optimizer=name)(images).trace.amin(dim=1) for name in ("adam", "lbfgs"))
 
@@ -303,3 +285,25 @@ def test_no_step_waits_for_a_number_before_the_patience_ends(network, images, op
         invert(images)
 
     assert numbers.count == reads
+
+
+def test_embeddings_of_steps_are_kept_as_they_were(network, images):
+    given = inversion(network, steps=6, tolerance=0.0)
+
+    result = given(images, keep_at=[0, 2, 6, 9])
+
+    assert sorted(result.kept) == [0, 2, 6]
+    assert torch.equal(result.kept[0].w_plus, result.encoded.w_plus)
+    targets = given.prepare(images, result.encoded)
+    for step in (0, 2, 6):
+        loss, _ = given.gradient(result.kept[step], targets)
+        torch.testing.assert_close(loss, result.trace[:, step])
+
+
+def test_steps_after_the_last_image_has_finished_keep_its_best(network, images):
+    given = inversion(network, steps=20, patience=1, tolerance=0.9)
+
+    result = given(images, keep_at=[19])
+
+    assert result.steps_taken.max() < 19
+    assert torch.equal(result.kept[19].w_plus, result.embedding.w_plus)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_semigan.latent.sampling import sample_w_plus
+from monai_semigan.latent.sampling import draw_sample, sample_w_plus
 
 
 @pytest.fixture
@@ -55,3 +55,25 @@ def test_zero_truncation_gives_the_mean(mapping, mixing_probability):
     w_plus = sample_w_plus(mapping, 3, mixing_probability=mixing_probability, truncation_psi=0.0)
 
     torch.testing.assert_close(w_plus, torch.arange(5.0).expand(3, 8, 5))
+
+
+def test_a_sample_is_its_seed_s_whatever_was_drawn_before(make_generator):
+    generator = make_generator().eval()
+
+    alone = draw_sample(generator, 7)
+    draw_sample(generator, 3)
+    torch.randn(5)
+    again = draw_sample(generator, 7)
+
+    assert alone[0].shape == (1, 1, 32, 32) and alone[1].shape == (1, 2, 32, 32)
+    assert all(torch.equal(*pair) for pair in zip(alone, again, strict=True))
+    assert not torch.equal(alone[0], draw_sample(generator, 8)[0])
+
+
+def test_a_sample_without_truncation_is_another_and_with_all_of_it_the_mean(make_generator):
+    generator = make_generator().eval()
+
+    assert torch.equal(
+        draw_sample(generator, 1, truncation_psi=0.0)[0], draw_sample(generator, 2, truncation_psi=0.0)[0]
+    )
+    assert not torch.equal(draw_sample(generator, 1)[0], draw_sample(generator, 1, truncation_psi=0.5)[0])

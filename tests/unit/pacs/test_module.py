@@ -287,7 +287,7 @@ def test_a_task_that_is_no_file_is_refused(tmp_path):
         ({}, ConfigError, "`bundle` must be named"),
         ({"bundle": "no_such_bundle"}, BundleError, "no_such_bundle"),
         ({"bundle": "/etc"}, BundleError, "must be a bundle"),
-        ({"bundle": "x", "formats": ["nifti"]}, ConfigError, "must be of dicom-seg, dicom-preview.*got nifti"),
+        ({"bundle": "x", "formats": ["nifti"]}, ConfigError, "must be of dicom-seg, .*dicom-preview here, got nifti"),
         ({"bundle": "x", "formats": []}, ConfigError, "formats"),
         ({"bundle": "x", "formats": ["exe"]}, ConfigError, "exe"),
     ],

@@ -9,7 +9,7 @@ import pytest
 from case_records import image_record, volume_record
 
 from monai_semigan.segmentation.measurements import OF_CASE, OF_CLASS, case_findings
-from monai_semigan.segmentation.record import ClassRecord
+from monai_semigan.segmentation.record import ClassRecord, OodRecord
 from monai_semigan.writers.terminology import PRIVATE_SCHEME, known_segment
 
 LIVER, LUNG = known_segment("liver", (1, 2, 3)), known_segment("lung", (1, 2, 3))
@@ -32,6 +32,18 @@ def test_a_volume():
     }
     assert {item.method and item.method.value for item in found.measured} == {None, "local-corr"}
     assert found.is_volume and found.notes == ("Mind the gap.",) and finding.evaluated == ()
+
+
+def test_how_unlike_a_case_is_where_the_bundle_can_say_it():
+    said = case_findings(volume_record(ood=OodRecord(score=0.7, limit=0.5, parts={})), [LIVER])
+
+    assert (
+        numbers(said.measured).items()
+        >= {
+            "Out-of-distribution score": (0.7, "1"),
+            "Usual out-of-distribution score, at most": (0.5, "1"),
+        }.items()
+    )
 
 
 def test_a_class_that_was_not_found_is_zero():

@@ -12,11 +12,12 @@ from copy_model import CopySynthesis
 from torch import Tensor
 
 from monai_semigan.domains.abdomen import CtSlicePreset
+from monai_semigan.errors import InputError
 from monai_semigan.geometry.grid import VoxelGrid
 from monai_semigan.geometry.orientation import plane_name
 from monai_semigan.networks.embedding import Embedding
 from monai_semigan.segmentation.stack import SlicewiseSettings
-from monai_semigan.segmentation.whole_volume import PROBABILITY_LEVELS, peak_memory_gib, segment_volume
+from monai_semigan.segmentation.whole_volume import PROBABILITY_LEVELS, peak_memory_gib, prepare_slice, segment_volume
 
 SIZE = 16
 ORIENTATIONS = [
@@ -172,3 +173,25 @@ def test_memory_grows_with_the_volume_and_the_batch(tiny_network) -> None:
     assert small < 1 < large < 4
     more = peak_memory_gib((512, 512, 1), 2, tiny_network, SlicewiseSettings(batch_size=512))
     assert more > small
+
+
+@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS)
+def test_one_slice_is_counted_along_the_source_s_axis(axes, signs):
+    voxels, grid = volume_in(axes, signs, tilt=0.0)
+    axis = axes.index(2)
+    for number in range(1, 6):
+        wanted = (np.take(voxels, number - 1, axis=axis) > 0).sum()
+        if wanted:
+            image = prepare_slice(voxels, grid, whole_slices(), number)
+            assert (image > 0).sum() == wanted, number
+        else:
+            with pytest.raises(InputError, match=f"show something, but {number} of 5"):
+                prepare_slice(voxels, grid, whole_slices(), number)
+
+
+@pytest.mark.parametrize("number", [0, 6, -1])
+def test_a_slice_that_is_not_there_is_refused(number):
+    voxels, grid = volume_in((0, 1, 2), (1, 1, 1), tilt=0.0)
+
+    with pytest.raises(InputError, match=f"must be 1 to 5, got {number}"):
+        prepare_slice(voxels, grid, whole_slices(), number)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The libraries of the extra ``pacs``, imported when they are used and kept from quoting identifiers."""
+
+from __future__ import annotations
+
+import logging
+from importlib import import_module
+from typing import Any
+
+from monai_semigan.errors import ConfigError
+
+__all__ = ["LOUD", "pacs_library"]
+
+LOUD = ("pynetdicom", "dicomweb_client", "urllib3", "requests", "retrying")
+"""Loggers that may quote what a peer sent: titles, UIDs, addresses with queries."""
+
+
+def pacs_library(name: str) -> Any:
+    """Import a module of the extra.
+
+    Raises:
+        ConfigError: It is not installed.
+    """
+    try:
+        module = import_module(name)
+    except ImportError as error:
+        raise ConfigError(
+            f"`{name.split('.', maxsplit=1)[0]}` must be installed to talk to a PACS. Install the extra: pip install "
+            "'monai_semigan[pacs]'."
+        ) from error
+    for logger in map(logging.getLogger, LOUD):
+        logger.setLevel(logging.CRITICAL + 1)  # their children ask them
+        logger.propagate = False
+    return module
