@@ -95,7 +95,7 @@ def draw(subject: Subject, output: Path) -> None:
         synthesize(
             folder / "drawn", bundle=subject.bundle, options=SynthesisOptions(num_items=16, device="cpu", seed=1)
         )
-        _shrink(folder / "drawn/sheet.png", output / f"{subject.name}_drawn.png", width=1024)
+        _shrink(folder / "drawn/sheet.png", output / f"{subject.name}_generated.png", width=1024)
 
 
 def _shrink(source: Path, target: Path, *, width: int | None = None) -> None:

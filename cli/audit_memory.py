@@ -37,7 +37,7 @@ COPIES_FOUND = 3
 def command(bundle: str, datalist: Path, output: Path, as_json: bool, **settings: Any) -> int:
     """Look for training images that a generator repeats.
 
-    Compares drawn images with their nearest training images, in pixels and in the image discriminator's features,
+    Compares generated images with their nearest training images, in pixels and in the image discriminator's features,
     against how near unseen real images (the list's validation images) come to the training images. Writes memory.json,
     and pairs.png with the closest pairs, which is as private as the training images.
 
@@ -45,7 +45,7 @@ def command(bundle: str, datalist: Path, output: Path, as_json: bool, **settings
     Example:
       semigan audit-memory -b my_lungs --data data.json -o memory -n 1000
 
-    Exit code 3: some drawn images count as copies.
+    Exit code 3: some generated images count as copies.
     """
     from monai_semigan.workflows.memory_auditing import MemoryAuditOptions, audit_memory
 
@@ -56,7 +56,7 @@ def command(bundle: str, datalist: Path, output: Path, as_json: bool, **settings
     if as_json:
         click.echo(json.dumps(result.to_json()))
     else:
-        head = ("space", "drawn", "unseen", "redrawn", "p", "p redrawn", "nearest", "copy below")
+        head = ("space", "generated", "unseen", "redrawn", "p", "p redrawn", "nearest", "copy below")
         rows = [
             (
                 name,
@@ -72,7 +72,7 @@ def command(bundle: str, datalist: Path, output: Path, as_json: bool, **settings
         ]
         click.echo(text_table(head, rows))
         click.echo(
-            f"{len(result.copies)} of {result.num_samples} drawn images count as copies of {result.num_training} "
+            f"{len(result.copies)} of {result.num_samples} generated images count as copies of {result.num_training} "
             f"training images; pairs: {output / 'pairs.png'}"
         )
     return COPIES_FOUND if result.copies else 0

@@ -46,7 +46,7 @@ __all__ = ["command"]
 def command(start: str, end: str, bundle: str, output: Path, as_json: bool, **settings: Any) -> None:
     """Draw the path from one image to another in the generator's latent space, with the label of every frame.
 
-    START and END are an image file, a slice of a volume as FILE:SLICE (counted from 1), or a drawn image as seed:N.
+    START and END are an image file, a slice of a volume as FILE:SLICE (counted from 1), or a generated image as seed:N.
     Writes grid.png, the animation, images/ and labels/ with a PNG per frame, and interpolation.json, which says how the
     label changes: by jumps, or smoothly.
 

@@ -41,7 +41,7 @@ COMMANDS = {
     "convert": "Convert weights trained elsewhere to start from.",
     "pack": "Put trained weights into a bundle of your own.",
     "tune": "Find how many inversion steps a bundle needs.",
-    "synthesize": "Draw images with labels: a data set without patients.",
+    "synthesize": "Generate images with labels: a data set without patients.",
     "interpolate": "Show the path between two images, with their labels.",
     "explain": "Show how an image's label was found, step by step.",
     "audit-memory": "Look for training images that a generator repeats.",

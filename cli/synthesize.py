@@ -35,13 +35,13 @@ __all__ = ["command"]
     help="Write this as well; PNG is always written. Can be repeated.",
 )
 @click.option(
-    "--only", type=click.IntRange(0), multiple=True, help="Draw this item alone, again if it is there. Can be repeated."
+    "--only", type=click.IntRange(0), multiple=True, help="Generate this item alone, again if it is there. Can be repeated."
 )
 @options.seed
 @options.device
 @options.as_json
 def command(bundle: str, output: Path, as_json: bool, **settings: Any) -> None:
-    """Draw images with their labels, for training and for teaching; none of them shows a patient.
+    """Generate images with their labels, for training and for teaching; none of them shows a patient.
 
     Writes images/, labels/, a data list for `semigan fit` and `semigan train` (data.json), a sheet of the first ones
     (sheet.png), and for every item its seed and digests (items.jsonl; manifest.json has what all have in common). Item
@@ -50,8 +50,8 @@ def command(bundle: str, output: Path, as_json: bool, **settings: Any) -> None:
 
     \b
     Examples:
-      semigan synthesize -b lung_cxr_segmentation -o drawn -n 1000 --format nifti --format dicom
-      semigan synthesize -b lung_cxr_segmentation -o drawn -n 1000 --format nifti --format dicom --only 17
+      semigan synthesize -b lung_cxr_segmentation -o synthetic -n 1000 --format nifti --format dicom
+      semigan synthesize -b lung_cxr_segmentation -o synthetic -n 1000 --format nifti --format dicom --only 17
     """
     from monai_semigan.workflows.synthesizing import SynthesisOptions, synthesize
 
@@ -61,6 +61,6 @@ def command(bundle: str, output: Path, as_json: bool, **settings: Any) -> None:
     if as_json:
         click.echo(json.dumps(result.to_json()))
         return
-    click.echo(f"{len(result.drawn)} drawn, {result.num_there} of {result.manifest.num_items} there: {result.folder}")
+    click.echo(f"{len(result.drawn)} generated, {result.num_there} of {result.manifest.num_items} there: {result.folder}")
     if result.is_complete:
         click.echo(f"data list: {result.folder / 'data.json'}")
