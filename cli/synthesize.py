@@ -35,7 +35,7 @@ __all__ = ["command"]
     help="Write this as well; PNG is always written. Can be repeated.",
 )
 @click.option(
-    "--only", type=click.IntRange(0), multiple=True, help="Generate this item alone, again if it is there. Can be repeated."
+    "--only", type=click.IntRange(0), multiple=True, help="Make this item alone, again if it is there. Can be repeated."
 )
 @options.seed
 @options.device
@@ -61,6 +61,7 @@ def command(bundle: str, output: Path, as_json: bool, **settings: Any) -> None:
     if as_json:
         click.echo(json.dumps(result.to_json()))
         return
-    click.echo(f"{len(result.drawn)} generated, {result.num_there} of {result.manifest.num_items} there: {result.folder}")
+    there = f"{result.num_there} of {result.manifest.num_items} there"
+    click.echo(f"{len(result.drawn)} generated, {there}: {result.folder}")
     if result.is_complete:
         click.echo(f"data list: {result.folder / 'data.json'}")

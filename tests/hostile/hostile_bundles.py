@@ -312,8 +312,8 @@ def arguments_of(group: str, bundle: Path, datalist: Path, run: Path, out: Path)
     if group == "snapshots":
         return [[*gan[:2], str(run), *gan[3:], "--resume"], encoder]
     pack = ["pack", str(out / "p"), *start, "--weights", str(bundle / "models" / "model.pt")]
-    sample = ["sample", *start, "-o", str(out / "s.png"), "-n", "1", "--device", "cpu"]
-    return [segment, sample, tune, pack, *([gan, encoder] if group in ("files", "configs") else [])]
+    generate = ["synthesize", *start, "-o", str(out / "s"), "-n", "1", "--device", "cpu"]
+    return [segment, generate, tune, pack, *([gan, encoder] if group in ("files", "configs") else [])]
 
 
 def call(arguments: list[str], *, must_succeed: bool = False) -> str:

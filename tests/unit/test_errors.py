@@ -19,6 +19,7 @@ ALSO = {
     "InputError": ValueError,
     "OutOfDistributionError": ValueError,
     "OutputError": OSError,
+    "PeerError": OSError,
     "ShapeError": ValueError,
     "TrainingError": RuntimeError,
 }

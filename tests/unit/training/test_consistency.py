@@ -40,7 +40,7 @@ def test_it_pulls_to_the_averages_labels_of_images_that_are_not_disturbed() -> N
 def test_the_weight_rises() -> None:
     made = Consistency(net(), ConsistencySettings(ramp_up=0.5, style_mixing=None), lambda image: -image)
 
-    early, half, late = (float(loss(made, done=done)) for done in (0.1, 0.5, 0.9))
+    early, half, late = (float(loss(made, done=done).detach()) for done in (0.1, 0.5, 0.9))
 
     assert early < half == late
 
