@@ -86,5 +86,5 @@ def test_the_command_ends_with_3_where_copies_are_found(tiny_bundle, write_list,
         found.append((stop.value.code, capsys.readouterr().out))
 
     assert [code for code, _ in found] == [0, 3]
-    assert "0 of 10 drawn images count as copies of 14" in found[0][1]
-    assert "1 of 10 drawn images count as copies of 15" in found[1][1]
+    assert "0 of 10 generated images count as copies of 14" in found[0][1]
+    assert "1 of 10 generated images count as copies of 15" in found[1][1]

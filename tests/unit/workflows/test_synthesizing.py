@@ -194,5 +194,5 @@ def test_the_command_says_what_it_drew(tiny_bundle, tmp_path):
         "folder": str(tmp_path / "d"), "bundle": "lung_cxr_segmentation", "bundle_digest": "", "drawn": [2],
         "items": 1, "is_complete": False,
     }  # fmt: skip
-    assert "2 drawn, 3 of 3 there" in rest.stdout and "data.json" in rest.stdout
+    assert "2 generated, 3 of 3 there" in rest.stdout and "data.json" in rest.stdout
     assert wrong.exit_code == 2
