@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,10 +28,6 @@ def listen(tmp_path: Path) -> Iterator[Callable[..., Listener]]:
             return stack.enter_context(Listener(store, access, port=0, host=host, limits=Limits(**settings)))
 
         yield make
-    with warnings.catch_warnings():
-        # pynetdicom leaves the socket of a peer that cut the connection to the collector: here, not in another test.
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
 
 
 @pytest.fixture
