@@ -89,6 +89,7 @@ class CaseWorker:
         manifest.require_same(segmenter.bundle, self.request)
         if work.chosen is not None:
             manifest.choose(work.chosen)
+        self._goes_on: Callable[[], bool] = lambda: True
         self._rows: dict[str, CaseRow] = {}
         self._place: Path | None = None
         self._found: list[VolumeCandidate] = []
@@ -101,8 +102,9 @@ class CaseWorker:
 
         Args:
             part: Of this share.
-            goes_on: Asked before rows are taken.
+            goes_on: Asked before rows are taken, and before a case is blamed for an error.
         """
+        self._goes_on = goes_on
         try:
             while goes_on() and (rows := self._claim(part)):
                 self.work_on(rows)
@@ -125,7 +127,9 @@ class CaseWorker:
         self._tell(case, "done", seconds=sum(record.seconds.values()))
 
     def failed(self, source: str, error: Exception) -> None:
-        """Note why a case is not there."""
+        """Note why a case is not there; of a process that is being ended any error may come of that, so it waits."""
+        if not self._goes_on():
+            return
         is_refused = isinstance(error, (InputError, GeometryError)) and not isinstance(error, MemoryShortageError)
         state: State = "refused" if is_refused else "failed"
         reason = _without_path(reason_of(error), self._rows[source])
