@@ -33,6 +33,7 @@ from monai_semigan.io.datalist import Entry, load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.volume import SourceVolume
 from monai_semigan.segmentation.components import ComponentRules
+from monai_semigan.segmentation.expected_dice import DiceCalibration
 from monai_semigan.segmentation.segmenter import Segmenter
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 from monai_semigan.transforms.square import SquareGeometry
@@ -57,19 +58,23 @@ class LookPreset:
 
 
 def slice_bundle(bundle: Bundle, *, with_looks: bool) -> Bundle:
-    """Turn a bundle for volumes into one for pictures of CT slices.
+    """Turn a bundle for volumes into one for pictures of CT slices, whose expected Dice is not corrected.
 
     With looks, the slices look as another modality might show them, and are refined as MR is.
     """
     chain = bundle.chains["CT"]
     if with_looks:
         chain = replace(bundle.chains["MR"], preset=LookPreset(chain.preset))
+    chain = replace(chain, calibration=DiceCalibration(offset=0.0, slope=1.0))
     domain = Domain(name="slices", presets={IMAGE: type(chain.preset)})
-    return replace(bundle, domain=domain, chains={IMAGE: chain}, components=ComponentRules())
+    return replace(bundle, domain=domain, chains={IMAGE: chain}, components=ComponentRules(), ood=None)
 
 
-def score_slices(entries: Sequence[Entry], segmenter: Segmenter) -> dict[str, tuple[float, float]]:
-    """Return expected Dice and Dice per patient, pooled over the patient's slices."""
+def score_slices(
+    entries: Sequence[Entry], segmenter: Segmenter, calibration: DiceCalibration | None
+) -> dict[str, tuple[float, float]]:
+    """Return expected Dice, corrected when pooled over a patient's slices, and Dice per patient, likewise pooled."""
+    corrected = calibration or float
     torch.manual_seed(0)  # looks are random
     sums: dict[str, np.ndarray] = {}
     results = segmented(segmenter, (read(entry.image, kind="image") for entry in entries))
@@ -81,7 +86,7 @@ def score_slices(entries: Sequence[Entry], segmenter: Segmenter) -> dict[str, tu
         patient = entry.patient_id or entry.image.stem
         sums[patient] = sums.get(patient, 0) + np.array(areas, dtype=np.float64)
     return {
-        patient: (float(row[0] / max(row[1], 1)), float(row[2] / row[3]) if row[3] else 1.0)
+        patient: (float(corrected(row[0] / max(row[1], 1))), float(row[2] / row[3]) if row[3] else 1.0)
         for patient, row in sums.items()
     }
 
@@ -129,7 +134,8 @@ def main() -> None:
             pictures = slice_bundle(bundle, with_looks=arguments.looks)
             on_slices = bundle_segmenter(pictures, options=segmenter.options, network=segmenter.network)
             for name in arguments.sets:
-                scores = score_slices(entries_of(data, name), on_slices)
+                calibration = bundle.chains["MR" if arguments.looks else "CT"].calibration
+                scores = score_slices(entries_of(data, name), on_slices, calibration)
                 results[f"{name}, {steps} steps"] = {patient: row[1] for patient, row in scores.items()}
                 mean = np.mean([row[1] for row in scores.values()])
                 trust = trust_text(trust_numbers(list(scores.values()), pictures.image_chain.min_expected_dice))

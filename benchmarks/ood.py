@@ -100,7 +100,7 @@ class Scorer:
         chains = known_chains(opened, self.network)
         self.chain = chains[modality or next(iter(chains))]
         if self.chain.ood is None:
-            raise SystemExit("The bundle does not say which images it knows: semigan tune --only-ood --write.")
+            raise SystemExit("The bundle does not say which images it knows: semigan tune --keep-steps --write.")
 
     def __call__(self, pictures: Iterable[Pixels]) -> np.ndarray:
         images, refused = [], 0

@@ -14,6 +14,9 @@ from monai_semigan.cli.output import progress_bar, show_notes, text_table
 
 __all__ = ["command"]
 
+SHOWN = (0.8, 0.9, 0.95)
+"""Expected Dice whose correction is shown."""
+
 
 @click.command(name="tune")
 @options.bundle
@@ -22,7 +25,7 @@ __all__ = ["command"]
     "--steps", type=click.IntRange(0, 10_000), multiple=True, help="A number of steps to try. [default: 0 to 50]"
 )
 @click.option("--write", is_flag=True, help="Store what was found in the bundle.")
-@click.option("--only-ood", is_flag=True, help="Learn which images the bundle knows, and nothing else.")
+@click.option("--keep-steps", is_flag=True, help="Learn what trust needs; steps stay.")
 @click.option(
     "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Images or slices at once."
 )
@@ -33,7 +36,7 @@ def command(
     datalist: Path,
     steps: tuple[int, ...],
     write: bool,
-    only_ood: bool,
+    keep_steps: bool,
     batch_size: int,
     device: str,
     as_json: bool,
@@ -44,16 +47,17 @@ def command(
     cases have, below which a label is called uncertain; and the error of reconstruction, a quarter above the largest,
     beyond which an image is called unlike them. Bundles for volumes take the list's `volumes.validation`.
 
-    With --write, the bundle also learns from the list's training and validation images which images it knows: results
-    get an out-of-distribution score.
+    The bundle also learns what its expected Dice is worth, from validation images as they are and disturbed, and with
+    --write which images it knows, for the out-of-distribution score. With --keep-steps it learns only these two, from
+    images or slices.
 
     \b
     Examples:
       semigan tune -b my_bundle --data data.json
       semigan tune -b my_bundle --data data.json --steps 10 --steps 20 --write
-      semigan tune -b my_bundle --data data.json --only-ood --write
+      semigan tune -b my_bundle --data data.json --keep-steps --write
     """
-    if only_ood:
+    if keep_steps:
         _learn(bundle, datalist, write=write, device=device, as_json=as_json)
         return
     from monai_semigan.workflows.tuning import STEP_COUNTS, tune
@@ -91,15 +95,18 @@ def command(
 
 
 def _learn(bundle: str, datalist: Path, *, write: bool, device: str, as_json: bool) -> None:
-    from monai_semigan.workflows.ood_learning import learn_ood
+    from monai_semigan.workflows.trust_learning import learn_trust
 
     with progress_bar("learn", unit=" images") as progress:
-        found = learn_ood(bundle, datalist, write=write, device=device, progress=progress)
+        found = learn_trust(bundle, datalist, write=write, device=device, progress=progress)
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
     stored = "stored" if write else "not stored: pass --write"
     click.echo(f"{found.num_known} known and {found.num_validation} validation images learned ({stored})")
+    for name, calibration in found.calibrations.items():
+        told = ", ".join(f"{value:.2f} becomes {calibration(value):.3f}" for value in SHOWN)
+        click.echo(f"expected Dice{_of(name)}: {told}")
 
 
 def _of(name: str) -> str:

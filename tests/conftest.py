@@ -125,6 +125,7 @@ def tiny_bundle(tmp_path: Path, tiny_network: SemiGanSegmenter) -> Path:
         inversion={"steps": 2},
         weights={"file": "models/model.pt", "sha256": file_digest(root / "models" / "model.pt")},
         ood=None,
+        dice_calibration={"offset": 0.0, "slope": 1.0},
     )
     for name in ("train.json", "train_encoder.json"):
         path = root / "configs" / name

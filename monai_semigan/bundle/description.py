@@ -10,7 +10,8 @@
      "weights": {"file": "models/model.pt", "sha256": "..."}}
 
 A bundle for volumes has a chain for each modality that it accepts, ``"preprocessing": {"CT": {...}, "MR": {...}}``,
-``"inversion"`` and, if the modalities differ, ``"max_image_error"`` and ``"min_expected_dice"`` likewise.
+``"inversion"`` and, if the modalities differ, ``"max_image_error"``, ``"min_expected_dice"`` and ``"dice_calibration"``
+likewise.
 ``"weights": null`` says that there are none yet: such a bundle is for training.
 """
 
@@ -28,6 +29,7 @@ from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.segmentation.chain import Chain, ExpectedDiceLimit, ImageErrorLimit, OodLimit
 from monai_semigan.segmentation.components import ComponentRule, ComponentRules
+from monai_semigan.segmentation.expected_dice import DiceCalibration
 from monai_semigan.segmentation.ood import USUAL_LIMIT
 from monai_semigan.segmentation.stack import SlicewiseSettings
 from monai_semigan.settings import Pattern, Range, check_settings, read_settings
@@ -127,6 +129,7 @@ class Description:
         inversion: Fields of `InversionSettings`; of volumes by modality.
         max_image_error: See `Chain`; of volumes perhaps by modality.
         min_expected_dice: See `Chain`; of volumes perhaps by modality.
+        dice_calibration: The ``calibration`` of `Chain`, likewise; null if none was found.
         weights: The weights; null if the bundle has none yet.
         components: Which pieces of a class stay, and which holes are filled, by class name.
         codes: What DICOM calls the classes after the background, see `terminology`; null for known ones.
@@ -145,6 +148,7 @@ class Description:
     max_image_error: ImageErrorLimit | Mapping[str, ImageErrorLimit]
     weights: WeightsSettings | None
     min_expected_dice: ExpectedDiceLimit | Mapping[str, ExpectedDiceLimit] | None = None
+    dice_calibration: DiceCalibration | Mapping[str, DiceCalibration] | None = None
     components: Mapping[str, ComponentRule] = field(default_factory=dict)
     codes: tuple[ClassCodes | None, ...] | None = None
     slicewise: SlicewiseSettings = field(default_factory=SlicewiseSettings)
@@ -205,6 +209,9 @@ class Description:
                 min_expected_dice=None
                 if self.min_expected_dice is None
                 else _limit(self.min_expected_dice, "min_expected_dice", key),
+                calibration=self.dice_calibration.get(key)
+                if isinstance(self.dice_calibration, Mapping)
+                else self.dice_calibration,
                 max_ood=USUAL_LIMIT if self.ood is None else self.ood.max_ood,
             )
             for key, preset in presets.items()

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 
 from monai_semigan.domains.base import Preset, StackPreset
 from monai_semigan.latent.inversion import InversionSettings
+from monai_semigan.segmentation.expected_dice import DiceCalibration
 from monai_semigan.segmentation.ood import USUAL_LIMIT, OodReference
 from monai_semigan.settings import Range
 
@@ -29,6 +30,8 @@ class Chain:
             made for; chosen on validation images. Mean squared, or by local correlation where inversion compares so.
         min_expected_dice: Expected Dice of a class below which its label is uncertain; chosen on validation images.
             None if the bundle does not say.
+        calibration: What turns the probabilities' expected Dice into the one to be told; None where that is not known,
+            and then none is told.
         max_ood: Score above which an image is out of distribution, see `ood`.
         ood: What the images are like that the bundle was made for; None if the bundle does not say, or its weights
             were not loaded.
@@ -38,6 +41,7 @@ class Chain:
     inversion: InversionSettings
     max_image_error: ImageErrorLimit
     min_expected_dice: ExpectedDiceLimit | None = None
+    calibration: DiceCalibration | None = None
     max_ood: OodLimit = USUAL_LIMIT
     ood: OodReference | None = field(default=None, compare=False, repr=False)
 

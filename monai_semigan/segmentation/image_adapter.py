@@ -93,8 +93,9 @@ def _result(
         foreground = 1 - torch.from_numpy(output.label_logits).softmax(dim=0)[:1].numpy()
         probability = data.as_stored(geometry.scores_to_source(foreground)[0].astype(np.float32).clip(0, 1))
     area = data.spacing_mm[0] * data.spacing_mm[1] if data.spacing_mm else None
-    classes = loaded.class_records(label, drawn, torch.from_numpy(numbers.overlap[at]), area_mm2=area)
-    chain, label = loaded.chains[IMAGE], data.as_stored(label)
+    chain = loaded.chains[IMAGE]
+    classes = loaded.class_records(label, drawn, torch.from_numpy(numbers.overlap[at]), chain, area_mm2=area)
+    label = data.as_stored(label)
     record = CaseRecord(
         kind="image",
         **loaded.record_fields(

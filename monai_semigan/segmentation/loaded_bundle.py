@@ -133,6 +133,7 @@ class LoadedBundle:
         label: np.ndarray,
         drawn: np.ndarray,
         overlap: torch.Tensor,
+        chain: Chain,
         *,
         area_mm2: float | None = None,
         volume_ml: float | None = None,
@@ -140,7 +141,7 @@ class LoadedBundle:
         """Count the classes of a label; ``drawn`` is what it was before pieces were dropped and holes filled."""
         names = self.model.class_names
         counts = class_counts(label, len(names))
-        expected = expected_by_class(overlap, [count > 0 for count in counts[1:]])
+        expected = expected_by_class(overlap, [count > 0 for count in counts[1:]], chain.calibration)
         changed = label != drawn
         removed, filled = (np.bincount(part[changed], minlength=len(names)) for part in (drawn, label))
         cut = set() if volume_ml is None else classes_at_faces(label)

@@ -3,27 +3,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from monai_semigan.segmentation.chain import Chain
-from monai_semigan.segmentation.expected_dice import expected_dice
+from monai_semigan.segmentation.expected_dice import DiceCalibration, expected_dice
 from monai_semigan.segmentation.record import ClassRecord, OodRecord
 
 __all__ = ["classes_at_faces", "expected_by_class", "trust_warnings"]
 
 
-def expected_by_class(overlap: torch.Tensor, is_found: Sequence[bool]) -> list[float | None]:
+def expected_by_class(
+    overlap: torch.Tensor, is_found: Sequence[bool], calibration: DiceCalibration | None
+) -> list[float | None]:
     """Return the expected Dice of each class; None for one that the finished label or the network's own does not have.
 
     Args:
         overlap: `expected_overlap` of one case, ``(K - 1, 2)``.
         is_found: By class, background left out, whether the finished label has it.
+        calibration: Of the chain; without one nothing is expected.
     """
-    values = expected_dice(overlap)
-    return [float(value) if found and value.isfinite() else None for value, found in zip(values, is_found, strict=True)]
+    if calibration is None:
+        return [None] * len(is_found)
+    values = calibration(expected_dice(overlap).double().numpy()).tolist()
+    return [value if found and math.isfinite(value) else None for value, found in zip(values, is_found, strict=True)]
 
 
 def classes_at_faces(label: np.ndarray) -> set[int]:

@@ -115,7 +115,7 @@ def segment_volume_source(loaded: LoadedBundle, source: Source, progress: Progre
     was_segmented = time.perf_counter()
     label, slices = loaded.components.apply(result.label), result.slices
     overlap = torch.from_numpy(slices.overlap.sum(axis=0))
-    classes = loaded.class_records(label, result.label, overlap, volume_ml=volume.grid.voxel_volume_ml)
+    classes = loaded.class_records(label, result.label, overlap, chain, volume_ml=volume.grid.voxel_volume_ml)
     # Without any organ, all slices say whether the volume is one that the bundle was made for.
     counted = slices.has_label if slices.has_label.any() else ~slices.is_empty
     ood = ood_record(chain, slices.ood, counted)

@@ -27,6 +27,7 @@ from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
 from monai_semigan.networks.checkpoint import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.segmentation.calibration_fit import moved_calibration
 from monai_semigan.segmentation.ood import OodReference
 from monai_semigan.segmentation.ood_fit import score_images, with_site
 from monai_semigan.settings import Range, check_settings, to_json
@@ -35,6 +36,7 @@ from monai_semigan.training.pool import LabelledPool
 from monai_semigan.types import PathLike, StageProgress
 from monai_semigan.workflows.adapt_checks import check_labels, count_copies, patients_of, shared_out
 from monai_semigan.workflows.adapted_card import write_card
+from monai_semigan.workflows.calibration_learning import calibrated, store_calibrations
 from monai_semigan.workflows.limits import ENOUGH_CASES, ScoredCase, limits_of, store_limits
 from monai_semigan.workflows.ood_learning import store_references
 from monai_semigan.workflows.packing import FIRST_VERSION, check_target, forget, name_of, write_bundle
@@ -374,11 +376,13 @@ def _write(
 
     def write_texts(folder: Path, packed: Bundle) -> None:
         if held_out is not None:
+            calibration = moved_calibration(source.chains[modality].calibration, held_out.expected_dice, held_out.dice)
+            packed = calibrated(packed, {modality: calibration})
+            store_calibrations(folder, packed)
+            expected_dice = calibration(held_out.expected_dice)
             cases = [
                 ScoredCase(modality, float(dice), None if math.isnan(expected) else float(expected), float(error))
-                for dice, expected, error in zip(
-                    held_out.dice, held_out.expected_dice, held_out.image_error, strict=True
-                )
+                for dice, expected, error in zip(held_out.dice, expected_dice, held_out.image_error, strict=True)
             ]
             known = source.chains[modality].max_image_error  # what the bundle knew before, it still knows
             limits = {

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,16 @@ from monai_semigan.domains.base import IMAGE
 from monai_semigan.errors import BundleError
 from monai_semigan.files import read_json, write_json
 
-__all__ = ["ENOUGH_CASES", "ERROR_MARGIN", "UNCERTAIN_SHARE", "Limits", "ScoredCase", "limits_of", "store_limits"]
+__all__ = [
+    "ENOUGH_CASES",
+    "ERROR_MARGIN",
+    "UNCERTAIN_SHARE",
+    "Limits",
+    "ScoredCase",
+    "limits_of",
+    "rounded_down",
+    "store_limits",
+]
 
 UNCERTAIN_SHARE = 0.05
 """Share of validation cases that the limit of expected Dice calls uncertain: rare at home, so that it is looked at."""
@@ -77,6 +87,11 @@ def limits_of(cases: Sequence[ScoredCase]) -> dict[str, Limits]:
     return limits
 
 
+def rounded_down(limit: float) -> float:
+    """Return a limit in thousandths, above 0; never above the limit, as that would call more cases uncertain."""
+    return math.floor(1000 * limit) / 1000 or LEAST_LIMIT
+
+
 def store_limits(bundle: Bundle, steps: int, limits: Mapping[str, Limits]) -> None:
     """Write steps of inversion and limits into a bundle's metadata; those of a modality that was not tried stay.
 
@@ -93,7 +108,7 @@ def store_limits(bundle: Bundle, steps: int, limits: Mapping[str, Limits]) -> No
         if found is not None:
             (block["inversion"][name] if bundle.takes_volumes else block["inversion"])["steps"] = steps
             if found.min_expected_dice is not None and found.min_expected_dice > 0:
-                expected[name] = round(found.min_expected_dice, 3) or LEAST_LIMIT
+                expected[name] = rounded_down(found.min_expected_dice)
     block["max_image_error"] = errors if bundle.takes_volumes else errors[IMAGE]
     if any(value is not None for value in expected.values()):
         known = {name: LEAST_LIMIT if value is None else value for name, value in expected.items()}

@@ -1,88 +1,46 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learn which images a bundle knows from the data list that it was trained on, and store that in the bundle."""
+"""Learn from a data list which images a bundle knows, and store that in the bundle."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA
-from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.bundle.ood_file import write_references
-from monai_semigan.devices import choose_device
 from monai_semigan.errors import BundleError
 from monai_semigan.files import read_json, write_json
-from monai_semigan.io.datalist import Datalist, Entry, load_datalist
+from monai_semigan.io.datalist import Datalist, Entry
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.ood import OodReference
 from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES, MOST_IMAGES, learn_reference
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
-from monai_semigan.types import PathLike, Progress
+from monai_semigan.types import Progress
 from monai_semigan.workflows.training_data import image_pool, training_preset
 
-__all__ = ["OodResult", "has_enough", "learn_ood", "learned_references", "store_references"]
-
-
-@dataclass(frozen=True)
-class OodResult:
-    """What was learned of the images that a bundle knows.
-
-    Attributes:
-        num_known: Images of the training that were looked at.
-        num_validation: Images that were not trained on.
-        chains: Modalities that have a reference now; of single images ``image``.
-    """
-
-    num_known: int
-    num_validation: int
-    chains: tuple[str, ...]
-
-
-def learn_ood(
-    bundle: PathLike,
-    datalist: PathLike,
-    *,
-    write: bool = False,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> OodResult:
-    """Learn which images a bundle knows; see `segmentation.ood_fit`.
-
-    Args:
-        bundle: A shipped bundle's name, or a bundle folder.
-        datalist: The data list that it was trained on: labelled, unlabelled and validation images.
-        write: Store it in the bundle, in ``models/ood.pt``, and its digest in ``configs/metadata.json``.
-        device: ``auto``, ``cpu`` or ``cuda``.
-        progress: Called with the images done and their number, for each modality.
-
-    Raises:
-        BundleError: The bundle is incomplete, altered, or not to be trusted.
-        InputError: There are too few images, or one cannot be read.
-        OutputError: The bundle cannot be written.
-    """
-    opened, data = open_bundle(bundle), load_datalist(datalist, warn=False)
-    network = load_network(opened, device=choose_device(device))
-    references = learned_references(opened, network, data, progress=progress)
-    if write:
-        store_references(opened.root, references)
-    known = min(len(_known(data)), MOST_IMAGES)
-    return OodResult(known, len(data.validation), tuple(references))
+__all__ = ["has_enough", "known_images", "learned_references", "store_references"]
 
 
 def learned_references(
     bundle: Bundle, network: SemiGanSegmenter, data: Datalist, *, progress: Progress | None = None
 ) -> dict[str, OodReference]:
-    """Learn a reference for each chain of a bundle whose images a data list has; for arguments see `learn_ood`.
+    """Learn a reference for each chain of a bundle whose images a data list has.
 
     A bundle for volumes is trained on pictures of slices of its first modality. What it knows of a modality whose
     images are compared without regard to contrast are these slices under random looks of other modalities.
+
+    Args:
+        bundle: Trained.
+        network: Its own.
+        data: The data list that it was trained on: labelled, unlabelled and validation images.
+        progress: Called with the images done and their number, for each modality.
     """
     references = {}
-    known = tuple(_evenly(_known(data), MOST_IMAGES))
+    known = tuple(_evenly(known_images(data), MOST_IMAGES))
     for at, (name, chain) in enumerate(bundle.chains.items()):
         if at and not chain.inversion.is_blind_to_contrast:
             continue
@@ -109,11 +67,11 @@ def store_references(root: Path, references: Mapping[str, OodReference]) -> None
 
 def has_enough(data: Datalist) -> bool:
     """Whether a data list has enough images to tell what is out of distribution."""
-    return len(_known(data)) >= FEWEST_IMAGES
+    return len(known_images(data)) >= FEWEST_IMAGES
 
 
-def _known(data: Datalist) -> list[Entry]:
-    """The images that were trained on, each once."""
+def known_images(data: Datalist) -> list[Entry]:
+    """Return the images that were trained on, each once."""
     by_path = {entry.image: entry for entry in (*data.labelled, *data.unlabelled)}
     return [by_path[path] for path in sorted(by_path)]
 

@@ -179,7 +179,7 @@ def forget(metadata: dict[str, Any]) -> None:
     metadata.update(dict.fromkeys(REQUIRED_PUBLISHER_KEYS, NOT_STATED))
     metadata["data_source"] = "see docs/data_license.txt"
     block = metadata["semigan"]
-    for key in ("min_expected_dice", "ood", "adapted_from"):
+    for key in ("min_expected_dice", "dice_calibration", "ood", "adapted_from"):
         block.pop(key, None)
     limits = block["max_image_error"]
     block["max_image_error"] = dict.fromkeys(limits, NO_LIMIT) if isinstance(limits, dict) else NO_LIMIT

@@ -25,6 +25,7 @@ from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
+from monai_semigan.workflows.calibration_learning import calibrated, learned_calibrations, store_calibrations
 from monai_semigan.workflows.limits import ENOUGH_CASES, Limits, ScoredCase, limits_of, store_limits
 from monai_semigan.workflows.ood_learning import has_enough, learned_references, store_references
 from monai_semigan.workflows.reading import read
@@ -96,9 +97,9 @@ def tune(
         bundle: A shipped bundle's name, or a bundle folder.
         datalist: Data list with validation images, or for a bundle for volumes with ``volumes.validation``.
         steps: Numbers of steps to try.
-        write: Store steps and limits in the bundle, in ``configs/metadata.json``, and the steps in
-            ``configs/inference.json`` too if MONAI's runner is given them there; and what its images are like, see
-            `ood_learning`.
+        write: Store steps, limits and what the expected Dice is worth (`calibration_learning`) in the bundle, in
+            ``configs/metadata.json``, and the steps in ``configs/inference.json`` too if MONAI's runner is given them
+            there; and what its images are like, see `ood_learning`.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch_size: Images or slices at once.
         progress: Called with the cases done and their number, over all numbers of steps.
@@ -118,6 +119,7 @@ def tune(
         kind = "volumes (`volumes.validation`)" if opened.takes_volumes else "images"
         raise InputError(f"`{datalist}` must have validation {kind}, got none.")
     network = load_network(opened, device=choose_device(device))
+    opened = calibrated(opened, learned_calibrations(opened, network, data))
     rows, done, total = [], 0, len(counts) * len(entries)
     for count in counts:
         options = SegmenterOptions(steps=count, batch_size=batch_size)
@@ -135,6 +137,7 @@ def tune(
     chosen = next(row for row in rows if row.dice >= best - TOLERANCE)
     warnings = list(_warnings(opened, chosen.limits))
     if write:
+        store_calibrations(opened.root, opened)
         store_limits(opened, chosen.steps, chosen.limits)
         if has_enough(data):
             store_references(opened.root, learned_references(opened, network, data))

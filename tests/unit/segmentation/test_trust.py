@@ -9,8 +9,11 @@ import torch
 
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.segmentation.chain import Chain
+from monai_semigan.segmentation.expected_dice import DiceCalibration
 from monai_semigan.segmentation.record import ClassRecord
 from monai_semigan.segmentation.trust import classes_at_faces, expected_by_class, trust_warnings
+
+AS_IT_IS = DiceCalibration(offset=0.0, slope=1.0)
 
 
 def warnings(*, error: float | None = 0.1, limit: float | None = 0.9, **expected: float | None) -> list[str]:
@@ -46,7 +49,11 @@ def test_an_image_of_another_kind_needs_no_second_warning() -> None:
 def test_what_one_of_both_labels_lacks_has_no_expected_dice() -> None:
     overlap = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]])  # the third is not in the network's own label
 
-    assert expected_by_class(overlap, [True, False, True]) == [0.75, None, None]
+    assert expected_by_class(overlap, [True, False, True], AS_IT_IS) == [pytest.approx(0.75), None, None]
+
+
+def test_what_was_not_calibrated_is_not_told() -> None:
+    assert expected_by_class(torch.tensor([[3.0, 4.0]]), [True], None) == [None]
 
 
 @pytest.mark.parametrize(

@@ -51,12 +51,13 @@ def references(bundle: Path):
 
 def test_tune_learns_it_and_the_digest_follows(tiny_bundle: Path, make_xray, tmp_path: Path) -> None:
     path, before = write_list(tmp_path / "data", make_xray, count=42, validation=4), open_bundle(tiny_bundle).digest
-    arguments = ["tune", "-b", str(tiny_bundle), "--data", str(path), "--only-ood"]
+    arguments = ["tune", "-b", str(tiny_bundle), "--data", str(path), "--keep-steps"]
     shown = CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert "42 known and 4 validation images learned (not stored" in shown.output
     assert open_bundle(tiny_bundle).ood is None and open_bundle(tiny_bundle).digest == before
 
     found = json.loads(CliRunner().invoke(cli, [*arguments, "--write", "--json"]).stdout)
+    assert found.pop("calibrations").keys() == {"image"}
     assert found == {"num_known": 42, "num_validation": 4, "chains": ["image"]}
     assert set(references(tiny_bundle)) == {"image"} and open_bundle(tiny_bundle).digest != before
 
@@ -73,7 +74,7 @@ def test_slices_are_learned_for_ct_and_with_other_looks_for_mr(volume_bundle, ma
     path = write_list(tmp_path / "data", make_xray, count=42)
     looks = {"steps": 0, "correlation_weight": 1.0, "image_weight": 0.0, "perceptual_weight": 0.0}
     edit_bundle(volume_bundle, inversion={"CT": {"steps": 0}, "MR": looks})
-    arguments = ["tune", "-b", str(volume_bundle), "--data", str(path), "--only-ood", "--write"]
+    arguments = ["tune", "-b", str(volume_bundle), "--data", str(path), "--keep-steps", "--write"]
     assert CliRunner().invoke(cli, arguments, catch_exceptions=False).exit_code == 0
     found = references(volume_bundle)
     assert set(found) == {"CT", "MR"}

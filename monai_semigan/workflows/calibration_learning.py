@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learn what a bundle's expected Dice is worth, on validation images as they are and disturbed, and store it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA
+from monai_semigan.bundle.bundle import Bundle
+from monai_semigan.domains.base import IMAGE
+from monai_semigan.errors import BundleError
+from monai_semigan.files import read_json, write_json
+from monai_semigan.io.datalist import Datalist, Entry
+from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.segmentation.calibration_fit import fit_calibration
+from monai_semigan.segmentation.expected_dice import DiceCalibration, expected_dice, expected_overlap
+from monai_semigan.settings import to_json
+from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
+from monai_semigan.types import Progress
+from monai_semigan.workflows.disturbances import AS_THEY_ARE, DISTURBANCES, disturbed
+from monai_semigan.workflows.limits import rounded_down
+from monai_semigan.workflows.training_data import labelled_pool, training_preset
+
+__all__ = ["calibrated", "expected_and_true", "learned_calibrations", "store_calibrations"]
+
+OWN_SHARE = 0.3
+"""Weight of the images as they are; the disturbances share the rest."""
+
+MOST_CASES = 200
+"""Of more validation cases some are taken, evenly: two numbers need no more."""
+
+BATCH = 16
+
+
+def learned_calibrations(
+    bundle: Bundle, network: SemiGanSegmenter, data: Datalist, *, progress: Progress | None = None
+) -> dict[str, DiceCalibration]:
+    """Find the calibration of each chain of a bundle whose validation images a data list has; none without any.
+
+    Of a bundle for volumes the slices of a patient are one case, and what it knows of a modality whose images are
+    compared without regard to contrast are these slices under random looks of other modalities.
+
+    Args:
+        bundle: Trained.
+        network: Its own.
+        data: Its validation images are used, prepared as for the training.
+        progress: Called with the images done and their number, for each modality.
+    """
+    entries, cases = _chosen(data.validation, by_patient=bundle.takes_volumes)
+    if not entries:
+        return {}
+    found = {}
+    for at, (name, chain) in enumerate(bundle.chains.items()):
+        if at and not chain.inversion.is_blind_to_contrast:
+            continue
+        preset = training_preset(bundle, name if bundle.takes_volumes else None)
+        pool = labelled_pool(data, entries, preset, bundle.network.num_classes)
+        image, target = pool.images.float(), pool.targets.float()
+        if at:
+            with torch.random.fork_rng(devices=()):
+                torch.manual_seed(at)
+                image = cross_modality(image, CrossModalitySettings())
+        expected, true, weights = [], [], []
+        for done, (kind, changed, labels) in enumerate(disturbed(image, target)):
+            pairs = expected_and_true(network, changed, labels, cases)
+            share = OWN_SHARE if kind == AS_THEY_ARE else (1 - OWN_SHARE) / len(DISTURBANCES)
+            expected.append(pairs[:, 0])
+            true.append(pairs[:, 1])
+            weights.append(np.full(len(pairs), share / max(len(pairs), 1)))
+            if progress is not None:
+                progress((done + 1) * len(image), (len(DISTURBANCES) + 1) * len(image))
+        if sum(map(len, true)):
+            found[name] = fit_calibration(*(np.concatenate(part) for part in (expected, true, weights)))
+    return found
+
+
+@torch.no_grad()
+def expected_and_true(
+    network: SemiGanSegmenter, image: Tensor, target: Tensor, cases: Sequence[int] | None = None
+) -> np.ndarray:
+    """Segment prepared images by the encoder alone; return what Dice is expected, uncorrected, and which is true.
+
+    Args:
+        network: Trained.
+        image: ``(N, C, S, S)`` in [-1, 1].
+        target: ``(N, K, S, S)`` in [0, 1].
+        cases: Of each image the number of its case; None where each is one.
+
+    Returns:
+        ``(M, 2)``, a row for each class but the background of each case, left out where the class was not drawn.
+    """
+    overlaps, counts = [], []
+    for start in range(0, len(image), BATCH):
+        part, wanted = (values[start : start + BATCH].to(network.device) for values in (image, target))
+        _, logits = network.generator.synthesis(network.encoder(part))
+        drawn, true = logits.argmax(dim=1), wanted.argmax(dim=1)
+        classes = range(1, logits.shape[1])
+        both = torch.stack([((drawn == at) & (true == at)).sum(dim=(1, 2)) for at in classes], dim=1)
+        sizes = torch.stack([(drawn == at).sum(dim=(1, 2)) + (true == at).sum(dim=(1, 2)) for at in classes], dim=1)
+        overlaps.append(expected_overlap(logits, logits).double().cpu())
+        counts.append(torch.stack([2 * both, sizes], dim=-1).double().cpu())
+    of = torch.arange(len(image)) if cases is None else torch.tensor(cases)
+    sums = [torch.zeros(int(of.max()) + 1, *part[0].shape[1:], dtype=torch.float64) for part in (overlaps, counts)]
+    expected, true = (
+        total.index_add_(0, of, torch.cat(part)) for total, part in zip(sums, (overlaps, counts), strict=True)
+    )
+    is_drawn = expected[..., 1] > 0
+    return torch.stack([expected_dice(expected)[is_drawn], expected_dice(true)[is_drawn]], dim=1).numpy()
+
+
+def calibrated(bundle: Bundle, calibrations: Mapping[str, DiceCalibration]) -> Bundle:
+    """Return a bundle with these calibrations, its limits of expected Dice moved along; other chains stay."""
+    chains = dict(bundle.chains)
+    for name, new in calibrations.items():
+        chain = chains[name]
+        limit = chain.min_expected_dice
+        if limit is not None:
+            raw = limit if chain.calibration is None else chain.calibration.undone(limit)
+            limit = float(new(raw))
+        chains[name] = replace(chain, calibration=new, min_expected_dice=limit)
+    return replace(bundle, chains=chains)
+
+
+def store_calibrations(root: Path, bundle: Bundle) -> None:
+    """Write a bundle's calibrations, and its limits of expected Dice, into its folder's description.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    path = root / METADATA
+    metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
+    block = metadata["semigan"]
+    known = {name: to_json(chain.calibration) for name, chain in bundle.chains.items() if chain.calibration}
+    limits = {
+        name: rounded_down(chain.min_expected_dice) for name, chain in bundle.chains.items() if chain.min_expected_dice
+    }
+    if known:
+        block["dice_calibration"] = known if bundle.takes_volumes else known[IMAGE]
+    if limits.keys() == bundle.chains.keys():
+        block["min_expected_dice"] = limits if bundle.takes_volumes else limits[IMAGE]
+    write_json(path, metadata)
+
+
+def _chosen(entries: Sequence[Entry], *, by_patient: bool) -> tuple[tuple[Entry, ...], list[int]]:
+    """Return labelled images of at most `MOST_CASES` cases, and the number of the case of each."""
+    named = [
+        (entry, entry.patient_id if by_patient and entry.patient_id else f"#{at}")
+        for at, entry in enumerate(entries)
+        if entry.label is not None
+    ]
+    names = list(dict.fromkeys(name for _, name in named))
+    step = max(len(names) / MOST_CASES, 1.0)
+    kept = {names[int(at * step)]: at for at in range(min(len(names), MOST_CASES))}
+    chosen = [(entry, kept[name]) for entry, name in named if name in kept]
+    return tuple(entry for entry, _ in chosen), [case for _, case in chosen]

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Learn what a bundle's numbers of trust need, and leave its steps of inversion and its other limits as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monai_semigan.bundle.bundle import load_network, open_bundle
+from monai_semigan.devices import choose_device
+from monai_semigan.errors import InputError
+from monai_semigan.io.datalist import load_datalist
+from monai_semigan.segmentation.expected_dice import DiceCalibration
+from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES, MOST_IMAGES
+from monai_semigan.types import PathLike, Progress
+from monai_semigan.workflows.calibration_learning import calibrated, learned_calibrations, store_calibrations
+from monai_semigan.workflows.ood_learning import has_enough, known_images, learned_references, store_references
+
+__all__ = ["LearnedTrust", "learn_trust"]
+
+
+@dataclass(frozen=True)
+class LearnedTrust:
+    """What was learned.
+
+    Attributes:
+        num_known: Images of the training that were looked at; 0 where they were too few.
+        num_validation: Images that were not trained on.
+        chains: Modalities that have an out-of-distribution reference now; of single images ``image``.
+        calibrations: What their expected Dice is worth, likewise.
+    """
+
+    num_known: int
+    num_validation: int
+    chains: tuple[str, ...]
+    calibrations: Mapping[str, DiceCalibration]
+
+
+def learn_trust(
+    bundle: PathLike,
+    datalist: PathLike,
+    *,
+    write: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> LearnedTrust:
+    """Learn which images a bundle knows and what its expected Dice is worth.
+
+    Args:
+        bundle: A shipped bundle's name, or a bundle folder.
+        datalist: The data list that it was trained on: labelled, unlabelled and validation images.
+        write: Store it in the bundle, in ``models/ood.pt`` and ``configs/metadata.json``.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        progress: Called with the images done and their number, several times over.
+
+    Raises:
+        BundleError: The bundle is incomplete, altered, or not to be trusted.
+        InputError: There are too few images for either, or one cannot be read.
+        OutputError: The bundle cannot be written.
+    """
+    opened, data = open_bundle(bundle), load_datalist(datalist, warn=False)
+    network = load_network(opened, device=choose_device(device))
+    if not has_enough(data) and not data.validation:
+        raise InputError(
+            f"The data list must have {FEWEST_IMAGES} training images or more, or validation images, got "
+            f"{len(known_images(data))} and none."
+        )
+    calibrations = learned_calibrations(opened, network, data, progress=progress)
+    references = learned_references(opened, network, data, progress=progress) if has_enough(data) else {}
+    if write:
+        store_calibrations(opened.root, calibrated(opened, calibrations))
+        if references:
+            store_references(opened.root, references)
+    num_known = min(len(known_images(data)), MOST_IMAGES) if references else 0
+    return LearnedTrust(num_known, len(data.validation), tuple(references), calibrations)
