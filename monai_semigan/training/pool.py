@@ -5,13 +5,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
 
-__all__ = ["EndlessOrder", "ImagePool", "LabelledPool", "with_symmetries"]
+__all__ = ["EndlessOrder", "ImagePool", "LabelledPool", "Symmetries", "with_symmetries"]
+
+Symmetries = Literal["none", "mirror", "square"]
+"""Of what is shown, see `with_symmetries`."""
 
 
 class EndlessOrder:
@@ -89,10 +93,17 @@ def _move(batch: Tensor, device: torch.device) -> Tensor:
     return batch.to(device, non_blocking=True).float()
 
 
-def with_symmetries(x: Tensor) -> Tensor:
-    """Add mirror images and quarter turns: ``(M, C, S, S)`` to ``(8 M, C, S, S)``, images and label maps alike.
+def with_symmetries(x: Tensor, symmetries: Symmetries) -> Tensor:
+    """Add what an image may look like as well: ``(M, C, S, S)`` to as many, twice or eight times, labels likewise.
 
-    For what has no upright position and no side, such as skin. Never for a chest.
+    Args:
+        x: Images or label maps.
+        symmetries: ``mirror`` for what has no side, such as a face; ``square`` also for what has no upright position,
+            such as skin: mirror images and quarter turns. ``none`` for the rest, such as a chest.
     """
+    if symmetries == "none":
+        return x
+    if symmetries == "mirror":
+        return torch.cat([x, x.flip(3)])
     mirrored = [x, x.flip(3), x.flip(2), x.flip(2, 3)]
     return torch.cat(mirrored + [part.transpose(2, 3) for part in mirrored])

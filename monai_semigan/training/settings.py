@@ -13,6 +13,7 @@ from monai_semigan.training.encoder_step import EncoderSettings
 from monai_semigan.training.gan_step import GanSettings
 from monai_semigan.training.loop import RunSettings
 from monai_semigan.training.perturb import PerturbSettings
+from monai_semigan.training.pool import Symmetries
 from monai_semigan.training.teacher import TeacherSettings
 
 __all__ = ["EncoderTraining", "GanTraining", "PairDiscriminatorSettings", "PerceptualSettings"]
@@ -56,7 +57,7 @@ class GanTraining:
 
     Attributes:
         modality: Of a bundle for volumes, the one whose slices it is trained on; None for its first.
-        symmetries: Also use mirror images and quarter turns of every training image.
+        symmetries: Which mirror images and quarter turns of every training image are used as well.
         bfloat16: Compute convolutions of generator and D_r in bfloat16; weights stay in float32. Where that is slow for
             want of hardware, float32 runs instead.
         d_pair: How large D_m is.
@@ -69,7 +70,7 @@ class GanTraining:
     """
 
     modality: str | None = None
-    symmetries: bool = False
+    symmetries: Symmetries = "none"
     bfloat16: bool = False
     d_pair: PairDiscriminatorSettings = field(default_factory=PairDiscriminatorSettings)
     gan: GanSettings = field(default_factory=GanSettings)
@@ -89,7 +90,7 @@ class EncoderTraining:
 
     Attributes:
         modality: As in the GAN's training, like ``symmetries``.
-        symmetries: Also use mirror images and quarter turns of every training image.
+        symmetries: Which mirror images and quarter turns of every training image are used as well.
         encoder: Losses and optimizer.
         perceptual: MONAI's perceptual loss; None for the features of D_r.
         teacher: File of a trained teacher; None for that of the GAN's run, if it has one.
@@ -97,7 +98,7 @@ class EncoderTraining:
     """
 
     modality: str | None = None
-    symmetries: bool = False
+    symmetries: Symmetries = "none"
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     perceptual: PerceptualSettings | None = None
     teacher: Path | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Portraits: a square crop that needs no landmarks, and the eight parts into which labels are merged."""
+"""Portraits: a square crop that needs no landmarks, and the six classes into which labels are merged."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from monai_semigan.transforms.body import Box
 
 __all__ = ["CELEBAMASK_PARTS", "FACE_PARTS", "centered_square", "merge_parts"]
 
-FACE_PARTS = ("background", "skin", "eyes", "eyebrows", "nose", "mouth", "hair", "ears")
-"""Names of the class ids 0..7. The number is the paper's (Li et al. 2021, 8 face parts); names and order are ours."""
+FACE_PARTS = ("background", "skin", "hair", "eyes", "nose", "mouth")
+"""Names of the class ids 0..5: those of FASSEG (Khan, Mauro, Leonardi 2015), which all sources of labels share."""
 
 CELEBAMASK_PARTS = {
-    "background": 0, "skin": 1, "nose": 4, "eye_g": 2, "l_eye": 2, "r_eye": 2, "l_brow": 3, "r_brow": 3, "l_ear": 7,
-    "r_ear": 7, "mouth": 5, "u_lip": 5, "l_lip": 5, "hair": 6, "hat": 0, "ear_r": 7, "neck_l": 0, "neck": 0, "cloth": 0,
+    "background": 0, "skin": 1, "nose": 4, "eye_g": 3, "l_eye": 3, "r_eye": 3, "l_brow": 2, "r_brow": 2, "l_ear": 1,
+    "r_ear": 1, "mouth": 5, "u_lip": 5, "l_lip": 5, "hair": 2, "hat": 0, "ear_r": 1, "neck_l": 1, "neck": 1, "cloth": 0,
 }  # fmt: skip
-"""Our class id of each of CelebAMask-HQ's 19 parts, in their order (Lee et al. 2020): glasses count as eyes, earrings
-as ears, hat, necklace, neck and cloth as background."""
+"""Our class id of each of CelebAMask-HQ's 19 parts, in their order (Lee et al. 2020), by FASSEG's convention: brows are
+hair, ears and neck are skin, what lies on them is what it covers, glasses are eyes, hat and cloth are background."""
 
 
 def centered_square(shape: tuple[int, int], *, share: float = 1.0) -> Box:

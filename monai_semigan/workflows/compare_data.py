@@ -16,7 +16,7 @@ from monai_semigan.errors import ConfigError
 from monai_semigan.io.datalist import Datalist, Entry, owners
 from monai_semigan.io.label_subset import with_labels
 from monai_semigan.report.comparison_record import VALIDATION
-from monai_semigan.training.pool import ImagePool, LabelledPool, with_symmetries
+from monai_semigan.training.pool import ImagePool, LabelledPool, Symmetries, with_symmetries
 from monai_semigan.workflows.train import training_config
 from monai_semigan.workflows.training_data import ignored_pixels, image_pool, labelled_pool, training_preset
 
@@ -50,7 +50,7 @@ class ComparisonData:
     def __init__(self, data: Datalist, source: Bundle, num_classes: int) -> None:
         self.data, self.num_classes = data, num_classes
         self.preset: Any = training_preset(source)
-        self.symmetries = bool(training_config(str(source.root), "train.json", None).get("symmetries", False))
+        self.symmetries: Symmetries = training_config(str(source.root), "train.json", None).get("symmetries", "none")
 
     def row(self, labels: int) -> Datalist:
         """Return the list with fewer labels."""
@@ -100,7 +100,7 @@ class ComparisonData:
         return image_pool(self._image_entries, self.preset)
 
     def _mirrored(self, x: torch.Tensor) -> torch.Tensor:
-        return with_symmetries(x) if self.symmetries else x
+        return with_symmetries(x, self.symmetries)
 
 
 def set_name_of(test: str) -> str:

@@ -36,6 +36,7 @@ from monai_semigan.training.encoder_task import BEST_NAME, EncoderTask
 from monai_semigan.training.gan_step import GanNetworks, GanStep
 from monai_semigan.training.gan_task import GanTask
 from monai_semigan.training.loop import TrainingLoop
+from monai_semigan.training.pool import Symmetries
 from monai_semigan.training.ranks import current_ranks, joined_ranks
 from monai_semigan.training.settings import EncoderTraining, GanTraining
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
@@ -290,7 +291,7 @@ def _own(training: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in training.items() if key not in OF_THE_BUNDLE}
 
 
-def _facts(bundle: Bundle, data: Datalist, symmetries: bool, preset: Any) -> dict[str, Any]:
+def _facts(bundle: Bundle, data: Datalist, symmetries: Symmetries, preset: Any) -> dict[str, Any]:
     """What both trainings write down of bundle and data."""
     return {
         "network": to_json(bundle.network),

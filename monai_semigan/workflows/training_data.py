@@ -14,7 +14,7 @@ from monai_semigan.io.datalist import Datalist, Entry
 from monai_semigan.io.image_file import read_image
 from monai_semigan.io.label_file import read_label
 from monai_semigan.segmentation.image_adapter import prepare_image
-from monai_semigan.training.pool import ImagePool, LabelledPool, with_symmetries
+from monai_semigan.training.pool import ImagePool, LabelledPool, Symmetries, with_symmetries
 
 __all__ = ["ignored_pixels", "image_pool", "labelled_pool", "training_preset"]
 
@@ -37,8 +37,8 @@ def training_preset(bundle: Bundle, modality: str | None = None) -> Any:
     return bundle.chains[modality or next(iter(bundle.chains))].preset
 
 
-def image_pool(entries: tuple[Entry, ...], preset: Any, symmetries: bool = False) -> ImagePool:
-    """Prepare images without their labels; with their mirror images and quarter turns on request.
+def image_pool(entries: tuple[Entry, ...], preset: Any, symmetries: Symmetries = "none") -> ImagePool:
+    """Prepare images without their labels; with mirror images and quarter turns as the symmetries say.
 
     Raises:
         ConfigError: There is none.
@@ -47,13 +47,13 @@ def image_pool(entries: tuple[Entry, ...], preset: Any, symmetries: bool = False
     if not entries:
         raise ConfigError("The data list must have unlabelled images, got none.")
     images = torch.from_numpy(np.stack([prepare_image(preset, read_image(entry.image))[0] for entry in entries])).half()
-    return ImagePool(with_symmetries(images) if symmetries else images)
+    return ImagePool(with_symmetries(images, symmetries))
 
 
 def labelled_pool(
-    data: Datalist, entries: tuple[Entry, ...], preset: Any, num_classes: int, symmetries: bool = False
+    data: Datalist, entries: tuple[Entry, ...], preset: Any, num_classes: int, symmetries: Symmetries = "none"
 ) -> LabelledPool:
-    """Prepare images and their labels; with their mirror images and quarter turns on request.
+    """Prepare images and their labels; with mirror images and quarter turns as the symmetries say.
 
     Raises:
         ConfigError: There is none, or one has no label.
@@ -75,7 +75,7 @@ def labelled_pool(
         images.append(image)
         targets.append(preset.prepare_label(label, geometry, num_classes))
     pair = torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(targets))
-    return LabelledPool(*(with_symmetries(part) if symmetries else part for part in pair))
+    return LabelledPool(*(with_symmetries(part, symmetries) for part in pair))
 
 
 def ignored_pixels(entries: tuple[Entry, ...], preset: Any) -> torch.Tensor | None:

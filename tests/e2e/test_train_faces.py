@@ -25,13 +25,13 @@ NUM_IMAGES = 5
 
 @pytest.fixture
 def portraits(tmp_path: Path) -> Path:
-    """Colored noise with noisy labels of eight classes, the last for validation."""
+    """Colored noise with noisy labels of six classes, the last for validation."""
     generator, entries = np.random.default_rng(0), []
     (tmp_path / "images").mkdir()
     for at in range(NUM_IMAGES):
         pixels = generator.integers(0, 256, (50, 40, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "images" / f"{at}.png")
-        Image.fromarray(generator.integers(0, 8, (50, 40), dtype=np.uint8)).save(tmp_path / f"label{at}.png")
+        Image.fromarray(generator.integers(0, 6, (50, 40), dtype=np.uint8)).save(tmp_path / f"label{at}.png")
         entries.append({"image": f"images/{at}.png", "label": f"label{at}.png", "patient_id": str(at)})
     bare = [{"image": entry["image"], "patient_id": entry["patient_id"]} for entry in entries[:-1]]
     content = {"schema": "semigan-datalist-1", "labelled": entries[:2], "unlabelled": bare, "validation": entries[-1:]}
@@ -45,7 +45,7 @@ def small_faces(tmp_path: Path, tiny_settings: dict[str, Any]) -> Path:
     """The shipped bundle for faces, without weights, with a tiny network and two iterations."""
     root = tmp_path / "small_faces"
     shutil.copytree(bundle_root("face_parts_segmentation"), root)
-    network = tiny_settings | {"num_classes": 8, "image_channels": 3}
+    network = tiny_settings | {"num_classes": 6, "image_channels": 3}
     for path in (root / "configs").glob("*.json"):
         content = json.loads(path.read_text())
         if path.name == "metadata.json":

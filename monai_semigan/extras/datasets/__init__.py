@@ -45,7 +45,7 @@ DATASETS = {
     "chaos-t1-in": Dataset("chaos", "MR volumes of the abdomen, CHAOS, T1 in phase.", ("t1-in",), True),
     "chaos-t1-out": Dataset("chaos", "MR volumes of the abdomen, CHAOS, T1 out of phase.", ("t1-out",), True),
     "chaos-t2spir": Dataset("chaos", "MR volumes of the abdomen, CHAOS, T2-SPIR.", ("t2spir",), True),
-    "celebamask-hq": Dataset("celebamask_hq", "Faces, CelebAMask-HQ, 19 parts merged into 8 classes."),
+    "celebamask-hq": Dataset("celebamask_hq", "Faces, CelebAMask-HQ, 19 parts merged into 6 classes."),
     "metfaces": Dataset("metfaces", "Faces in works of art, MetFaces, without masks."),
 }
 """What ``semigan prepare`` knows, by name."""

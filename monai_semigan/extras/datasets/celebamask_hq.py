@@ -8,7 +8,7 @@
     CelebAMask-HQ/CelebA-HQ-to-CelebA-mapping.txt                                      (idx orig_idx orig_file)
     CelebAMask-HQ/identity_CelebA.txt             (optional, from CelebA: file and number of the person)
 
-Images are used where they are; the parts, 19 with the background, are merged into 8 classes and written at the images'
+Images are used where they are; the parts, 19 with the background, are merged into 6 classes and written at the images'
 size. With the table of identities all images of a person are on one side; without it every image counts as one person.
 """
 
@@ -24,33 +24,14 @@ from PIL import Image
 from monai_semigan.extras.datasets.collection import Collection, Subject, Written
 from monai_semigan.extras.datasets.layout import find_folder, read_mask, refuse_incomplete
 from monai_semigan.io.label_file import write_label
+from monai_semigan.transforms.face import CELEBAMASK_PARTS, FACE_PARTS
 
 __all__ = ["CLASS_NAMES", "collect"]
 
 NUM_IMAGES, PER_FOLDER = 30_000, 2_000
-CLASS_NAMES = ("background", "skin", "eyes", "eyebrows", "nose", "mouth", "hair", "ears")
-PARTS = {
-    "skin": "skin",
-    "nose": "nose",
-    "eye_g": "eyes",
-    "l_eye": "eyes",
-    "r_eye": "eyes",
-    "l_brow": "eyebrows",
-    "r_brow": "eyebrows",
-    "l_ear": "ears",
-    "r_ear": "ears",
-    "mouth": "mouth",
-    "u_lip": "mouth",
-    "l_lip": "mouth",
-    "hair": "hair",
-    "hat": "background",
-    "ear_r": "ears",
-    "neck_l": "background",
-    "neck": "background",
-    "cloth": "background",
-}
-"""Class of each part, in the authors' order: later ones cover earlier ones. The merging of `transforms.face`: glasses
-count as eyes, earrings as ears; neck, necklace, clothes and hat as background."""
+CLASS_NAMES = FACE_PARTS
+PARTS = {part: number for part, number in CELEBAMASK_PARTS.items() if part != "background"}
+"""Class id of each part, in the authors' order: later ones cover earlier ones."""
 
 
 def collect(source: Path) -> Collection:
@@ -100,7 +81,7 @@ def _write(items: list[tuple[Path, list[Path]]], folder: Path) -> Written:
         for part in (part for part in PARTS if part in files):
             mask = read_mask(files[part])
             merged = np.zeros(mask.shape, np.uint8) if merged is None else merged
-            merged[mask] = CLASS_NAMES.index(PARTS[part])
+            merged[mask] = PARTS[part]
         assert merged is not None  # every image has parts, or it was refused
         with Image.open(image) as picture:
             label = np.asarray(Image.fromarray(merged).resize(picture.size, Image.Resampling.NEAREST))

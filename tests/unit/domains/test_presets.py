@@ -179,10 +179,10 @@ def test_faces_are_cropped_to_the_middle_and_parts_come_back():
 
 
 def test_face_parts_merge():
-    assert len(FACE_PARTS) == 8 and len(CELEBAMASK_PARTS) == 19 and set(CELEBAMASK_PARTS.values()) == set(range(8))
+    assert len(FACE_PARTS) == 6 and len(CELEBAMASK_PARTS) == 19 and set(CELEBAMASK_PARTS.values()) == set(range(6))
     names = list(CELEBAMASK_PARTS)
     merged = merge_parts(np.array([[names.index(name) for name in ("l_eye", "u_lip", "hair", "cloth", "r_ear")]]))
-    assert [FACE_PARTS[at] for at in merged[0]] == ["eyes", "mouth", "hair", "background", "ears"]
+    assert [FACE_PARTS[at] for at in merged[0]] == ["eyes", "mouth", "hair", "background", "skin"]
     with pytest.raises(InputError, match=r"0\.\.18"):
         merge_parts(np.array([[19]]))
 

@@ -92,10 +92,17 @@ def test_an_image_pool_needs_no_labels():
     assert len(ImagePool(torch.zeros(5, 1, 4, 4))) == 5
 
 
+def test_a_face_is_also_mirrored_and_a_chest_is_not() -> None:
+    image = torch.arange(18.0).reshape(2, 1, 3, 3)
+
+    torch.testing.assert_close(with_symmetries(image, "mirror"), torch.cat([image, image.flip(3)]))
+    assert with_symmetries(image, "none") is image
+
+
 def test_symmetries_are_the_eight_of_a_square_and_labels_follow() -> None:
     image = torch.arange(18.0).reshape(2, 1, 3, 3)
     label = torch.cat([1 - image, image], dim=1)
-    eight, labels = with_symmetries(image), with_symmetries(label)
+    eight, labels = with_symmetries(image, "square"), with_symmetries(label, "square")
     assert eight.shape == (16, 1, 3, 3)
     assert len({tuple(part.flatten().tolist()) for part in eight}) == 16, "all differ"
     torch.testing.assert_close(labels[:, 1:], eight)

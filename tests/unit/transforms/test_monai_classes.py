@@ -69,7 +69,7 @@ def test_face_parts_in_a_dictionary():
 
     merged = same_in_a_dictionary(photographs, "MergeFaceParts", {}, label)
 
-    assert merged.tolist() == [[[0, 2, 6], [5, 0, 7]]] and merged.dtype == torch.uint8
+    assert merged.tolist() == [[[0, 3, 2], [5, 0, 1]]] and merged.dtype == torch.uint8
 
 
 @pytest.mark.parametrize(

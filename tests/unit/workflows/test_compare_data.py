@@ -42,7 +42,7 @@ def test_a_row_has_its_labels_and_the_other_images(data: Datalist, tiny_bundle: 
 def test_symmetries_of_the_bundle_are_used(data: Datalist, tiny_bundle: Path) -> None:
     path = tiny_bundle / "configs" / "train.json"
     config = json.loads(path.read_text())
-    config["trainer"]["symmetries"] = True
+    config["trainer"]["symmetries"] = "square"
     path.write_text(json.dumps(config))
     learned = ComparisonData(data, open_bundle(tiny_bundle), 2).learning(2, uses_unlabelled=True)
     assert len(learned.labelled) == 16 and len(learned.unlabelled) == 24 and len(learned.validation) == 1
