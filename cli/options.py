@@ -219,6 +219,14 @@ dicom_results = together(
     ),
     option(
         "DICOM",
+        "--unlike-seg",
+        type=click.Choice(["skip", "write"]),
+        default="skip",
+        show_default=True,
+        help="What becomes of the SEG of a source that is unlike the bundle's images.",
+    ),
+    option(
+        "DICOM",
         "--also",
         multiple=True,
         type=click.Choice(["dicom-sr", "dicom-probability", "dicom-contours", "dicom-preview"]),

@@ -98,7 +98,11 @@ def _print(report: SegmentationReport, output: Path) -> None:
 
 
 def _row(record: CaseRecord, names: list[str]) -> list[object]:
-    amounts = {part.name: part.share if part.volume_ml is None else part.volume_ml for part in record.classes}
+    from monai_semigan.segmentation.record import volume_text
+
+    amounts = {
+        part.name: part.share if part.volume_ml is None else volume_text(part.volume_ml) for part in record.classes
+    }
     error = record.reconstruction.encoder  # the one that its warning is about
     ood = None if record.ood is None else record.ood.score
     return [record.case, *map(amounts.get, names), record.lowest_expected_dice, error, ood, " ".join(record.warnings)]

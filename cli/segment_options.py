@@ -98,7 +98,12 @@ def chosen_options(settings: dict[str, Any]) -> SegmentOptions:
         formats=settings["formats"] or None,
         extra_formats=tuple(dict.fromkeys(also)),
         left_out=tuple(name for name in ("dicom-seg", "viewer") if not settings[name.replace("-", "_")]),
-        dicom=DicomOptions(kind=settings["seg_type"], terminology=settings["terminology"], empty=settings["empty_seg"]),
+        dicom=DicomOptions(
+            kind=settings["seg_type"],
+            terminology=settings["terminology"],
+            empty=settings["empty_seg"],
+            of_unlike=settings["unlike_seg"],
+        ),
         rules=SeriesRules(**some("description", "min_slices", "plane")),
         repairs=RepairOptions(**some("fill_missing", "tilt")),
         **some("refuse_ood", *({"identify", "overwrite"} & settings.keys())),

@@ -145,3 +145,11 @@ def write_image(path: Path, modality: str, *, rows: int = 9, columns: int = 12, 
     for name, value in values.items():
         setattr(made, name, value)
     return save(made, path)
+
+
+def write_xray(path: Path, pixels: np.ndarray, **values: object) -> Path:
+    """Write grey values of 8 bit as a CR image."""
+    stored = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0, "SamplesPerPixel": 1}
+    rows, columns = pixels.shape
+    kind = {"PixelData": pixels.tobytes(), "PhotometricInterpretation": "MONOCHROME2"}
+    return write_image(path, "CR", rows=rows, columns=columns, **(kind | stored | values))

@@ -75,6 +75,7 @@ class Bundle:
     weights_file: Path | None
     weights_sha256: str | None
     ood: OodSettings | None
+    plausible_ml: Mapping[str, tuple[float, float]]
     digest: str
 
     @property
@@ -162,6 +163,7 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
         weights_file=None if weights is None else root / weights.file,
         weights_sha256=None if weights is None else weights.sha256,
         ood=described.ood,
+        plausible_ml=described.plausible_ml,
         digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     )
 

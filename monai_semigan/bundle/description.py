@@ -55,6 +55,7 @@ LongString = Annotated[
     Pattern(r"(?=.*[!-\[\]-~])[ -\[\]-~]{1,64}", "1 to 64 printable ASCII characters without backslash, for DICOM"),
 ]
 Sha256 = Annotated[str, Pattern("[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits")]
+Amount = Annotated[float, Range(0, 1e6)]
 Level = Annotated[int, Range(0, 255)]
 Color = tuple[Level, Level, Level]
 
@@ -134,6 +135,7 @@ class Description:
         components: Which pieces of a class stay, and which holes are filled, by class name.
         codes: What DICOM calls the classes after the background, see `terminology`; null for known ones.
         slicewise: How a stack of slices is worked through.
+        plausible_ml: By class name, between which volumes a whole organ lies, mL; others are warned of.
         ood: What says which images the bundle knows; null if it does not say.
         adapted_from: What it was before it was adapted to other data; null if it was trained as it is.
     """
@@ -152,6 +154,7 @@ class Description:
     components: Mapping[str, ComponentRule] = field(default_factory=dict)
     codes: tuple[ClassCodes | None, ...] | None = None
     slicewise: SlicewiseSettings = field(default_factory=SlicewiseSettings)
+    plausible_ml: Mapping[str, tuple[Amount, Amount]] = field(default_factory=dict)
     ood: OodSettings | None = None
     adapted_from: AdaptedFrom | None = None
 
@@ -168,6 +171,9 @@ class Description:
             raise ConfigError(f"`colors` must hold one color for each of the {count} classes, got {len(self.colors)}.")
         self.chains()
         self.rules()
+        for name, (least, most) in self.plausible_ml.items():
+            if name not in self.class_names[1:] or least >= most:
+                raise ConfigError(f"`plausible_ml` must hold rising pairs by class name, got {name!r:.40}.")
         self.segments()
 
     @property

@@ -38,7 +38,12 @@ def bundle_segmenter(
     return Segmenter(
         network,
         bundle=BundleRecord(name=bundle.name, version=bundle.version, digest=bundle.digest),
-        model=Model(class_names=bundle.class_names, colors=bundle.colors, segments=bundle.segments),
+        model=Model(
+            class_names=bundle.class_names,
+            colors=bundle.colors,
+            segments=bundle.segments,
+            plausible_ml=bundle.plausible_ml,
+        ),
         domain=bundle.domain,
         chains=known_chains(bundle, network),
         slicewise=bundle.slicewise,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote
 
-from monai_semigan.segmentation.record import BundleRecord, CaseRecord, ClassRecord
+from monai_semigan.segmentation.record import BundleRecord, CaseRecord, ClassRecord, volume_text
 from monai_semigan.segmentation.viewer import VIEWER_FILE
 from monai_semigan.settings import Pattern, check_settings, to_json
 from monai_semigan.templates import render
@@ -167,7 +167,10 @@ def _overview(records: list[CaseRecord]) -> tuple[list[str], list[tuple[Any, ...
     rows = []
     for record in records:
         parts = {part.name: part.volume_ml if is_volume else 100 * part.share for part in record.classes}
-        amounts = [None if (value := parts.get(name)) is None else f"{value:.1f}" for name in names]
+        amounts = [
+            None if (value := parts.get(name)) is None else volume_text(value) if is_volume else f"{value:.1f}"
+            for name in names
+        ]
         ood = None if record.ood is None else record.ood.score
         numbers = record.lowest_expected_dice, record.reconstruction.encoder, ood, len(record.warnings)
         rows.append((record.case, *amounts, *numbers))
@@ -237,7 +240,7 @@ def _viewer(record: CaseRecord) -> str:
 
 def _amount(part: ClassRecord) -> str | None:
     if part.volume_ml is not None:
-        return f"{part.volume_ml:.1f} mL"
+        return f"{volume_text(part.volume_ml)} mL"
     return None if part.area_mm2 is None else f"{part.area_mm2 / 100:.1f} cm²"
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from monai_semigan import __version__
+from monai_semigan.errors import InputError
 from monai_semigan.io.image_file import SourceImage
 from monai_semigan.io.volume import DicomOrigin
 from monai_semigan.pictures.caption import captioned
 from monai_semigan.segmentation.measurements import case_findings
+from monai_semigan.segmentation.record import volume_text
 from monai_semigan.segmentation.result import Segmentation
 from monai_semigan.writers.dicom_contours import write_dicom_contours
 from monai_semigan.writers.dicom_map import write_dicom_map
@@ -58,7 +60,13 @@ def is_from_dicom(result: Segmentation) -> bool:
 
 
 def write_seg(path: Path, result: Segmentation, options: DicomOptions) -> None:
-    """Write the label as DICOM SEG, none for an empty one unless the options say so."""
+    """Write the label as DICOM SEG, none for an empty one unless the options say so.
+
+    Raises:
+        InputError: The source is unlike the bundle's images, and the options skip such.
+    """
+    if result.is_unlike and options.of_unlike == "skip":
+        raise InputError("The source is unlike the images this bundle was made for. With --unlike-seg write it is.")
     data = result.source.data
     settings: dict[str, Any] = {
         "segments": result.model.segments,
@@ -126,7 +134,7 @@ def _caption(result: Segmentation) -> list[str]:
     for part in record.classes:
         amount = f"{part.share:.1%} of the image"
         if part.volume_ml is not None:
-            amount = f"{part.volume_ml:.1f} mL"
+            amount = f"{volume_text(part.volume_ml)} mL"
         elif part.area_mm2 is not None:
             amount = f"{part.area_mm2 / 100:.1f} cm\u00b2"
         trust = "" if part.expected_dice is None else f", expected Dice {part.expected_dice:.3f}"

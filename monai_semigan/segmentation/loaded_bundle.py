@@ -185,7 +185,7 @@ class LoadedBundle:
                 limit=chain.max_image_error,
             ),
             "ood": ood,
-            "warnings": (*source.data.warnings, *trust_warnings(chain, classes, encoder, ood)),
+            "warnings": (*source.data.warnings, *trust_warnings(chain, classes, encoder, ood, self.model.plausible_ml)),
             "identity": source.identity,
         }
 

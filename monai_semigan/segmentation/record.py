@@ -22,6 +22,7 @@ __all__ = [
     "ReconstructionRecord",
     "SlicesRecord",
     "SourceRecord",
+    "volume_text",
 ]
 
 CASE_SCHEMA: Final = "semigan-case-2"
@@ -214,3 +215,8 @@ class CaseRecord:
     def lowest_expected_dice(self) -> float | None:
         """Of the classes that were found; None if none was."""
         return min((part.expected_dice for part in self.classes if part.expected_dice is not None), default=None)
+
+
+def volume_text(volume_ml: float) -> str:
+    """Write a volume for readers: two digits, as no label is right to more. Files for programs hold all of them."""
+    return f"{float(f'{volume_ml:.2g}'):g}"

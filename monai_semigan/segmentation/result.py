@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,11 +35,13 @@ class Model:
         class_names: Background first.
         colors: RGB of each class, 0 to 255.
         segments: What DICOM says of each class, background left out.
+        plausible_ml: By class, between which volumes that of a whole organ lies, mL.
     """
 
     class_names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     segments: tuple[SegmentInfo, ...]
+    plausible_ml: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

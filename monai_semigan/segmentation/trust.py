@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 
 from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.expected_dice import DiceCalibration, expected_dice
-from monai_semigan.segmentation.record import ClassRecord, OodRecord
+from monai_semigan.segmentation.record import ClassRecord, OodRecord, volume_text
 
 __all__ = ["classes_at_faces", "expected_by_class", "trust_warnings"]
 
@@ -39,7 +39,11 @@ def classes_at_faces(label: np.ndarray) -> set[int]:
 
 
 def trust_warnings(
-    chain: Chain, classes: Sequence[ClassRecord], encoder_error: float | None, ood: OodRecord | None = None
+    chain: Chain,
+    classes: Sequence[ClassRecord],
+    encoder_error: float | None,
+    ood: OodRecord | None = None,
+    plausible_ml: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[str]:
     """Write a case's warnings; of labels that must not be trusted at all it need not be said that they are uncertain.
 
@@ -48,6 +52,7 @@ def trust_warnings(
         classes: Background left out.
         encoder_error: Error of the encoder's reconstruction; None if nothing was reconstructed.
         ood: How unlike the bundle's images the case is; None if that is not known.
+        plausible_ml: By class, between which volumes a whole organ lies, mL.
     """
     warnings = [f"No {part.name} was found." for part in classes if part.share == 0]
     warnings += [
@@ -55,6 +60,7 @@ def trust_warnings(
         for part in classes
         if part.is_cut
     ]
+    warnings += [said for part in classes if (said := _implausible(part, (plausible_ml or {}).get(part.name)))]
     reasons = []
     if ood is not None and ood.is_unlike:
         reasons.append(f"out-of-distribution score {ood.score:.2f}, usual up to {ood.limit:.2f}")
@@ -70,3 +76,16 @@ def trust_warnings(
         for part in classes
         if least is not None and part.expected_dice is not None and part.expected_dice < least
     ]
+
+
+def _implausible(part: ClassRecord, limits: tuple[float, float] | None) -> str | None:
+    """Say that an organ is too large, or, unless it may be cut, too small."""
+    if limits is None or not part.volume_ml:
+        return None
+    least, most = limits
+    if part.volume_ml > most or (part.volume_ml < least and not part.is_cut):
+        return (
+            f"The {part.name} measures {volume_text(part.volume_ml)} mL, but a whole one {least:g} to {most:g} mL: the "
+            "label is wrong, the voxels' size is, or the organ is unusual."
+        )
+    return None

@@ -20,6 +20,8 @@ class DicomOptions:
         kind: Of a SEG: ``BINARY`` or ``LABELMAP``, which needs a new PACS.
         terminology: Which code means "anatomical structure": ``dicom`` (91723000) or ``slicer`` (123037004).
         empty: What becomes of a label without any class: ``skip`` or ``write``.
+        of_unlike: What becomes of the SEG of a source that is unlike the bundle's images, likewise: a label that
+            cannot be right must not lie in a PACS like any other.
 
     Raises:
         ConfigError: An option is unknown.
@@ -28,6 +30,7 @@ class DicomOptions:
     kind: SegKind = "BINARY"
     terminology: Terminology = "dicom"
     empty: EmptyRule = "skip"
+    of_unlike: EmptyRule = "skip"
 
     def __post_init__(self) -> None:
         check_settings(self)

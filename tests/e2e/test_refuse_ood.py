@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from dicom_series_builder import write_xray
 from known_xrays import knowing
 from PIL import Image
 
@@ -53,6 +54,19 @@ def test_by_default_it_is_warned_of(bundle: Path, pictures: Path, tmp_path: Path
     page = (tmp_path / "out" / "report.html").read_text()
     assert "out-of-distribution score" in page and f"{turned['ood']['score']:.2f} (usual up to 0.50" in page
     assert json.loads((tmp_path / "out" / "turned" / "case.json").read_text())["ood"] == turned["ood"]
+
+
+def test_no_pacs_gets_its_mask_unless_asked_for(bundle: Path, make_xray, tmp_path: Path) -> None:
+    own = make_xray(77, 91, seed=300)[0]
+    for name, pixels in (("own", own), ("turned", np.rot90(own))):
+        write_xray(tmp_path / "in" / f"{name}.dcm", pixels)
+
+    _, report = run(bundle, tmp_path / "in", tmp_path / "out")
+    run(bundle, tmp_path / "in", tmp_path / "all", "--unlike-seg", "write")
+
+    assert {path.parent.name for path in (tmp_path / "out").glob("*/seg.dcm")} == {"own"}
+    assert any("No seg.dcm was written: The source is unlike" in said for said in report["cases"][1]["warnings"])
+    assert len(list((tmp_path / "all").glob("*/seg.dcm"))) == 2
 
 
 def test_on_request_it_gets_no_mask_and_an_earlier_one_goes(bundle: Path, pictures: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import phantoms
 import pydicom
 import pytest
 from click.testing import CliRunner
-from dicom_series_builder import write_image
+from dicom_series_builder import write_xray
 
 from monai_semigan.cli.main import cli
 from monai_semigan.extras.phantoms.series import write_phantom_series
@@ -66,17 +66,7 @@ def measured(path: Path) -> dict[str, dict[str, float]]:
 
 
 def xray(path: Path, make_xray, **values: object) -> Path:
-    pixels, _ = make_xray(90, 110)
-    stored = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "PixelRepresentation": 0, "SamplesPerPixel": 1}
-    return write_image(
-        path,
-        "CR",
-        rows=90,
-        columns=110,
-        PixelData=pixels.tobytes(),
-        PhotometricInterpretation="MONOCHROME2",
-        **(stored | values),
-    )
+    return write_xray(path, make_xray(90, 110)[0], **values)
 
 
 @pytest.mark.parametrize("orientation", ["axial", "oblique"])

@@ -10,7 +10,7 @@ import torch
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.expected_dice import DiceCalibration
-from monai_semigan.segmentation.record import ClassRecord
+from monai_semigan.segmentation.record import ClassRecord, volume_text
 from monai_semigan.segmentation.trust import classes_at_faces, expected_by_class, trust_warnings
 
 AS_IT_IS = DiceCalibration(offset=0.0, slope=1.0)
@@ -80,3 +80,22 @@ def test_a_cut_organ_is_said_to_be_cut() -> None:
     classes = [ClassRecord(name="liver", share=0.1, is_cut=True), ClassRecord(name="spleen", share=0.1)]
     (said,) = trust_warnings(chain, classes, 0.1)
     assert said.startswith("The liver reaches the edge of the volume: it may be cut there")
+
+
+@pytest.mark.parametrize(
+    ("volume_ml", "is_cut", "is_said"),
+    [(29.2, False, True), (29.2, True, False), (1400, False, False), (5200, True, True), (0, False, False)],
+)
+def test_an_organ_of_an_implausible_volume_is_warned_of(volume_ml: float, is_cut: bool, is_said: bool) -> None:
+    chain = Chain(preset=None, inversion=InversionSettings(), max_image_error=0.2)
+    liver = ClassRecord(name="liver", share=0.1, volume_ml=volume_ml, is_cut=is_cut)
+
+    said = [text for text in trust_warnings(chain, [liver], 0.1, None, {"liver": (500, 4000)}) if "mL" in text]
+
+    assert bool(said) == is_said
+    assert not said or "a whole one 500 to 4000 mL" in said[0]
+    assert not any("mL" in text for text in trust_warnings(chain, [liver], 0.1))
+
+
+def test_volumes_are_written_in_two_digits() -> None:
+    assert [volume_text(value) for value in (29.169, 1374.2, 0.123, 0.0)] == ["29", "1400", "0.12", "0"]
