@@ -32,8 +32,13 @@ from monai_semigan.workflows.cases import ELSEWHERE_H, changed_keys, location_di
 
 __all__ = ["Manifest"]
 
-MAX_ATTEMPTS = 5
-"""A case whose process was lost so often has failed: it may be what ends them."""
+MORE_LOSSES = 5
+"""A case that was lost so much more often than any that came to an end has failed: it is what ends the processes.
+
+What ends them whatever they do, such as kills from outside, also hits cases that are finished later. How often these
+were lost is how often a case may be that has nothing to do with it; a case that is at fault never comes to an end, so
+that several of them do not speak for each other.
+"""
 
 FREED = "owner = '', host = '', pid = 0, since = 0"
 
@@ -312,6 +317,7 @@ class Manifest(Database):
         left = [(row, self._whole(row, facts)) for row in running if row.owner in lost or _is_lost(row)]
         gone = [case for case in self.names("done") if not (self.folder / case / "case.json").is_file()]
         with self._writing():
+            survived = self._most_survived()
             for row, record in left:
                 self._base.execute(
                     f"UPDATE cases SET state = 'waiting', {FREED} WHERE case_name = ? AND owner = ?",
@@ -321,8 +327,11 @@ class Manifest(Database):
                     continue
                 if record is not None:
                     self._finish(row.case, record)
-                elif row.attempts >= MAX_ATTEMPTS:
-                    reason = f"The process ended {row.attempts} times while it worked on this case. Free memory, retry."
+                elif row.attempts >= survived + MORE_LOSSES:
+                    reason = (
+                        f"The process ended {row.attempts} times while it worked on this case, and at most {survived} "
+                        "times on one that was finished. Free memory, retry."
+                    )
                     self._base.execute(
                         "UPDATE cases SET state = 'failed', reason = ? WHERE case_name = ?", (reason, row.case)
                     )
@@ -340,6 +349,11 @@ class Manifest(Database):
         is_same = record.source.location_sha256 == location_digest(row.path, row.part)
         is_same = is_same and why_again(self.folder / row.case, record, digest=None, **known) is None
         return record if is_same else None
+
+    def _most_survived(self) -> int:
+        """Return how often a case was lost at most that came to an end nevertheless."""
+        (most,) = self._base.execute("SELECT max(attempts) FROM cases WHERE state IN ('done', 'refused')").fetchone()
+        return max(int(most or 0) - 1, 0)  # the last time it was not lost
 
     def _finish(self, case: str, record: CaseRecord) -> None:
         self._base.execute(
