@@ -3,7 +3,8 @@
 
     python -m benchmarks.dicom_kills --kills 100
 
-The process has the listener and the store of `semigan dicom serve` and nothing else, so that it starts quickly.
+The process has the listener and the store of `semigan dicom serve` and nothing else, so that it starts quickly;
+`serve_kills` kills the whole.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def main() -> int:
             assert process.stdout is not None
             assert process.stdout.readline().strip() == "ready"
             sender = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.dicom_kills_sender", str(arguments.port), f"kill {kill}"],
+                [sys.executable, "-m", "benchmarks.dicom_kills_sender", str(arguments.port), f"kill {kill}", "slices"],
                 stdout=subprocess.PIPE,
                 text=True,
             )
