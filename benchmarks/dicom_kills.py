@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.dicom_kills_sender import begin, start_sender
 from monai_semigan.io.dicom.file import header_of
 from monai_semigan.pacs.store import MARK, InstanceStore, short_name
 
@@ -47,13 +48,8 @@ def main() -> int:
             process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
             assert process.stdout is not None
             assert process.stdout.readline().strip() == "ready"
-            sender = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.dicom_kills_sender", str(arguments.port), f"kill {kill}", "slices"],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert sender.stdout is not None
-            sender.stdout.readline()  # it has begun
+            sender = start_sender(arguments.port, f"kill {kill}", "slices")
+            begin(sender)
             time.sleep(rng.uniform(0, 1.5))
             process.kill()
             process.wait()

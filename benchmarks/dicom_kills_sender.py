@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,11 +27,31 @@ def images(kind: str, name: str) -> Iterator[Dataset]:
                 time.sleep(PAUSE_S)
 
 
+def start_sender(port: int, name: str, kind: str) -> subprocess.Popen[str]:
+    """Start a sender that waits for `begin`."""
+    words = [sys.executable, "-m", "benchmarks.dicom_kills_sender", str(port), name, kind]
+    sender = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert sender.stdout is not None
+    sender.stdout.readline()
+    return sender
+
+
+def begin(sender: subprocess.Popen[str]) -> None:
+    """Let it send."""
+    assert sender.stdin is not None
+    sender.stdin.write("\n")
+    sender.stdin.flush()
+
+
 def main() -> None:
-    """Send to the port given first, images named by the second argument and of the kind of the third."""
+    """Send to the port given first, images named by the second argument and of the kind of the third.
+
+    Says when it could begin, and begins when a line comes in.
+    """
+    print(flush=True)
+    sys.stdin.readline()
     association = associated(int(sys.argv[1]), classes=(CT, CR))
     association.dimse_timeout = 2
-    print(flush=True)
     for made in images(sys.argv[3], sys.argv[2]):
         try:
             if not association.is_established or status_of(association.send_c_store(made)) != 0:

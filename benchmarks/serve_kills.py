@@ -27,6 +27,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.dicom_kills_sender import begin, start_sender
 from benchmarks.forked import start_fork
 from monai_semigan.cohort.manifest import Manifest
 from monai_semigan.cohort.naming import MANIFEST_NAME
@@ -80,11 +81,9 @@ def kill_while_it_works(
     """Start, send to and kill the node that many times; return what was acknowledged, and what the kills hit."""
     rng, acknowledged, hits = random.Random(seed), set[str](), Counter[str]()
     for kill in range(kills):
+        sender = start_sender(ports[0], f"kill {kill}", "radiographs")
         process, said = serve(folder, *ports)
-        words = [sys.executable, "-m", "benchmarks.dicom_kills_sender", str(ports[0]), f"kill {kill}", "radiographs"]
-        sender = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-        assert sender.stdout is not None
-        sender.stdout.readline()  # it has begun
+        begin(sender)
         time.sleep(rng.uniform(0, longest_s))
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
