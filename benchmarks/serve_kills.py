@@ -148,12 +148,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serve_kills", description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--longest", type=float, default=4.0, help="Seconds from listening to a kill, at most.")
-    parser.add_argument("--port", type=int, default=11195, help="And the next one, for the archive.")
+    parser.add_argument("--ports", type=int, nargs=2, default=(11195, 11196), help="Of the node and of the archive.")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
     for name in ("cli.dicom", "pacs.listener", "pacs.serving", "pacs.dimse", "cohort.working"):
         import_module(f"monai_semigan.{name}")  # what a fork needs not import again
-    ports, began = (asked.port, asked.port + 1), time.monotonic()
+    ports, began = tuple(asked.ports), time.monotonic()
     with TemporaryDirectory(prefix="semigan-kills-") as name:
         folder = Path(name)
         words = [sys.executable, "-m", "benchmarks.serve_kills_archive", str(ports[1]), str(folder / "archive")]
