@@ -3,7 +3,8 @@
 
     python -m benchmarks.dicom_kills --kills 100
 
-The process has the listener and the store of `semigan dicom serve` and nothing else, so that it starts quickly.
+The process has the listener and the store of `semigan dicom serve` and nothing else, so that it starts quickly;
+`serve_kills` kills the whole.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.dicom_kills_sender import begin, start_sender
 from monai_semigan.io.dicom.file import header_of
 from monai_semigan.pacs.store import MARK, InstanceStore, short_name
 
@@ -46,13 +48,8 @@ def main() -> int:
             process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
             assert process.stdout is not None
             assert process.stdout.readline().strip() == "ready"
-            sender = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.dicom_kills_sender", str(arguments.port), f"kill {kill}"],
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            assert sender.stdout is not None
-            sender.stdout.readline()  # it has begun
+            sender = start_sender(arguments.port, f"kill {kill}", "slices")
+            begin(sender)
             time.sleep(rng.uniform(0, 1.5))
             process.kill()
             process.wait()

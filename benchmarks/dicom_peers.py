@@ -16,25 +16,38 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, _config, build_context, evt
 
-CT = "1.2.840.10008.5.1.4.1.1.2"
+CT, CR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.1"
 
 STORE_CHUNKED = "STORE_SEND_CHUNKED_DATASET"
 
 
 def ct_slice(series: str, number: int, *, side: int = 64) -> Dataset:
     """A slice of noise that is like no other; ``series`` seeds its UIDs."""
+    made = _noise(CT, "CT", series, number, side)
+    made.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    made.SliceThickness = "2"
+    made.ImageOrientationPatient, made.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 2 * number]
+    made.PixelSpacing = [1, 1]
+    return made
+
+
+def radiograph(study: str, *, side: int = 64) -> Dataset:
+    """A radiograph of noise in a study of its own, whose UIDs ``study`` seeds."""
+    made = _noise(CR, "CR", study, 0, side)
+    made.PatientOrientation = ["L", "F"]
+    return made
+
+
+def _noise(sop_class: str, modality: str, series: str, number: int, side: int) -> Dataset:
     made = Dataset()
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = CT
+    made.SOPClassUID = made.file_meta.MediaStorageSOPClassUID = sop_class
     made.SOPInstanceUID = generate_uid(entropy_srcs=[series, str(number)])
     made.file_meta.MediaStorageSOPInstanceUID = made.SOPInstanceUID
-    made.PatientName, made.PatientID, made.Modality = "Secret^Name", "Secret-4711", "CT"
+    made.PatientName, made.PatientID, made.Modality = "Secret^Name", "Secret-4711", modality
     made.StudyInstanceUID, made.SeriesInstanceUID = (generate_uid(entropy_srcs=[kind, series]) for kind in ("st", "se"))
-    made.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    made.InstanceNumber, made.SliceThickness = number + 1, "2"
-    made.ImageOrientationPatient, made.ImagePositionPatient = [1, 0, 0, 0, 1, 0], [0, 0, 2 * number]
-    made.PixelSpacing = [1, 1]
+    made.InstanceNumber = number + 1
     made.Rows = made.Columns = side
     made.SamplesPerPixel, made.PhotometricInterpretation = 1, "MONOCHROME2"
     made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 12, 11, 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import highdicom as hd
 import numpy as np
 from dicom_seg_check import ALGORITHM, OPTIONS, SEGMENTS, asymmetric_label
 from dicom_series_builder import write_image, write_multiframe, write_series
@@ -118,3 +119,17 @@ OBJECTS: dict[str, Callable[..., Path | None]] = {
     "preview": preview,
 }
 """Their writers by name: path, case, and changes of the options."""
+
+
+def measured(path: Path) -> dict[str, dict[str, float]]:
+    """Numbers of a structured report, by group and name."""
+    content = hd.sr.srread(path).content
+    groups = [
+        *content.get_volumetric_roi_measurement_groups(),
+        *content.get_planar_roi_measurement_groups(),
+        *content.get_image_measurement_groups(),
+    ]
+    return {
+        group.tracking_identifier: {item.name.meaning: item.value for item in group.get_measurements()}
+        for group in groups
+    }

@@ -121,12 +121,13 @@ def free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def running_orthanc(folder: Path, nodes: Sequence[tuple[str, int]] = ()) -> Iterator[Orthanc]:
+def running_orthanc(folder: Path, nodes: Sequence[tuple[str, int]] = (), **more: Any) -> Iterator[Orthanc]:
     """Start a server, skip the test where it is not installed, and stop it.
 
     Args:
         folder: For its data.
         nodes: AE titles and ports that it can send to; they are named in lower case.
+        more: Further settings.
     """
     program, plugin = _program(), _plugin()
     folder.mkdir(exist_ok=True)
@@ -148,6 +149,7 @@ def running_orthanc(folder: Path, nodes: Sequence[tuple[str, int]] = ()) -> Iter
         "Plugins": [str(plugin)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         "StableAge": 1,
+        **more,
     }
     (folder / "orthanc.json").write_text(json.dumps(settings))
     with (folder / "orthanc.log").open("wb") as log:

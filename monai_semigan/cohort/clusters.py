@@ -114,12 +114,13 @@ def open_cluster(options: ClusterOptions, *, on_gpu: bool) -> Iterator[Clustered
         on_gpu: Each needs a GPU.
 
     Raises:
-        ConfigError: The address does not answer, or no job can be submitted.
+        ConfigError: The address does not answer, or no job can be submitted; there are no certificates for ``tls``.
         BackendError: The line to the scheduler broke.
     """
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is no news: its cases are taken again
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_settings(options)))
+        _require_certificates(options)
         try:
             cluster = _started(options, on_gpu=on_gpu)
             if cluster is not None:
@@ -229,6 +230,14 @@ def _settings(options: ClusterOptions) -> dict[str, str]:
         context = get_mp_context()  # first, as it chooses modules too
     context.set_forkserver_preload(["distributed", "monai_semigan.cohort.dask_worker"])
     return settings
+
+
+def _require_certificates(options: ClusterOptions) -> None:
+    if options.cluster.startswith("tls:") and dask.config.get("distributed.comm.tls.client.cert", None) is None:
+        raise ConfigError(
+            "`cluster` must have certificates in Dask's configuration for a tls address, but there are none. Name its "
+            "file in DASK_CONFIG."
+        )
 
 
 def _why_not(options: ClusterOptions) -> str:

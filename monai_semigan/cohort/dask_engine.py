@@ -27,7 +27,7 @@ from monai_semigan.cohort.rows import Part
 from monai_semigan.cohort.working import CaseEvent, Observer, Work
 from monai_semigan.errors import ConfigError
 from monai_semigan.segmentation.segmenter import Segmenter
-from monai_semigan.workflows.cases import free_claims
+from monai_semigan.workflows.claims import free_claims
 
 __all__ = ["DaskEngine"]
 

@@ -15,7 +15,7 @@ from monai_semigan.cohort.manifest import Manifest
 from monai_semigan.cohort.rows import Part
 from monai_semigan.cohort.working import CaseWorker, Work
 from monai_semigan.segmentation.segmenter import Segmenter
-from monai_semigan.workflows.cases import reason_of
+from monai_semigan.workflows.case_faults import reason_of
 
 __all__ = ["CohortPlugin", "work_through"]
 

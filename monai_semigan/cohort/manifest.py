@@ -15,32 +15,35 @@ import os
 import platform
 import sqlite3
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from monai_semigan.atomic import is_abandoned, is_elsewhere, owner_name
-from monai_semigan.cohort.database import Database
+from monai_semigan.cohort.facts import CohortFacts, home_of, moved_path
 from monai_semigan.cohort.naming import named_apart
 from monai_semigan.cohort.rows import CaseRow, Part, State, Unit, Where, share_of
-from monai_semigan.cohort.tables import MANIFEST
-from monai_semigan.errors import ConfigError, InputError
-from monai_semigan.segmentation.record import BundleRecord, CaseRecord
+from monai_semigan.cohort.stored_rows import COLUMNS, encoded, row_of, values_of
+from monai_semigan.errors import InputError
+from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.types import PathLike
-from monai_semigan.workflows.cases import ELSEWHERE_H, changed_keys, location_digest, read_record, why_again
+from monai_semigan.workflows.claims import ELSEWHERE_H
+from monai_semigan.workflows.finished_cases import location_digest, read_record, why_again
 
 __all__ = ["Manifest"]
 
-MAX_ATTEMPTS = 5
-"""A case whose process was lost so often has failed: it may be what ends them."""
+MORE_LOSSES = 5
+"""A case that was lost so much more often than any that came to an end has failed: it is what ends the processes.
+
+What ends them whatever they do, such as kills from outside, also hits cases that are finished later. How often these
+were lost is how often a case may be that has nothing to do with it; a case that is at fault never comes to an end, so
+that several of them do not speak for each other.
+"""
 
 FREED = "owner = '', host = '', pid = 0, since = 0"
 
-COLUMNS = ", ".join("case_name" if part.name == "case" else part.name for part in fields(CaseRow))
 
-
-class Manifest(Database):
+class Manifest(CohortFacts):
     """The manifest of a cohort's folder.
 
     .. code-block:: python
@@ -58,64 +61,9 @@ class Manifest(Database):
         OutputError: It cannot be written, or another process holds it for too long.
     """
 
-    SCHEMA = MANIFEST
-
     def __init__(self, folder: PathLike, *, create: bool = False) -> None:
         super().__init__(folder, create=create)
         self.owner, self._choice = owner_name(), ""
-
-    # What the whole cohort is of
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What holds for all rows: ``bundle``, ``request``, ``created``, ``layout``."""
-        with self._faults():
-            return {name: json.loads(value) for name, value in self._base.execute("SELECT name, value FROM facts")}
-
-    def require_same(self, bundle: BundleRecord, request: Mapping[str, Any] | None = None) -> None:
-        """Refuse another bundle or request than the cohort was begun with.
-
-        Args:
-            bundle: What is to segment.
-            request: What is asked for; None to compare the bundle alone.
-
-        Raises:
-            ConfigError: One differs.
-        """
-        facts = self.facts
-        begun = facts.get("bundle")
-        if begun is not None and begun["digest"] != bundle.digest:
-            before, now = (f"{one['name']} {one['version']} ({one['digest'][:12]})" for one in (begun, asdict(bundle)))
-            raise ConfigError(
-                f"`bundle` must be the one that this cohort was begun with, {before}, got {now}. Use that one, or "
-                "another output folder."
-            )
-        if request is not None and "request" in facts:
-            changed = changed_keys(facts["request"], json.loads(json.dumps(request)))
-            if changed:
-                raise ConfigError(
-                    f"`options` must be those that this cohort was begun with, but {', '.join(changed)} differ. Repeat "
-                    "those, or choose another output folder."
-                )
-
-    def bind(self, bundle: BundleRecord, request: Mapping[str, Any], *, layout: str = "cases") -> None:
-        """Write down what the cohort is segmented with, the first time; later refuse another as `require_same` does.
-
-        Args:
-            bundle: What segments.
-            request: What is asked for.
-            layout: How results are laid out; of later calls it is not looked at.
-
-        Raises:
-            ConfigError: The cohort was begun with another bundle or request.
-        """
-        created = time.strftime("%Y-%m-%d %H:%M:%S")
-        known = {"bundle": asdict(bundle), "request": request, "created": created, "home": _home(self.folder)}
-        known["layout"] = layout
-        with self._writing():
-            values = [(name, json.dumps(value)) for name, value in known.items()]
-            self._base.executemany("INSERT OR IGNORE INTO facts VALUES (?, ?)", values)
-        self.require_same(bundle, request)
 
     # Rows
 
@@ -147,7 +95,7 @@ class Manifest(Database):
     def _rows(self, condition: str = "") -> list[CaseRow]:
         with self._faults():
             found = self._base.execute(f"SELECT {COLUMNS} FROM cases {condition} ORDER BY id").fetchall()
-        return [_row(values) for values in found]
+        return [row_of(values) for values in found]
 
     def counts(self) -> dict[State, int]:
         """Count the rows by state."""
@@ -193,7 +141,7 @@ class Manifest(Database):
             taken = {(Path(os.fsdecode(path)), part): case for (path, part), case in known.items()}
             for unit in named_apart(units, taken, may_rename=may_rename):
                 key = (os.fsencode(unit.path), unit.part)
-                (old if key in known else new).append((*_values(unit), *key))
+                (old if key in known else new).append((*values_of(unit), *key))
             self._base.executemany(
                 "UPDATE cases SET patient = ?, reference = ?, groups = ? WHERE path = ? AND part = ?",
                 [values[2:] for values in old if values[2:5] != ("", None, "{}")],
@@ -259,7 +207,7 @@ class Manifest(Database):
                 "ORDER BY attempts, id LIMIT ?",
                 (part.count, part.index, count),
             ).fetchall()
-            rows = [_row(values) for values in found]
+            rows = [row_of(values) for values in found]
             rows = [row for row in rows if row.attempts == 0] or rows[:1]
             mine = (self.owner, platform.node(), os.getpid(), time.time())
             self._base.executemany(
@@ -312,6 +260,7 @@ class Manifest(Database):
         left = [(row, self._whole(row, facts)) for row in running if row.owner in lost or _is_lost(row)]
         gone = [case for case in self.names("done") if not (self.folder / case / "case.json").is_file()]
         with self._writing():
+            survived = self._most_survived()
             for row, record in left:
                 self._base.execute(
                     f"UPDATE cases SET state = 'waiting', {FREED} WHERE case_name = ? AND owner = ?",
@@ -321,8 +270,11 @@ class Manifest(Database):
                     continue
                 if record is not None:
                     self._finish(row.case, record)
-                elif row.attempts >= MAX_ATTEMPTS:
-                    reason = f"The process ended {row.attempts} times while it worked on this case. Free memory, retry."
+                elif row.attempts >= survived + MORE_LOSSES:
+                    reason = (
+                        f"The process ended {row.attempts} times while it worked on this case, and at most {survived} "
+                        "times on one that was finished. Free memory, retry."
+                    )
                     self._base.execute(
                         "UPDATE cases SET state = 'failed', reason = ? WHERE case_name = ?", (reason, row.case)
                     )
@@ -341,6 +293,11 @@ class Manifest(Database):
         is_same = is_same and why_again(self.folder / row.case, record, digest=None, **known) is None
         return record if is_same else None
 
+    def _most_survived(self) -> int:
+        """Return how often a case was lost at most that came to an end nevertheless."""
+        (most,) = self._base.execute("SELECT max(attempts) FROM cases WHERE state IN ('done', 'refused')").fetchone()
+        return max(int(most or 0) - 1, 0)  # the last time it was not lost
+
     def _finish(self, case: str, record: CaseRecord) -> None:
         self._base.execute(
             f"UPDATE cases SET state = 'done', reason = '', {FREED}, seconds = ?, digest = ?, expected_dice = ?, "
@@ -356,45 +313,16 @@ class Manifest(Database):
 
     def _follow(self) -> None:
         """Where this folder was moved with its inputs, find these from it."""
-        before, now = self.facts.get("home"), _home(self.folder)
+        before, now = self.facts.get("home"), home_of(self.folder)
         if before is None or before == now:
             return
         moved = []
         for row in self.rows():
-            path, reference = _moved(row.path, before, now), row.reference
-            moved.append((os.fsencode(path), _encoded(reference and _moved(reference, before, now)), row.case))
+            path, reference = moved_path(row.path, before, now), row.reference
+            moved.append((os.fsencode(path), encoded(reference and moved_path(reference, before, now)), row.case))
         with self._writing():
             self._base.executemany("UPDATE OR IGNORE cases SET path = ?, reference = ? WHERE case_name = ?", moved)
             self._base.execute("UPDATE facts SET value = ? WHERE name = 'home'", (json.dumps(now),))
-
-
-def _values(unit: Unit) -> tuple[str, str, str, bytes | None, str]:
-    groups = json.dumps(dict(unit.groups), sort_keys=True)
-    return unit.case, unit.source, unit.patient, _encoded(unit.reference), groups
-
-
-def _row(values: Sequence[Any]) -> CaseRow:
-    found = dict(zip((part.name for part in fields(CaseRow)), values, strict=True))
-    found["path"] = Path(os.fsdecode(found["path"]))
-    found["reference"] = None if found["reference"] is None else Path(os.fsdecode(found["reference"]))
-    found["groups"] = json.loads(found["groups"])
-    return CaseRow(**found)
-
-
-def _encoded(path: Path | None) -> bytes | None:
-    """Names of files need not be text."""
-    return None if path is None else os.fsencode(path)
-
-
-def _home(folder: Path) -> str:
-    return os.fsencode(os.path.abspath(folder)).hex()  # noqa: PTH100  (links stay: inputs are written down so too)
-
-
-def _moved(path: Path, before: str, now: str) -> Path:
-    """Return where a path is now; itself if it is still there, or is not beside the folder either."""
-    old, new = (os.fsdecode(bytes.fromhex(home)) for home in (before, now))
-    beside = Path(os.path.normpath(Path(new) / os.path.relpath(path, old)))
-    return beside if not path.exists() and beside.exists() else path
 
 
 def _is_lost(row: CaseRow) -> bool:

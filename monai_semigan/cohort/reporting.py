@@ -24,8 +24,8 @@ from monai_semigan.report.evaluation_report import Evaluation
 from monai_semigan.report.segmentation_report import FailureReport, ReportCase, SegmentationReport
 from monai_semigan.segmentation.record import BundleRecord
 from monai_semigan.versions import environment
-from monai_semigan.workflows.cases import read_record
 from monai_semigan.workflows.evaluating import EvaluationOptions, evaluate, write_evaluation_page
+from monai_semigan.workflows.finished_cases import read_record
 from monai_semigan.workflows.segmenting import read_pictures, write_report
 
 __all__ = ["CohortReport", "report_over_all"]

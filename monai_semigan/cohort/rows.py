@@ -52,7 +52,7 @@ class CaseRow(Unit):
         owner: `atomic.owner_name` of the process that works on it; empty if none does.
         since: When that process began with it, seconds since 1970; 0 if none does.
         reason: Why it is refused or failed.
-        attempts: How often it was begun.
+        attempts: How often it was begun, without those times when it was given back.
         seconds: Time that it took.
         digest: SHA-256 of its source.
         expected_dice: The lowest of its classes.

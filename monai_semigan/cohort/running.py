@@ -26,8 +26,10 @@ from monai_semigan.files import make_folder
 from monai_semigan.segmentation.outputs import require_formats
 from monai_semigan.segmentation.record import BundleRecord
 from monai_semigan.types import PathLike, Paths, as_paths
+from monai_semigan.workflows.case_faults import reason_of
 from monai_semigan.workflows.case_run import segment_request
-from monai_semigan.workflows.cases import free_claims, reason_of, require_apart
+from monai_semigan.workflows.cases import require_apart
+from monai_semigan.workflows.claims import free_claims
 from monai_semigan.workflows.segment_options import SegmentOptions
 
 __all__ = [

@@ -21,8 +21,10 @@ from monai_semigan.io.volume_input import VolumeCandidate, find_volumes
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.segmentation.segmenter import Segmenter
 from monai_semigan.types import PathLike
+from monai_semigan.workflows.case_faults import MemoryShortageError, reason_of
 from monai_semigan.workflows.case_run import CaseRun, image_input, segment_request, volume_input
-from monai_semigan.workflows.cases import CaseInput, CaseQueue, MemoryShortageError, location_digest, reason_of
+from monai_semigan.workflows.cases import CaseInput, CaseQueue
+from monai_semigan.workflows.finished_cases import location_digest
 from monai_semigan.workflows.segment_options import SegmentOptions
 
 __all__ = ["CaseEvent", "CaseWorker", "Observer", "Work"]

@@ -13,7 +13,7 @@ from pathlib import Path
 from monai_semigan.errors import PeerError, SemiGanError
 from monai_semigan.pacs.ledger import Delivery, Ledger
 from monai_semigan.pacs.peer import Peer
-from monai_semigan.workflows.cases import read_record
+from monai_semigan.workflows.finished_cases import read_record
 
 __all__ = ["DICOM_SUFFIX", "Sender", "pause_s"]
 

@@ -22,8 +22,9 @@ from monai_semigan.files import make_folder
 from monai_semigan.pacs.delivery import DICOM_SUFFIX
 from monai_semigan.pacs.routes import Route
 from monai_semigan.segmentation.outputs import OUTPUTS
+from monai_semigan.workflows.case_faults import reason_of
 from monai_semigan.workflows.case_run import segment_request
-from monai_semigan.workflows.cases import free_claims, reason_of
+from monai_semigan.workflows.claims import free_claims
 from monai_semigan.workflows.segment_options import SegmentOptions
 
 __all__ = ["Lane", "dicom_formats", "lane_folders", "series_of"]

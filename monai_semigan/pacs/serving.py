@@ -28,7 +28,7 @@ from monai_semigan.pacs.peer import Peer
 from monai_semigan.pacs.routes import Route, choose_route
 from monai_semigan.pacs.store import InstanceStore
 from monai_semigan.types import PathLike
-from monai_semigan.workflows.cases import reason_of
+from monai_semigan.workflows.case_faults import reason_of
 from monai_semigan.workflows.segment_options import SegmentOptions
 
 __all__ = ["RECEIVED", "RESULTS", "Node", "NodeOptions"]

@@ -24,7 +24,9 @@ from monai_semigan.segmentation.segmenter import Segmenter
 from monai_semigan.segmentation.source import Source
 from monai_semigan.segmentation.volume_adapter import expected_peak_gib, require_memory
 from monai_semigan.types import Progress
-from monai_semigan.workflows.cases import CaseInput, CaseQueue, MemoryShortageError, case_faults, location_digest
+from monai_semigan.workflows.case_faults import MemoryShortageError, case_faults
+from monai_semigan.workflows.cases import CaseInput, CaseQueue
+from monai_semigan.workflows.finished_cases import location_digest
 from monai_semigan.workflows.segment_options import SegmentOptions
 from monai_semigan.workflows.sources import read_image_source, read_volume_source
 

@@ -22,7 +22,8 @@ from monai_semigan.segmentation.outputs import require_formats
 from monai_semigan.types import PathLike, Paths, Progress, as_paths
 from monai_semigan.versions import environment
 from monai_semigan.workflows.case_run import CaseRun, image_input, segment_request, volume_input
-from monai_semigan.workflows.cases import CaseQueue, free_claims, require_apart
+from monai_semigan.workflows.cases import CaseQueue, require_apart
+from monai_semigan.workflows.claims import free_claims
 from monai_semigan.workflows.segment_options import SegmentOptions
 
 __all__ = ["SegmentOptions", "read_pictures", "segment_files", "write_report"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
+import shutil
 import signal
 import socket
 import stat
@@ -25,6 +28,12 @@ from monai_semigan.errors import ConfigError
 
 pytestmark = pytest.mark.e2e
 
+SCHEDULER = "from distributed.cli.dask_scheduler import main; main()"
+WORKER = "from distributed.cli.dask_worker import main; main()"
+SEMIGAN = "from monai_semigan.cli.main import main; main()"
+
+DOCS = Path(__file__).parents[2] / "docs" / "cohort.md"
+
 
 def run(*arguments: object):
     return CliRunner().invoke(cli, ["cohort", *map(str, arguments)], standalone_mode=False)
@@ -39,10 +48,16 @@ def images(tmp_path: Path, make_xray: Callable) -> Path:
     return folder
 
 
-def started(code: str, *words: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+def started(code: str, *words: object, cwd: Path | None = None, **environment: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-c", code, *map(str, words)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        text=True,
+        cwd=cwd,
+    )
 
 
 def free_port() -> int:
@@ -51,16 +66,19 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-@pytest.fixture
-def scheduler() -> Iterator[str]:
-    port = free_port()
-    code = "from distributed.cli.dask_scheduler import main; main()"
-    process = started(code, "--host", "127.0.0.1", "--port", port, "--no-dashboard")
+def until_open(port: int) -> None:
     for _ in range(600):
         with socket.socket() as tried:
             if tried.connect_ex(("127.0.0.1", port)) == 0:
                 break
         time.sleep(0.1)
+
+
+@pytest.fixture
+def scheduler() -> Iterator[str]:
+    port = free_port()
+    process = started(SCHEDULER, "--host", "127.0.0.1", "--port", port, "--no-dashboard")
+    until_open(port)
     yield f"tcp://127.0.0.1:{port}"
     process.terminate()
     process.communicate()
@@ -72,8 +90,7 @@ def worker(scheduler: str) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     processes = []
 
     def start(before: str = "", *words: object) -> subprocess.Popen[str]:
-        code = f"{before}\nfrom distributed.cli.dask_worker import main; main()"
-        process = started(code, scheduler, "--nthreads", 1, "--no-dashboard", "--no-nanny", *words)
+        process = started(f"{before}\n{WORKER}", scheduler, "--nthreads", 1, "--no-dashboard", "--no-nanny", *words)
         processes.append(process)
         return process
 
@@ -126,8 +143,7 @@ def test_rows_of_a_machine_that_is_lost_are_taken_at_once(
         "from monai_semigan.cohort.working import CaseWorker\nCaseWorker.work_on = lambda self, rows: time.sleep(600)"
     )
     words = ["run", images, "-b", tiny_bundle, "-o", tmp_path / "out", "--device", "cpu", "--steps", 0]
-    code = "from monai_semigan.cli.main import main; main()"
-    client = started(code, "cohort", *words, "--cluster", scheduler)
+    client = started(SEMIGAN, "cohort", *words, "--cluster", scheduler)
     hosts: list[str] = []
     deadline = time.monotonic() + 120
     while not hosts and client.poll() is None and time.monotonic() < deadline:
@@ -141,6 +157,66 @@ def test_rows_of_a_machine_that_is_lost_are_taken_at_once(
     said, _ = client.communicate(timeout=240)
 
     assert hosts == ["elsewhere"] and client.returncode == 0, said
+    with Manifest(tmp_path / "out") as manifest:
+        assert manifest.counts()["done"] == 6
+
+
+def documented(*, language: str, word: str) -> list[str]:
+    """Lines of the block in the documentation that holds a word."""
+    (found,) = [text for text in re.findall(rf"```{language}\n(.*?)```", DOCS.read_text(), re.DOTALL) if word in text]
+    return found.splitlines()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, integration: Callable[[str], str]) -> Iterator[tuple[str, Callable]]:
+    """A scheduler and a worker with certificates, by the commands of the documentation; and how to start others."""
+    lines = documented(language="console", word="dask scheduler")
+    make, _, schedule, work, _ = (shlex.split(line) for line in lines)
+    subprocess.run([integration("openssl"), *make[1:]], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "dask.yaml").write_text("\n".join(documented(language="yaml", word="require-encryption")))
+    port, processes = free_port(), []
+    address = f"tls://127.0.0.1:{port}"
+    places = {"node1": "127.0.0.1", "8786": str(port), "tls://node1:8786": address}
+
+    def start(code: str, words: list[object], folder: Path = tmp_path) -> subprocess.Popen[str]:
+        process = started(code, *words, cwd=folder, DASK_CONFIG=str(folder / "dask.yaml"))
+        processes.append(process)
+        return process
+
+    start(SCHEDULER, [places.get(word, word) for word in schedule[2:]])
+    until_open(port)
+    start(WORKER, [*(places.get(word, word) for word in work[2:]), "--no-nanny"])
+    yield address, start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_a_scheduler_with_certificates_takes_those_alone_that_have_them(
+    images: Path, tiny_bundle: Path, guarded: tuple[str, Callable], tmp_path: Path
+) -> None:
+    address, start = guarded
+    words = ["cohort", "run", images, "-b", tiny_bundle, "-o", tmp_path / "out", "--device", "cpu", "--steps", 0]
+    words += ["--cluster", address]
+    others = tmp_path / "others"
+    shutil.copytree(tmp_path, others, ignore=lambda *_: {"images", "tiny_bundle", "others", "out"})
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:3072", "-nodes", "-subj", "/CN=dask"]
+    subprocess.run([*request, "-keyout", "dask.key", "-out", "dask.pem"], cwd=others, check=True, capture_output=True)
+
+    stranger = start(SEMIGAN, words, others)
+    said, _ = stranger.communicate(timeout=120)
+    assert stranger.returncode == 1 and "does not within 15 s" in said, said
+    (others / "dask.yaml").write_text("distributed: {}")
+    nobody = start(SEMIGAN, words, others)
+    said, _ = nobody.communicate(timeout=120)
+    assert nobody.returncode == 1 and "must have certificates in Dask's configuration" in said, said
+    with Manifest(tmp_path / "out") as manifest:
+        assert manifest.counts()["waiting"] == 6
+
+    ours = start(SEMIGAN, words)
+    said, _ = ours.communicate(timeout=240)
+
+    assert ours.returncode == 0, said
     with Manifest(tmp_path / "out") as manifest:
         assert manifest.counts()["done"] == 6
 

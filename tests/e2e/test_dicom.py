@@ -21,6 +21,8 @@ import numpy as np
 import phantoms
 import pytest
 from click.testing import CliRunner
+from dicom_objects import measured
+from known_xrays import knowing
 from orthanc_server import Orthanc, free_ports, running_orthanc
 from pydicom import dcmread
 from segment_run import segment
@@ -29,6 +31,7 @@ from monai_semigan.cli.main import cli
 from monai_semigan.pacs.ledger import Ledger
 from monai_semigan.pacs.peer import parse_peer
 from monai_semigan.pacs.store import short_name
+from monai_semigan.writers.dicom_options import DicomOptions
 
 pytest.importorskip("pynetdicom")
 pytest.importorskip("dicomweb_client")
@@ -85,9 +88,9 @@ def working(log: Path, *arguments: object, until: str = "ready") -> Iterator[Pro
 
 
 @pytest.fixture
-def bundles(tiny_bundle: Path, tmp_path: Path, request: pytest.FixtureRequest) -> tuple[Path, Path]:
-    """A bundle for X-rays and one for volumes."""
-    shutil.copytree(tiny_bundle, tmp_path / "xrays")
+def bundles(tiny_bundle: Path, tmp_path: Path, request: pytest.FixtureRequest, make_xray) -> tuple[Path, Path]:
+    """A bundle for X-rays, which knows what they look like, and one for volumes."""
+    knowing(shutil.copytree(tiny_bundle, tmp_path / "xrays"), make_xray)
     return tmp_path / "xrays", request.getfixturevalue("volume_bundle")
 
 
@@ -103,7 +106,7 @@ def radiographs(make_xray: Callable, tmp_path: Path) -> Callable[[int], list[Pat
                 "StudyInstanceUID": f"1.2.9.{at}",
             }
             dataset = dicom_files.instance(pixels, SOPClassUID=CR, Modality="CR", **uid)
-            dataset.PatientOrientation = ["L", "F"]
+            dataset.PatientOrientation, dataset.PixelSpacing = ["L", "F"], [0.4, 0.5]
             made.append(dicom_files.save(dataset, tmp_path / "cr" / f"{at}.dcm"))
         return made
 
@@ -144,31 +147,66 @@ def found_and_fetched(archive: Orthanc, ct: list[Path], cr: Path, port: int, tmp
         assert row["PatientID"] == "Secret-4711" and "SEG" in row["ModalitiesInStudy"]
 
 
+def by_web(archive: Orthanc, like: Path, path: Path) -> Path:
+    """Fetch the instance of a file's UIDs by WADO-RS."""
+    wanted = dcmread(like, stop_before_pixels=True)
+    path.write_bytes(archive.wado(wanted.StudyInstanceUID, wanted.SeriesInstanceUID, wanted.SOPInstanceUID))
+    return path
+
+
+def said_by(case: dict) -> dict[str, dict[str, float]]:
+    """What a structured report must say of a case.json, and nothing else."""
+    amounts = {"volume_ml": "Volume", "area_mm2": "Area", "expected_dice": "Expected Dice"}
+    found = {
+        part["name"]: {meaning: part[name] for name, meaning in amounts.items() if part[name] is not None}
+        for part in case["classes"]
+    }
+    error, dice = case["reconstruction"], [part["expected_dice"] for part in case["classes"]]
+    whole = {
+        "Lowest expected Dice": min(dice),
+        "Reconstruction error": error["encoder"],
+        "Reconstruction error, refined": error["refined"],
+        "Usual reconstruction error, at most": error["limit"],
+    }
+    if case["ood"]:
+        whole["Out-of-distribution score"] = case["ood"]["score"]
+        whole["Usual out-of-distribution score, at most"] = case["ood"]["limit"]
+    return {**found, "Whole source": whole}
+
+
+def records_of(node: Path) -> dict[str, dict]:
+    """The case.json of each result of a node, by image and volume: the bytes of files are others on their way."""
+    records = [json.loads(path.read_text()) for path in (node / "results").glob("*/*/case.json")]
+    assert len(records) == 2
+    return {record["kind"]: record for record in records}
+
+
 def test_a_study_goes_round_and_comes_back_as_segment_would_write_it(
     bundles: tuple[Path, Path], radiographs: Callable, tmp_path: Path
 ) -> None:
     ct = phantoms.write_series(tmp_path / "ct", phantoms.phantom(), "CT")
     (cr,) = radiographs(1)
     port, metrics = free_ports(2)
-    node = tmp_path / "node"
+    nodes = [tmp_path / "node", tmp_path / "second"]
     with running_orthanc(tmp_path / "orthanc", [("SEMIGAN", port)]) as archive:
         assert run("push", tmp_path / "ct", cr, "--to", archive.web).return_value == 0
-        words = ["serve", "--port", port, "--rules", rules_file(tmp_path, *bundles), "-o", node, "--quiet-seconds", 1]
+        words = ["serve", "--port", port, "--rules", rules_file(tmp_path, *bundles), "--quiet-seconds", 1]
         words += ["--to", archive.dimse, "--to", archive.web, "--allow", "ORTHANC", "--metrics-port", metrics]
-        with working(tmp_path / "log", *words, "--device", "cpu", "--steps", 0, "--empty-seg", "write") as server:
+        words += ["--device", "cpu", "--steps", 0, "--empty-seg", "write"]
 
-            def send() -> None:
-                for name in archive.series("CT", "CR"):
-                    assert archive.store_at("semigan", name)["FailedInstancesCount"] == 0
+        def send() -> None:
+            for name in archive.series("CT", "CR"):
+                assert archive.store_at("semigan", name)["FailedInstancesCount"] == 0
 
+        with working(tmp_path / "log", *words, "-o", nodes[0]) as server:
             send()
-            server.until(lambda: delivered(node) == {"sent": 4}, "delivery of two cases to two peers")
+            server.until(lambda: delivered(nodes[0]) == {"sent": 4}, "delivery of two cases to two peers")
             first = archive.rest("/statistics")["CountInstances"]
             segmentations = objects(archive, "SEG")
 
             send()
             time.sleep(3)
-            server.until(lambda: delivered(node) == {"sent": 4}, "second delivery")
+            server.until(lambda: delivered(nodes[0]) == {"sent": 4}, "second delivery")
             with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/health", timeout=10) as answer:
                 assert json.loads(answer.read()) == {"ok": True}
             with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=10) as answer:
@@ -181,20 +219,37 @@ def test_a_study_goes_round_and_comes_back_as_segment_would_write_it(
         for secret in ("Secret", "phantom", "Phantom", *(str(dcmread(path).SeriesInstanceUID) for path in (ct[0], cr))):
             assert secret not in server.said and secret not in json.dumps(numbers)
         assert len(segmentations) == 2
+        with working(tmp_path / "log", *words, "-o", nodes[1]) as server:  # all is made again, knowing of nothing
+            send()
+            server.until(lambda: delivered(nodes[1]) == {"sent": 4}, "delivery of the second node")
+        assert archive.rest("/statistics")["CountInstances"] == first, "made twice, there once"
         found_and_fetched(archive, ct, cr, port, tmp_path)
-    came_back = {str(made.SOPInstanceUID): made for made in map(dcmread, (tmp_path / "pulled").rglob("*.dcm"))}
-    options = {"device": "cpu", "steps": 0, "formats": ("dicom-seg",)}
-    from monai_semigan.writers.dicom_options import DicomOptions
+        for bundle, source in ((bundles[1], tmp_path / "ct"), (bundles[0], cr)):
+            came_back_as_segmented(archive, bundle, source, nodes, tmp_path)
+    kept = {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in (tmp_path / "pulled").rglob("*.dcm")}
+    assert {str(made.SOPInstanceUID) for made in map(dcmread, map(io.BytesIO, segmentations))} <= kept
 
-    for bundle, source in ((bundles[1], tmp_path / "ct"), (bundles[0], cr)):
-        single = tmp_path / f"single-{source.stem}"
-        segment(source, bundle=bundle, output=single, dicom=DicomOptions(empty="write"), **options)
-        (written,) = single.rglob("seg.dcm")
-        expected = dcmread(written)
-        found = came_back[str(expected.SOPInstanceUID)]
-        np.testing.assert_array_equal(found.pixel_array, expected.pixel_array)
-        assert found.SeriesInstanceUID == expected.SeriesInstanceUID
-        assert found.PatientID == expected.PatientID and found.StudyInstanceUID == expected.StudyInstanceUID
+
+def came_back_as_segmented(archive: Orthanc, bundle: Path, source: Path, nodes: list[Path], tmp_path: Path) -> None:
+    """What DICOMweb gives is what `segment` makes: voxels of the SEG, and each number of the report."""
+    single = tmp_path / f"single-{source.stem}"
+    segment(
+        source, bundle=bundle, output=single, device="cpu", steps=0, formats=("dicom-seg", "dicom-sr"),
+        dicom=DicomOptions(empty="write"),
+    )  # fmt: skip
+    (case,) = json.loads((single / "report.json").read_text())["cases"]
+    written = single / case["case"]
+    expected = dcmread(written / "seg.dcm")
+    found = dcmread(by_web(archive, written / "seg.dcm", tmp_path / "seg.dcm"))
+    assert expected.pixel_array.any(), "something was found"
+    np.testing.assert_array_equal(found.pixel_array, expected.pixel_array)
+    assert found.PatientID == expected.PatientID
+    numbers = measured(by_web(archive, written / "sr.dcm", tmp_path / "sr.dcm"))
+    assert numbers == said_by(case)
+    assert all({"Expected Dice"} < group.keys() for name, group in numbers.items() if name != "Whole source")
+    assert ("Out-of-distribution score" in numbers["Whole source"]) == (bundle.name == "xrays")
+    for node in nodes:
+        assert said_by(records_of(node)[case["kind"]]) == numbers
 
 
 def test_killed_at_any_moment_each_series_has_one_result(

@@ -12,6 +12,7 @@ import phantoms
 import pydicom
 import pytest
 from click.testing import CliRunner
+from dicom_objects import measured
 from dicom_series_builder import write_xray
 
 from monai_semigan.cli.main import cli
@@ -49,20 +50,6 @@ def bright(folder: Path, orientation: str = "oblique", hu: int = 200) -> Path:
     values[8:20, 9:17, 4:9] = hu
     write_phantom_series(folder, values, grid, modality="CT")
     return folder
-
-
-def measured(path: Path) -> dict[str, dict[str, float]]:
-    """Numbers by group and name."""
-    content = hd.sr.srread(path).content
-    groups = [
-        *content.get_volumetric_roi_measurement_groups(),
-        *content.get_planar_roi_measurement_groups(),
-        *content.get_image_measurement_groups(),
-    ]
-    return {
-        group.tracking_identifier: {item.name.meaning: item.value for item in group.get_measurements()}
-        for group in groups
-    }
 
 
 def xray(path: Path, make_xray, **values: object) -> Path:

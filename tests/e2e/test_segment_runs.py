@@ -18,6 +18,8 @@ import pytest
 from segment_run import label_digests, names, reasons, segment
 
 from monai_semigan import atomic
+from monai_semigan.workflows.claims import take_claim
+from monai_semigan.workflows.finished_cases import location_digest
 
 pytestmark = pytest.mark.e2e
 
@@ -173,43 +175,37 @@ def test_claims_of_killed_runs_do_not_stay(xray_files, tiny_bundle, tmp_path) ->
 
 
 def test_a_claim_that_was_freed_is_taken(tmp_path) -> None:
-    from monai_semigan.workflows import cases
-
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     claim = tmp_path / ".x.claim"
     claim.write_text(f"{gone.pid}-{atomic._host()}")
 
-    assert cases._take(claim, "here")
+    assert take_claim(claim, "here")
     assert claim.read_text() == f"{atomic.owner_name()} here"
-    assert not cases._take(claim, "there")
+    assert not take_claim(claim, "there")
     claim.write_text("")
-    assert not cases._take(claim, "here")
+    assert not take_claim(claim, "here")
     os.utime(claim, (0, 0))
-    assert cases._take(claim, "here")
+    assert take_claim(claim, "here")
 
 
 def test_a_claim_of_another_machine_is_free_after_a_day(tmp_path) -> None:
-    from monai_semigan.workflows import cases
-
     claim = tmp_path / ".x.claim"
     claim.write_text("7-abcdef99 here")
     (tmp_path / ".y.claim").write_text(f"{atomic.owner_name()} here")
     hours = time.time() - 3600
     os.utime(claim, (hours, hours - 22 * 3600))
 
-    assert not cases._take(claim, "here")
+    assert not take_claim(claim, "here")
     for path in (claim, tmp_path / ".y.claim"):
         os.utime(path, (hours, hours - 24 * 3600))
-    assert cases._take(claim, "here"), "nobody can ask whether a process of another machine lives"
-    assert not cases._take(tmp_path / ".y.claim", "here"), "this process lives"
+    assert take_claim(claim, "here"), "nobody can ask whether a process of another machine lives"
+    assert not take_claim(tmp_path / ".y.claim", "here"), "this process lives"
 
 
 def test_an_input_that_another_run_works_on_is_not_made_twice(xray_files, tiny_bundle, tmp_path) -> None:
-    from monai_semigan.workflows import cases
-
     (tmp_path / "out").mkdir()
-    location = cases.location_digest(xray_files / "images" / "case1.png")
+    location = location_digest(xray_files / "images" / "case1.png")
     (tmp_path / "out" / ".case1.claim").write_text(f"{atomic.owner_name()} {location}")
 
     report = segment(xray_files / "images", bundle=tiny_bundle, output=tmp_path / "out", steps=0)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from monai_semigan.cohort.manifest import MAX_ATTEMPTS, Manifest
+from monai_semigan.cohort.manifest import MORE_LOSSES, Manifest
 from monai_semigan.cohort.naming import MANIFEST_NAME
-from monai_semigan.cohort.rows import Part, Unit, Where
+from monai_semigan.cohort.rows import CaseRow, Part, Unit, Where
 from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.segmentation.record import BundleRecord
 
@@ -120,14 +122,72 @@ def test_a_row_of_a_lost_process_waits_again_and_is_taken_late_and_alone(filled,
         assert [[row.case for row in manifest.claim(4)] for _ in range(3)] == [["case2", "case3"], ["case0"], []]
 
 
-def test_a_case_that_ends_its_processes_has_failed_in_the_end(filled, tmp_path: Path) -> None:
-    with filled(1) as manifest:
-        set_row(tmp_path / "out", "case0", state="running", owner=gone_process(), attempts=MAX_ATTEMPTS)
+def work_through(manifest: Manifest, is_lost: Callable[[list[CaseRow]], bool]) -> int:
+    """Take rows as processes do that are lost at times, and end them otherwise; return how many were lost."""
+    losses = 0
+    while True:
+        manifest.owner = f"process {losses}"
+        rows = manifest.claim(4)
+        if not rows:
+            return losses
+        if is_lost(rows):
+            losses += 1
+            manifest.repair(lost={manifest.owner})
+        else:
+            for row in rows:
+                manifest.end(row.case, "refused", "it came to an end")
 
-        manifest.repair()
 
-        (row,) = manifest.rows()
-        assert row.state == "failed" and "ended 5 times" in row.reason
+@pytest.mark.parametrize("poisonous", [{"case0"}, {"case7"}, {"case0", "case1", "case5", "case9"}])
+def test_a_case_that_ends_its_processes_has_failed_in_the_end(filled, poisonous: set[str]) -> None:
+    with filled(12) as manifest:
+        losses = work_through(manifest, lambda rows: any(row.case in poisonous for row in rows))
+
+        found = {row.case: row for row in manifest.rows()}
+        assert {case for case, row in found.items() if row.state == "failed"} == poisonous
+        assert {row.state for case, row in found.items() if case not in poisonous} == {"refused"}
+        # The others of its first claim were lost with it, once.
+        assert {found[case].attempts for case in poisonous} == {MORE_LOSSES + 1}
+        assert losses <= len(poisonous) * (MORE_LOSSES + 1)
+        assert "ended 6 times while it worked on this case, and at most 1 times" in found[max(poisonous)].reason
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_it_has_failed_also_when_nothing_else_is_there(filled, count: int) -> None:
+    with filled(count) as manifest:
+        losses = work_through(manifest, lambda _: True)
+
+        assert {(row.state, row.attempts) for row in manifest.rows()} == {("failed", MORE_LOSSES)}
+        assert losses <= count * MORE_LOSSES
+
+
+def test_a_case_is_not_blamed_for_what_ends_processes_whatever_they_do(filled) -> None:
+    """Kills hit one case once, another ten times: the more often, the fewer cases."""
+    with filled(55) as manifest:
+        unlucky = {f"case{at}": (at * (at + 1) // 2) % 11 for at in range(55)}
+        work_through(manifest, lambda rows: any(row.attempts < unlucky[row.case] for row in rows))
+
+        assert manifest.counts()["refused"] == 55
+        assert max(row.attempts - 1 for row in manifest.rows()) > MORE_LOSSES, "some were lost often"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_case_is_not_blamed_for_random_kills(filled, seed: int) -> None:
+    rng = random.Random(seed)
+    with filled(100) as manifest:
+        losses = work_through(manifest, lambda _: rng.random() < 0.4)
+
+        assert manifest.counts()["refused"] == 100 and losses > 10
+
+
+def test_a_case_that_ends_its_processes_is_found_also_while_others_are_killed(filled) -> None:
+    rng = random.Random(1)
+    with filled(100) as manifest:
+        work_through(manifest, lambda rows: rng.random() < 0.3 or any(row.case == "case50" for row in rows))
+
+        (failed,) = manifest.names("failed")
+        assert failed == "case50"
+        assert manifest.rows()[50].attempts <= 2 * MORE_LOSSES
 
 
 def test_done_without_a_folder_waits_again(filled, tmp_path: Path) -> None:
