@@ -279,6 +279,7 @@ MAKERS: dict[str, Callable[[Workplace, Path], None]] = {
     "xray.dcm": xray_dicom,
     "masks": masks,
     "apart": apart,
+    "docs/compare.md:images": portraits,  # for the photographs of its second command
     "docs/volumes.md:masks": volume_masks,
     "study": series,
     "docs/training.md:study": pairs_by_name,
