@@ -32,6 +32,7 @@ html_copy_source = False
 html_show_sphinx = False
 html_show_copyright = False
 html_theme_options = {"top_of_page_buttons": []}
+highlight_language = "text"
 pygments_style = "friendly"
 html_math_renderer = "text"
 
