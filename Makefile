@@ -1,6 +1,7 @@
 # make demo   segment the sample X-rays, score them, and adapt the bundle to them
 # make test   run the tests
 # make check  lint, format, types
+# make docs   build the pages of docs/ as a site in build/site
 # make bench  time this package against the usual way to compute the same; bench-full takes about an hour
 # Each creates the environment in .venv first, if it is not there.
 
@@ -10,11 +11,11 @@ BUNDLE := lung_cxr_segmentation
 SAMPLES := bundles/$(BUNDLE)/samples
 DEMO := build/demo
 
-.PHONY: demo test check bench bench-full clean
+.PHONY: demo test check docs bench bench-full clean
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	touch $@
 
 demo: .venv/installed
@@ -39,6 +40,9 @@ check: .venv/installed
 	rm -rf build/typed build/lib build/bdist.*
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target build/typed .
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p monai_semigan
+
+docs: .venv/installed
+	$(BIN)/python docs/site/build.py build/site
 
 bench: .venv/installed
 	mkdir -p build

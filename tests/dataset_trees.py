@@ -127,7 +127,7 @@ def lits(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         folder = root / f"Training Batch {1 + at // 3}"
         write_nifti(folder / f"volume-{at}.nii", drawn.voxels_ct, drawn.grid)
         liver = (drawn.label == 1).astype(np.uint8)
-        tumor = np.argwhere(liver)[liver.sum() // 2]
+        tumor = np.argwhere(liver)[int(liver.sum()) // 2]
         liver[tuple(tumor)] = 2
         write_nifti(folder / f"segmentation-{at}.nii", liver, drawn.grid)
 

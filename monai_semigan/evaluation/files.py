@@ -28,8 +28,8 @@ __all__ = [
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff")
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd", ".nhdr")
-CASE_LABELS = ("label.png", "label.nii.gz")
-"""What `segment` calls the label map in a case's folder."""
+CASE_LABELS = ("label.png", "label.nii.gz", "label.mha", "label.nrrd")
+"""What `segment` calls the label map in a case's folder; of several formats, which hold the same, the first is read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +70,16 @@ class Prediction:
 
 
 def find_predictions(folder: PathLike) -> dict[str, Prediction]:
-    """Find ``<case>.png`` or a volume's file, and ``<case>/label.png`` or ``<case>/label.nii.gz``, in a folder.
+    """Find ``<case>.png`` or a volume's file, and ``<case>/label.png`` or another of `CASE_LABELS`, in a folder.
 
     Raises:
         InputError: There is none, or a case is there twice.
     """
     folder = Path(folder)
     found = {case: Prediction(label=path) for case, path in _labels(folder).items()}
-    inside = [path for name in CASE_LABELS for path in folder.glob(f"*/{name}")] if folder.is_dir() else []
-    for path in sorted(inside):
+    names = reversed(CASE_LABELS) if folder.is_dir() else ()
+    inside = {path.parent: path for name in names for path in folder.glob(f"*/{name}")}
+    for path in sorted(inside.values()):
         case = path.parent.name
         if case.startswith("."):  # unfinished
             continue

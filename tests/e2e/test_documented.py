@@ -1,21 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Notebooks and the command lines of the documentation run as they stand, from an empty folder."""
+"""Notebooks and MONAI's command lines run as they stand, from an empty folder."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-
-from monai_semigan.bundles import bundle_root
-from monai_semigan.io.datalist import load_datalist
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
@@ -52,26 +47,6 @@ def test_monai_commands_run_from_an_empty_folder(block: str, tmp_path: Path) -> 
     )
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-
-
-@pytest.mark.parametrize("page", ["quick-start.md", "training.md"])
-def test_the_first_data_list_is_made_as_documented(page: str, tmp_path: Path) -> None:
-    lines = (ROOT / "docs" / page).read_text().splitlines()
-    command = next(line for line in lines if line.startswith("semigan data "))
-    for folder in ("images", "masks"):
-        shutil.copytree(bundle_root("lung_cxr_segmentation") / "samples" / folder, tmp_path / folder)
-
-    done = subprocess.run(
-        [sys.executable, "-m", "monai_semigan.cli.main", *shlex.split(command)[1:]],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    data = load_datalist(tmp_path / "data.json")
-    assert len(data.labelled + data.validation) == 6 and len(data.validation) == 1
 
 
 def test_there_are_commands() -> None:

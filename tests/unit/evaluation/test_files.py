@@ -38,6 +38,14 @@ def test_both_layouts_of_predictions_are_found(tmp_path: Path) -> None:
     assert found["bare"].checked_spacing_mm() is None and found["flat"].class_names is None
 
 
+def test_every_format_of_segment_is_found_and_a_case_in_several_is_one(tmp_path: Path) -> None:
+    wanted = {name: touch(tmp_path / name / f"label.{name}") for name in ("png", "nii.gz", "mha", "nrrd")}
+    wanted["both"] = touch(tmp_path / "both" / "label.nii.gz")
+    touch(tmp_path / "both" / "label.mha")
+
+    assert {case: found.label for case, found in find_predictions(tmp_path).items()} == wanted
+
+
 @pytest.mark.parametrize("spacing", [[1.0], [0.0, 1.0], [1.0, -1.0], "1", [1.0, "1"], {"row": 1.0}])
 def test_a_wrong_spacing_is_refused(tmp_path: Path, spacing: object) -> None:
     record = touch(tmp_path / "case" / "label.png").with_name("case.json")
