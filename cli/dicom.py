@@ -194,8 +194,8 @@ def find(peer: str, as_json: bool, **settings: Any) -> None:
 
 @command.command(cls=options.TopicCommand, short_help="Fetch studies from a PACS.")
 @click.argument("peer")
-@click.option("--study", help="StudyInstanceUID of the only one.")
-@click.option("--series", help="SeriesInstanceUID of the only series of it.")
+@click.option("--study", "studies", multiple=True, metavar="UID", help="StudyInstanceUID. Repeatable.")
+@click.option("--series", metavar="UID", help="SeriesInstanceUID of the only series of the only study.")
 @click.option(
     "--list",
     "listed",
@@ -226,9 +226,12 @@ def pull(peer: str, output: Path, as_json: bool, **settings: Any) -> int:
     from monai_semigan.pacs.transfers import pull as pull_studies
     from monai_semigan.pacs.transfers import read_studies
 
-    if (settings["study"] is None) == (settings["listed"] is None):
+    studies, series = settings["studies"], settings["series"]
+    if bool(studies) == bool(settings["listed"]):
         raise click.UsageError("Give one of --study and --list.")
-    wanted = read_studies(settings["listed"]) if settings["listed"] else [(settings["study"], settings["series"])]
+    if series and len(studies) != 1:
+        raise click.UsageError("--series is of one --study.")
+    wanted = read_studies(settings["listed"]) if settings["listed"] else [(study, series) for study in studies]
     who = chosen_access(settings)
     other, folder = parse_peer(peer, who), make_folder(output)
     folder.chmod(0o700)
