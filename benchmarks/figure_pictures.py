@@ -33,7 +33,7 @@ class Subject:
         name: Of the files.
         bundle: Which.
         start: Where its path begins.
-        end: Where it ends; also what is explained.
+        end: Where it ends; also what is explained, unless it is generated.
     """
 
     name: str
@@ -61,6 +61,7 @@ def subjects(mr: str) -> list[Subject]:
             str(skin / "images/isic2016_0282.jpg"),
         ),
         Subject("liver", "liver_ct_segmentation", f"{liver / 'ct.nii.gz'}:18", mr),
+        Subject("face", "face_parts_segmentation", "seed:3", "seed:12"),  # no portrait may be shown
     ]
 
 
@@ -78,24 +79,29 @@ def draw(subject: Subject, output: Path) -> None:
         print(subject.name, f"{path.direct_change:.3f} {path.total_variation:.3f} {path.largest_change:.4f}")
         _shrink(folder / "path/grid.png", output / f"{subject.name}_path.png", width=960)
         shutil.copyfile(folder / "path/animation.webp", output / f"{subject.name}_path.webp")
-        found = explain(
-            subject.end,
-            folder / "why",
-            bundle=subject.bundle,
-            options=ExplanationOptions(at=(0, 5, 20), steps=20, device="cpu"),
-        )
-        for numbers in found.shown:
-            print(subject.name, {key: numbers[key] for key in ("step", "loss", "image_error", "label_change")})
-        steps = [Image.open(folder / "why/steps" / f"{numbers['step']:04d}.png") for numbers in found.shown]
-        column = Image.new("RGB", (steps[0].width, sum(step.height for step in steps)))
-        for at, step in enumerate(steps):
-            column.paste(step, (0, at * step.height))
-        column.save(folder / "steps.png")
-        _shrink(folder / "steps.png", output / f"{subject.name}_steps.png", width=640)
+        if not subject.end.startswith("seed:"):
+            _draw_steps(subject, folder, output)
         synthesize(
             folder / "drawn", bundle=subject.bundle, options=SynthesisOptions(num_items=16, device="cpu", seed=1)
         )
         _shrink(folder / "drawn/sheet.png", output / f"{subject.name}_generated.png", width=1024)
+
+
+def _draw_steps(subject: Subject, folder: Path, output: Path) -> None:
+    found = explain(
+        subject.end,
+        folder / "why",
+        bundle=subject.bundle,
+        options=ExplanationOptions(at=(0, 5, 20), steps=20, device="cpu"),
+    )
+    for numbers in found.shown:
+        print(subject.name, {key: numbers[key] for key in ("step", "loss", "image_error", "label_change")})
+    steps = [Image.open(folder / "why/steps" / f"{numbers['step']:04d}.png") for numbers in found.shown]
+    column = Image.new("RGB", (steps[0].width, sum(step.height for step in steps)))
+    for at, step in enumerate(steps):
+        column.paste(step, (0, at * step.height))
+    column.save(folder / "steps.png")
+    _shrink(folder / "steps.png", output / f"{subject.name}_steps.png", width=640)
 
 
 def _shrink(source: Path, target: Path, *, width: int | None = None) -> None:

@@ -126,6 +126,7 @@ def tiny_bundle(tmp_path: Path, tiny_network: SemiGanSegmenter) -> Path:
         weights={"file": "models/model.pt", "sha256": file_digest(root / "models" / "model.pt")},
         ood=None,
         dice_calibration={"offset": 0.0, "slope": 1.0},
+        num_labels=None,
     )
     for name in ("train.json", "train_encoder.json"):
         path = root / "configs" / name

@@ -76,6 +76,7 @@ class Bundle:
     weights_sha256: str | None
     ood: OodSettings | None
     plausible_ml: Mapping[str, tuple[float, float]]
+    num_labels: int | None
     digest: str
 
     @property
@@ -164,6 +165,7 @@ def open_bundle(name_or_path: PathLike) -> Bundle:
         weights_sha256=None if weights is None else weights.sha256,
         ood=described.ood,
         plausible_ml=described.plausible_ml,
+        num_labels=described.num_labels,
         digest=hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest(),
     )
 

@@ -137,6 +137,7 @@ class Description:
         slicewise: How a stack of slices is worked through.
         plausible_ml: By class name, between which volumes a whole organ lies, mL; others are warned of.
         ood: What says which images the bundle knows; null if it does not say.
+        num_labels: Labelled images, or slices, that its weights learned from; null if that is not known.
         adapted_from: What it was before it was adapted to other data; null if it was trained as it is.
     """
 
@@ -156,6 +157,7 @@ class Description:
     slicewise: SlicewiseSettings = field(default_factory=SlicewiseSettings)
     plausible_ml: Mapping[str, tuple[Amount, Amount]] = field(default_factory=dict)
     ood: OodSettings | None = None
+    num_labels: Annotated[int, Range(1)] | None = None
     adapted_from: AdaptedFrom | None = None
 
     def __post_init__(self) -> None:

@@ -368,6 +368,8 @@ def _write(
         forget(metadata)
         block["max_image_error"] = error_limits
         block["adapted_from"] = asdict(result.adapted_from)
+        if source.num_labels is not None:
+            block["num_labels"] = source.num_labels + result.num_images
         for inversion in block["inversion"].values() if source.takes_volumes else [block["inversion"]]:
             inversion["steps"] = 0  # what was cross-validated is the encoder alone
         metadata["name"] = options.name if options.name is not None else name_of(result.bundle)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated
@@ -59,7 +59,7 @@ class CompareOptions:
         seeds: Trainings of each method and number of labels, with the seeds 0, 1, ...
         budget: Of each training: a time of computing such as ``10m``, or steps such as ``500steps``.
         base: Bundle that our method starts from, and whose preparation all use; None trains its generator too.
-        base_labels: Labels that the base was trained with; None for unknown.
+        base_labels: Labels that the base was trained with; None for what it says itself.
         domain: Kind of images without ``base``, such as ``chest_xray``.
         tests: Test sets of the list to be scored too.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -130,6 +130,8 @@ def compare(
     """
     budget, say = options.parsed_budget, say or (lambda _: None)
     source = source_bundle(options.base, options.domain)
+    if options.base is not None and options.base_labels is None:
+        options = replace(options, base_labels=source.num_labels)
     data = load_datalist(datalist, warn=False)
     notes = _check(data, source, options)
     facts = check_data(data)

@@ -27,7 +27,7 @@ from monai_semigan.workflows.fit_card import write_fit_page, write_fit_texts
 from monai_semigan.workflows.fit_checks import check_data
 from monai_semigan.workflows.fit_plan import FitPlan, parse_budget
 from monai_semigan.workflows.fit_stages import UNET_NAME, FitOptions, FitStages, source_bundle
-from monai_semigan.workflows.packing import check_target, name_of, pack
+from monai_semigan.workflows.packing import check_target, name_of, pack, store_num_labels
 from monai_semigan.workflows.scoring import score_encoder
 from monai_semigan.workflows.tuning import tune
 
@@ -132,8 +132,10 @@ def _finish(work: FitStages, output: Path, plan: FitPlan) -> FitResult:
         device=work.options.device,
         progress=None if report is None else lambda done, total: report("tune", done, total),
     )
+    base = work.source if work.options.base is not None else None
+    store_num_labels(packed, len(work.data.labelled), base)
     result = _scored(work, packed, output, plan)
-    write_fit_texts(packed, result, work.source if work.options.base is not None else None)
+    write_fit_texts(packed, result, base)
     write_fit_page(work.run / "report.html", name, result)
     check_target(output, overwrite=False)  # hours later, something else may lie there
     with replacing_folder(output) as folder:

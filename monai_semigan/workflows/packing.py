@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from monai_semigan.atomic import remove_stale, replacing_folder
-from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, OOD_FILE
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA, OOD_FILE
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.errors import BundleError, OutputError
 from monai_semigan.files import make_folder, read_json, write_json, write_text
@@ -29,7 +29,17 @@ from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.types import PathLike
 from monai_semigan.workflows.card_head import card_head
 
-__all__ = ["FIRST_VERSION", "NO_LIMIT", "check_target", "copy_parts", "forget", "name_of", "pack", "write_bundle"]
+__all__ = [
+    "FIRST_VERSION",
+    "NO_LIMIT",
+    "check_target",
+    "copy_parts",
+    "forget",
+    "name_of",
+    "pack",
+    "store_num_labels",
+    "write_bundle",
+]
 
 FIRST_VERSION = "0.1.0"
 WEIGHTS = Path("models") / "model.pt"
@@ -179,10 +189,19 @@ def forget(metadata: dict[str, Any]) -> None:
     metadata.update(dict.fromkeys(REQUIRED_PUBLISHER_KEYS, NOT_STATED))
     metadata["data_source"] = "see docs/data_license.txt"
     block = metadata["semigan"]
-    for key in ("min_expected_dice", "dice_calibration", "ood", "adapted_from"):
+    for key in ("min_expected_dice", "dice_calibration", "ood", "num_labels", "adapted_from"):
         block.pop(key, None)
     limits = block["max_image_error"]
     block["max_image_error"] = dict.fromkeys(limits, NO_LIMIT) if isinstance(limits, dict) else NO_LIMIT
+
+
+def store_num_labels(root: Path, count: int, base: Bundle | None) -> None:
+    """Write down how many labelled images a bundle learned from, its base's included; nothing where that is unknown."""
+    if base is None or base.num_labels is not None:
+        path = root / METADATA
+        metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
+        metadata["semigan"]["num_labels"] = count + (0 if base is None else base.num_labels or 0)
+        write_json(path, metadata)
 
 
 def name_of(output: PathLike) -> str:

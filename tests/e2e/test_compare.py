@@ -145,6 +145,15 @@ def test_rows_with_fewer_labels_than_the_base_are_marked(
     assert record.base is not None and record.base.num_labels == known
 
 
+def test_a_base_says_itself_with_how_many_labels_it_was_trained(
+    options: CompareOptions, listed: Path, tmp_path: Path, edit_bundle
+) -> None:
+    edit_bundle(Path(options.base), num_labels=2)
+    record = compare(tmp_path / "out", datalist=listed, options=replace(options, methods=("ours-no",), seeds=1))
+    assert record.base is not None and record.base.num_labels == 2
+    assert [item.labels for item in record.summaries if item.is_marked] == [1]
+
+
 def test_without_a_base_ours_trains_its_generator(
     options: CompareOptions, listed: Path, tmp_path: Path, monkeypatch
 ) -> None:

@@ -17,7 +17,7 @@ from monai_semigan.bundle.audit import audit_bundle
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.pack import command
 from monai_semigan.errors import BundleError, CheckpointError, OutputError
-from monai_semigan.workflows.packing import pack
+from monai_semigan.workflows.packing import pack, store_num_labels
 
 
 @pytest.fixture
@@ -162,3 +162,12 @@ def test_what_a_kill_left_is_removed_by_the_next_one(published: Path, run: Path,
     pack(tmp_path / "mine", bundle=published, weights=run / "best.pt")
     assert [path.name for path in tmp_path.glob("*mine*")] == ["mine"]
     shutil.rmtree(tmp_path / "mine")
+
+
+def test_the_number_of_labels_counts_the_base(tiny_bundle: Path, edit_bundle) -> None:
+    store_num_labels(tiny_bundle, 5, open_bundle(tiny_bundle))
+    assert open_bundle(tiny_bundle).num_labels is None, "of the base nothing is known"
+    store_num_labels(tiny_bundle, 5, None)
+    assert open_bundle(tiny_bundle).num_labels == 5
+    store_num_labels(tiny_bundle, 3, open_bundle(tiny_bundle))
+    assert open_bundle(tiny_bundle).num_labels == 8
