@@ -127,7 +127,8 @@ class Label:
 def test_monai_label_gets_our_label_and_leaves_no_file(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = files_in(bundle.parent)
     task = Label(bundle)
-    assert task.options() == {"steps": ""} and list(task.labels.values()) == [1]
+    assert task.options() == {"steps": ""}
+    assert list(task.labels.values()) == list(range(1, open_bundle(bundle).network.num_classes))
 
     data = task(sample(bundle), steps=str(STEPS))
 
