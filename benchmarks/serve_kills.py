@@ -61,7 +61,8 @@ def serve(folder: Path, port: int, archive: int) -> tuple[int, int]:
         "--quiet-seconds",
         0.5,
     ]
-    words += ["--to", f"ARCHIVE@127.0.0.1:{archive}", "--format", "dicom-seg", "--empty-seg", "write"]
+    words += ["--to", f"ARCHIVE@127.0.0.1:{archive}", "--format", "dicom-seg"]
+    words += ["--empty-seg", "write", "--unlike-seg", "write"]  # whatever the label is, it must come
     words += ["--device", "cpu", "--steps", 0, "--max-rate", 100_000]
     reads, writes = os.pipe()
     process = start_fork(words, stderr=writes)

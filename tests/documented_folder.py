@@ -173,7 +173,7 @@ def face_bundle(place: Workplace, folder: Path) -> None:
     network: dict[str, Any] = json.loads((place.tiny_bundle / "configs" / "metadata.json").read_text())["semigan"][
         "network"
     ]
-    network |= {"num_classes": 8, "image_channels": 3}
+    network |= {"num_classes": 6, "image_channels": 3}
     place.edit_bundle(folder, network=network, preprocessing={"image_size": 32})
 
 

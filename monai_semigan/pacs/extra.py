@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import socket
 from importlib import import_module
 from typing import Any
 
@@ -31,4 +33,15 @@ def pacs_library(name: str) -> Any:
     for logger in map(logging.getLogger, LOUD):
         logger.setLevel(logging.CRITICAL + 1)  # their children ask them
         logger.propagate = False
+    if name == "pynetdicom":
+        import_module("pynetdicom.transport").AssociationSocket._shutdown_socket = _close_socket
     return module
+
+
+def _close_socket(transport: Any) -> None:
+    """Shut a connection and close it, ours or a peer's: pynetdicom leaves open what the other side has cut."""
+    stream: socket.socket | None = transport.socket
+    if stream is not None:
+        with contextlib.suppress(OSError):
+            stream.shutdown(socket.SHUT_RDWR)
+        stream.close()

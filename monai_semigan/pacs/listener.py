@@ -8,7 +8,6 @@ longer than the time-out, so that a peer that lies about lengths or stalls costs
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import ssl
@@ -173,7 +172,6 @@ class Listener:
         transport = event.assoc.dul.socket
         event.assoc.semigan_room = room = _Room(self.limits.max_instance + 2 * MAX_REQUEST)
         transport.recv = _bounded(transport, room, self.limits.timeout_s)
-        transport._shutdown_socket = _closing(transport)
 
     def _stored(self, event: Any) -> int:
         event.assoc.semigan_room.refill()
@@ -250,19 +248,6 @@ def _bounded(transport: Any, room: _Room, timeout_s: float) -> Callable[[int], b
         return content
 
     return recv
-
-
-def _closing(transport: Any) -> Callable[[], None]:
-    """Shut a connection and close it, also one that the peer has cut: pynetdicom leaves that one open."""
-
-    def close() -> None:
-        stream: socket.socket | None = transport.socket
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.shutdown(socket.SHUT_RDWR)
-            stream.close()
-
-    return close
 
 
 def _server_class(limits: Limits, count: Callable[[str], None]) -> Any:

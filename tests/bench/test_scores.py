@@ -72,7 +72,7 @@ def test_slices_are_pooled_by_patient(volume_bundle: Path, entries, with_looks: 
     bundle = open_bundle(volume_bundle)
     ((_, segmenter),) = segmenters(abdomen.slice_bundle(bundle, with_looks=with_looks), [1], "cpu")
 
-    scores = abdomen.score_slices(entries, segmenter)
+    scores = abdomen.score_slices(entries, segmenter, None)
 
     assert scores.keys() == {"0", "1"}
     assert all(0 <= value <= 1 for row in scores.values() for value in row)

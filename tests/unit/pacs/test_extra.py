@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,3 +38,12 @@ def test_status_and_transfers_are_imported_without_it(tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
 
     assert found.stdout.strip() == "set()"
+
+
+def test_a_connection_that_the_peer_has_cut_is_closed() -> None:
+    """Else the socket stays open until Python collects it: `shutdown` of one that is not connected fails."""
+    transport = pacs_library("pynetdicom").transport
+    with socket.socket() as cut:
+        found = SimpleNamespace(socket=cut)
+        transport.AssociationSocket._shutdown_socket(found)
+        assert cut.fileno() == -1

@@ -58,7 +58,7 @@ def test_the_error_is_named_once_with_its_measure_and_its_limit(read_page) -> No
 def test_a_volume_has_its_window_its_slices_and_its_millilitres(read_page) -> None:
     page = read_page(render_segmentation_report(report(volume_record())))
 
-    for words in ("512 x 500 x 30 voxels of 0.7 x 0.8 x 5 mm", "LPS", "CT: DICOM tag", "-140 to 260 HU", "1450.5 mL"):
+    for words in ("512 x 500 x 30 voxels of 0.7 x 0.8 x 5 mm", "LPS", "CT: DICOM tag", "-140 to 260 HU", "1500 mL"):
         assert words in page.text
     assert "30: 17 with label, 18 refined, 2 empty" in page.text and "liver (mL)" in page.text
     assert "local correlation; usual up to 0.7" in page.text
