@@ -21,10 +21,10 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.calibration_fit import fit_calibration
 from monai_semigan.segmentation.expected_dice import DiceCalibration, expected_dice, expected_overlap
 from monai_semigan.settings import to_json
-from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 from monai_semigan.types import Progress
 from monai_semigan.workflows.disturbances import AS_THEY_ARE, DISTURBANCES, disturbed
 from monai_semigan.workflows.limits import rounded_down
+from monai_semigan.workflows.ood_learning import with_looks
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
 
 __all__ = ["calibrated", "expected_and_true", "learned_calibrations", "store_calibrations"]
@@ -63,9 +63,7 @@ def learned_calibrations(
         pool = labelled_pool(data, entries, preset, bundle.network.num_classes)
         image, target = pool.images.float(), pool.targets.float()
         if at:
-            with torch.random.fork_rng(devices=()):
-                torch.manual_seed(at)
-                image = cross_modality(image, CrossModalitySettings())
+            image = with_looks(image, seed=at)
         expected, true, weights = [], [], []
         for done, (kind, changed, labels) in enumerate(disturbed(image, target)):
             pairs = expected_and_true(network, changed, labels, cases)

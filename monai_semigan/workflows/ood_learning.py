@@ -22,7 +22,7 @@ from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modal
 from monai_semigan.types import Progress
 from monai_semigan.workflows.training_data import image_pool, training_preset
 
-__all__ = ["has_enough", "known_images", "learned_references", "store_references"]
+__all__ = ["has_enough", "known_images", "learned_references", "store_references", "with_looks"]
 
 
 def learned_references(
@@ -47,7 +47,7 @@ def learned_references(
         preset = training_preset(bundle, name if bundle.takes_volumes else None)
         images = image_pool(known, preset).images.float() if known else torch.zeros(0)
         home = image_pool(data.validation, preset).images.float() if data.validation else images[:0]
-        shown = (_with_looks(images, seed=1), _with_looks(home, seed=2)) if at else (images, home)
+        shown = (with_looks(images, seed=1), with_looks(home, seed=2)) if at else (images, home)
         references[name] = learn_reference(network, *shown, progress=progress)
     return references
 
@@ -80,7 +80,8 @@ def _evenly(entries: Sequence[Entry], most: int) -> list[Entry]:
     return [entries[at * len(entries) // most] for at in range(most)] if len(entries) > most else list(entries)
 
 
-def _with_looks(images: Tensor, *, seed: int) -> Tensor:
+def with_looks(images: Tensor, *, seed: int) -> Tensor:
+    """Show prepared slices ``(N, 1, S, S)`` as another modality might; other random numbers go on as before."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
         return cross_modality(images, CrossModalitySettings()) if len(images) else images
