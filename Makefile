@@ -19,12 +19,14 @@ DEMO := build/demo
 	touch $@
 
 demo: .venv/installed
+	$(BIN)/semigan segment $(SAMPLES)/adults -b $(BUNDLE) -o $(DEMO)/adults
 	$(BIN)/semigan segment $(SAMPLES)/images -b $(BUNDLE) -o $(DEMO)/segmentation
 	$(BIN)/semigan evaluate --predictions $(DEMO)/segmentation --references $(SAMPLES)/masks --binary -o $(DEMO)/evaluation
 	$(BIN)/semigan data $(SAMPLES)/images --masks $(SAMPLES)/masks --validation 0 -o $(DEMO)/data.json --overwrite
 	rm -rf $(DEMO)/adapted
 	$(BIN)/semigan adapt $(BUNDLE) $(DEMO)/data.json -o $(DEMO)/adapted --max-steps 20
-	@echo "Overlays and reconstructions: $(DEMO)/segmentation/report.html"
+	@echo "Adults, as the bundle knows:  $(DEMO)/adults/report.html"
+	@echo "Harder ones, with warnings:   $(DEMO)/segmentation/report.html"
 	@echo "Scores:                       $(DEMO)/evaluation/report.html"
 	@echo "Adapted to the samples:       $(DEMO)/adapted/docs/README.md"
 

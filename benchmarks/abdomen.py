@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from benchmarks.accuracy import changed_bundle, entries_of, model_arguments, segmented, segmenters
-from benchmarks.trust import trust_numbers, trust_text
+from benchmarks.trust import expected_of, trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.domains.base import IMAGE, Domain
@@ -81,7 +81,7 @@ def score_slices(
     for entry, result in zip(entries, results, strict=True):
         assert entry.label is not None
         label, reference = result.label == 1, read_label(entry.label, binary=True) == 1
-        pixels, expected = label.sum(), result.record.classes[0].expected_dice or 0.0
+        pixels, expected = label.sum(), np.nan_to_num(expected_of(result.record.classes[0]))
         areas = [expected * pixels, pixels, 2 * (label & reference).sum(), pixels + reference.sum()]
         patient = entry.patient_id or entry.image.stem
         sums[patient] = sums.get(patient, 0) + np.array(areas, dtype=np.float64)
@@ -112,7 +112,7 @@ def score_volumes(table: Path, index: int, segmenter: Segmenter) -> Iterator[tup
                 "false_slices": float(np.mean(found[~has_organ])) if (~has_organ).any() else 0.0,
                 "image_error": record.reconstruction.refined or 0.0,
                 "min_expected_dice": segmenter.chains[record.modality].min_expected_dice or 0.0,
-                "expected_dice": record.classes[0].expected_dice or 0.0,
+                "expected_dice": expected_of(record.classes[0]),
             },
         )
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.trust import trust_numbers, trust_text
+from benchmarks.trust import expected_of, trust_numbers, trust_text
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.devices import choose_device
@@ -113,7 +113,7 @@ def score_set(
         cases += score.of_case(name, entry.patient_id or name)
         assert record.reconstruction.refined is not None
         errors.append(record.reconstruction.refined)
-        trust.append((_mean_expected(result), score.mean_dice))
+        trust.append((float(np.mean([expected_of(part) for part in record.classes])), score.mean_dice))
     summary = summarize(per_patient(cases))[0]
     return {
         "images": len(trust),
@@ -137,10 +137,6 @@ def set_line(row: Mapping[str, Any]) -> str:
         f"Dice {row['dice_per_patient']:.4f} [{low:.4f}, {high:.4f}] per patient, worst {row['worst']:.3f}, "
         f"image error {row['image_error']:.4f}, {row['seconds']:.1f} s; {trust_text(dict(row))}"
     )
-
-
-def _mean_expected(result: Segmentation) -> float:
-    return float(np.mean([value or 0.0 for value in result.expected_dice.values()]))
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -3,32 +3,58 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
 
+from monai_semigan.segmentation.record import ClassRecord
+
 BINS = 5
 """Of equally many cases: more would hold too few."""
 
+BAD = 0.8
+"""A Dice coefficient below which a label should have been warned of."""
+
+
+def expected_of(part: ClassRecord) -> float:
+    """Return the expected Dice of a class: 0 where it was not found, NaN where none is told of what was found."""
+    return (math.nan if part.share else 0.0) if part.expected_dice is None else part.expected_dice
+
 
 def trust_numbers(pairs: Sequence[tuple[float, float]], limit: float | Sequence[float] | None) -> dict[str, Any]:
-    """Say how expected Dice and Dice go together, and what both parts are like that a limit makes of the set.
+    """Say how expected Dice and Dice go together, and what both parts are like that the warnings make of a set.
 
-    A limit is for all pairs, or there is one for each.
+    Args:
+        pairs: Expected Dice and Dice by case; NaN where no Dice is expected, as the case is unlike the bundle's: such a
+            case is warned of, and is not counted where the two are compared.
+        limit: Of the expected Dice, below which is warned: for all pairs, or one for each.
     """
-    expected, dice = np.array(pairs).T
-    certain = expected >= (0.0 if limit is None else np.asarray(limit))
+    expected, dice = np.array(pairs, dtype=float).T
+    certain = expected >= (0.0 if limit is None else np.asarray(limit))  # not of NaN
+    bad, told = dice < BAD, np.isfinite(expected)
+    warned = {
+        "unlike": float(1 - told.mean()),
+        "uncertain": float(1 - certain.mean()),
+        "dice_certain": _mean(dice[certain]),
+        "dice_uncertain": _mean(dice[~certain]),
+        "bad": int(bad.sum()),
+        "bad_warned": _mean(~certain[bad]),
+        "others_warned": _mean(~certain[~bad]),
+        "dice_told": _mean(dice[told]),
+    }
+    expected, dice = expected[told], dice[told]
+    if not len(expected):
+        return warned
     return {
         "expected_dice": float(expected.mean()),
         "gap": float(np.abs(expected - dice).mean()),
         "calibration_error": calibration_error(expected, dice),
         "expected_dice_5th_percentile": float(np.quantile(expected, 0.05)),
         "rank_correlation": float(spearmanr(expected, dice).statistic) if _vary(expected) and _vary(dice) else None,
-        "uncertain": float(1 - certain.mean()),
-        "dice_certain": float(dice[certain].mean()) if certain.any() else None,
-        "dice_uncertain": float(dice[~certain].mean()) if not certain.all() else None,
+        **warned,
     }
 
 
@@ -41,13 +67,23 @@ def calibration_error(expected: np.ndarray, dice: np.ndarray) -> float:
 def trust_text(numbers: dict[str, Any]) -> str:
     """Write `trust_numbers` as a line."""
     parts = [f"{numbers[f'dice_{name}']:.3f} if {name}" for name in ("certain", "uncertain") if numbers[f"dice_{name}"]]
+    warned = (
+        f"{numbers['uncertain']:.0%} warned of ({numbers['unlike']:.0%} unlike), Dice {', '.join(parts)}; "
+        f"of {numbers['bad']} below {BAD} {numbers['bad_warned'] or 0:.0%}, "
+        f"of the others {numbers['others_warned'] or 0:.0%}"
+    )
+    if "expected_dice" not in numbers:
+        return warned
     correlation = "not defined" if numbers["rank_correlation"] is None else f"{numbers['rank_correlation']:.2f}"
     return (
-        f"expected Dice {numbers['expected_dice']:.3f} (calibration error {numbers['calibration_error']:.3f}, mean gap "
-        f"{numbers['gap']:.3f}), 5 % below {numbers['expected_dice_5th_percentile']:.3f}, "
-        f"rank correlation {correlation}; {numbers['uncertain']:.0%} uncertain, "
-        f"Dice {', '.join(parts)}"
+        f"expected Dice {numbers['expected_dice']:.3f} where {numbers['dice_told']:.3f} is true "
+        f"(calibration error {numbers['calibration_error']:.3f}, mean gap {numbers['gap']:.3f}), "
+        f"5 % below {numbers['expected_dice_5th_percentile']:.3f}, rank correlation {correlation}; {warned}"
     )
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
 def _vary(values: np.ndarray) -> bool:

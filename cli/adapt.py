@@ -34,9 +34,10 @@ __all__ = ["command"]
 def command(bundle: str, datalist: Path, output: Path, as_json: bool, **settings: object) -> None:
     """Adapt BUNDLE to the labelled images of a data list: another hospital, scanner or convention of labelling.
 
-    1 to 50 labelled images, minutes on a laptop. Cross-validation over these images says how good the bundle was on
-    them, how good it becomes on images that it did not learn, and how many steps that takes; if it does not become
-    better, nothing is written. BUNDLE is a shipped bundle's name or a folder.
+    1 to 50 labelled images, minutes on a laptop; unlabelled ones in the list say what images of the place look like.
+    Cross-validation over the labelled images says how good the bundle was on them, how good it becomes on images that
+    it did not learn, and how many steps that takes; if it does not become better, nothing is written. BUNDLE is a
+    shipped bundle's name or a folder.
 
     \b
     Examples:
@@ -59,8 +60,9 @@ def command(bundle: str, datalist: Path, output: Path, as_json: bool, **settings
     if result.rows:
         rows = [[row.steps or "before", str(row.dice)] for row in result.rows]
         click.echo(text_table(("steps", "Dice on images not learned"), rows))
+    others = f", {result.num_unlabelled} without labels" if result.num_unlabelled else ""
     if result.gain is not None:
-        click.echo(f"gain {result.gain} with {result.steps} steps, {result.num_images} images")
+        click.echo(f"gain {result.gain} with {result.steps} steps, {result.num_images} images{others}")
     if result.old_before is not None:
         ships = f"on the samples that {result.adapted_from.name} ships"
         click.echo(f"{ships}: {result.old_before:.3f} before, {result.old_after:.3f} now")

@@ -112,7 +112,7 @@ def datalist(xray_files: Path) -> Path:
 @pytest.fixture
 def tiny_bundle(tmp_path: Path, tiny_network: SemiGanSegmenter) -> Path:
     """A bundle folder with the tiny network's weights."""
-    from monai_semigan.networks.checkpoint import file_digest
+    from monai_semigan.networks.checkpoint_file import file_digest
 
     root = tmp_path / "tiny_bundle"
     shutil.copytree(bundle_root("lung_cxr_segmentation") / "configs", root / "configs")

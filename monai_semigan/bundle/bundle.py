@@ -22,7 +22,8 @@ from monai_semigan.domains.base import IMAGE, Domain, Preset
 from monai_semigan.errors import BundleError
 from monai_semigan.files import parse_json, read_regular
 from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.networks.checkpoint import build_with_weights, file_digest, read_state_dict
+from monai_semigan.networks.checkpoint import build_with_weights
+from monai_semigan.networks.checkpoint_file import file_digest, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.segmentation.chain import Chain

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a bundle says of the images it knows: a small file of plain tensors beside the weights.
 
-Each chain has its `OodReference`. A tensor is called ``<chain>.<part>.<field>``, such as ``image.styles.center``, and a
-chain's limit ``<chain>.limit``. Nothing of single images is in it: means, variances, and directions of variance.
+Each chain has its `OodReference`. A tensor is called ``<chain>.<part>.<field>``, such as ``image.styles.center`` or
+``image.boundary.weights``, and a chain's limit ``<chain>.limit``. Nothing of single images is in it: means, variances,
+directions of variance, and the weights of a boundary.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from torch import Tensor
 from monai_semigan.bundle.audit import MAX_OOD_BYTES, OOD_FILE
 from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.errors import BundleError, CheckpointError, ConfigError
-from monai_semigan.networks.checkpoint import file_digest, read_state_dict
+from monai_semigan.networks.checkpoint_file import file_digest, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.chain import Chain
-from monai_semigan.segmentation.ood import OodReference, PartReference, part_sizes
+from monai_semigan.segmentation.ood import BOUNDARY, Boundary, OodReference, PartReference
+from monai_semigan.segmentation.ood_parts import part_sizes
 from monai_semigan.training.snapshot import write_tensors
 
 __all__ = ["known_chains", "read_references", "write_references"]
@@ -73,7 +75,8 @@ def write_references(root: Path, references: Mapping[str, OodReference]) -> dict
     tensors: dict[str, Tensor] = {}
     for name, reference in references.items():
         tensors[f"{name}.{LIMIT}"] = torch.tensor(reference.limit)
-        for part_name, part in reference.parts.items():
+        stored: dict[str, PartReference | Boundary] = {**reference.parts, BOUNDARY: reference.boundary}
+        for part_name, part in stored.items():
             for field in fields(part):
                 value: Tensor = getattr(part, field.name)
                 is_large = value.ndim == 2
@@ -102,14 +105,26 @@ def _unpacked(
             raise ConfigError(f"`{LIMIT}` must be a number above 0.")
         parts = {}
         for part_name, size in sizes.items():
-            keys = [f"{name}.{part_name}.{field.name}" for field in fields(PartReference)]
-            missing = [key for key in keys if key not in left]
-            if missing:
-                raise ConfigError(f"`{missing[0]}` must be there, but is missing.")
-            part = PartReference(*(left.pop(key).clone().float() for key in keys))
-            part.check(size)
-            parts[part_name] = part
-        references[name] = OodReference(parts, float(limit))
+            parts[part_name] = PartReference(**_taken(left, f"{name}.{part_name}", PartReference))
+            parts[part_name].check(size)
+        boundary = Boundary(**_taken(left, f"{name}.{BOUNDARY}", Boundary))
+        boundary.check(sum(part.num_features for part in parts.values()))
+        references[name] = OodReference(parts, boundary, float(limit))
     if left:
         raise ConfigError(f"there must be nothing else, got {len(left)} other tensors.")
     return references
+
+
+def _taken(left: dict[str, Tensor], prefix: str, kind: type[PartReference] | type[Boundary]) -> dict[str, Tensor]:
+    """Take the fields of a kind out of ``left``.
+
+    Raises:
+        ConfigError: One is missing.
+    """
+    names = [field.name for field in fields(kind)]
+    for name in names:
+        if f"{prefix}.{name}" not in left:
+            raise ConfigError(
+                f"`{prefix}.{name}` must be there, but is missing. Learn it again: semigan tune --keep-steps --write."
+            )
+    return {name: left.pop(f"{prefix}.{name}").clone().float() for name in names}

@@ -36,6 +36,7 @@ class AxialSlicePreset(ABC):
 
     framed_as: ClassVar[Modality]
     channels: ClassVar[int] = 1
+    has_upright: ClassVar[bool] = True
 
     image_size: ImageSize = 64
     max_stretch: Stretch = 1.5

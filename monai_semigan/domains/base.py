@@ -42,9 +42,15 @@ Border = Annotated[float, Range(0, 0.5, exclusive="high")]
 
 
 class Preset(Protocol):
-    """From a source's pixels to the network's square, as a settings dataclass."""
+    """From a source's pixels to the network's square, as a settings dataclass.
+
+    Attributes:
+        channels: 1 for grey, 3 for RGB.
+        has_upright: Whether an image that is turned around is another: of a chest it is, of skin not.
+    """
 
     channels: ClassVar[int]
+    has_upright: ClassVar[bool]
 
     @property
     def image_size(self) -> int:

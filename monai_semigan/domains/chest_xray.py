@@ -39,6 +39,7 @@ class ChestXrayPreset:
     """
 
     channels: ClassVar[int] = 1
+    has_upright: ClassVar[bool] = True
 
     image_size: ImageSize = 64
     max_stretch: Stretch = 3.0

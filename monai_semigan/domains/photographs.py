@@ -38,6 +38,7 @@ class DermoscopyPreset:
     """
 
     channels: ClassVar[int] = 3
+    has_upright: ClassVar[bool] = False
 
     image_size: ImageSize = 64
     max_stretch: Stretch = 1.5
@@ -96,6 +97,7 @@ class FacePreset:
     """
 
     channels: ClassVar[int] = 3
+    has_upright: ClassVar[bool] = True
 
     image_size: ImageSize = 256
     crop_share: Annotated[float, Range(0, 1, exclusive="low")] = 1.0

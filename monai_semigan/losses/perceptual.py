@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError
-from monai_semigan.networks.checkpoint import read_checkpoint
+from monai_semigan.networks.checkpoint_file import read_checkpoint
 
 __all__ = ["FeatureDistance", "MonaiPerceptualDistance", "PerceptualDistance"]
 

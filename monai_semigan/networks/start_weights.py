@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from monai_semigan.errors import CheckpointError
-from monai_semigan.networks.checkpoint import named_weights, read_checkpoint
+from monai_semigan.networks.checkpoint_file import named_weights, read_checkpoint
 from monai_semigan.networks.generator import Generator
 from monai_semigan.types import PathLike
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.optimize import brentq, minimize
-from scipy.special import expit, logit
+from scipy.special import expit
 
-from monai_semigan.segmentation.expected_dice import LEAST, MOST_OFFSET, MOST_SLOPE, DiceCalibration
+from monai_semigan.segmentation.expected_dice import LEAST, MOST_OFFSET, MOST_SLOPE, DiceCalibration, bounded_logit
 
 __all__ = ["fit_calibration", "moved_calibration"]
 
@@ -26,7 +26,7 @@ def fit_calibration(expected: np.ndarray, dice: np.ndarray, weights: np.ndarray 
         dice: What is true, likewise.
         weights: Of the cases, >= 0; None for all alike.
     """
-    x, weights = logit(np.clip(expected, LEAST, 1 - LEAST)), np.ones(len(dice)) if weights is None else weights
+    x, weights = bounded_logit(expected), np.ones(len(dice)) if weights is None else weights
     shares, pull = weights / weights.sum(), PULL / len(dice)
 
     def loss(numbers: np.ndarray) -> float:
@@ -52,7 +52,7 @@ def moved_calibration(before: DiceCalibration | None, expected: np.ndarray, dice
     is_known = ~np.isnan(expected)
     if not is_known.any():
         return before or DiceCalibration(offset=0.0, slope=slope)
-    x = slope * logit(expected[is_known].clip(LEAST, 1 - LEAST))
+    x = slope * bounded_logit(expected[is_known])
     wanted = float(dice[is_known].mean())
 
     def gap(offset: float) -> float:

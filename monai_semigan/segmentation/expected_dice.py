@@ -16,12 +16,13 @@ from typing import Annotated
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.special import expit, logit
 from torch import Tensor
 
 from monai_semigan.errors import check_shape
 from monai_semigan.settings import Range, check_settings
 
-__all__ = ["DiceCalibration", "expected_dice", "expected_overlap"]
+__all__ = ["DiceCalibration", "bounded_logit", "expected_dice", "expected_overlap"]
 
 MOST_OFFSET, MOST_SLOPE = 20.0, 20.0
 """Far above what a network gives."""
@@ -47,11 +48,13 @@ class DiceCalibration:
 
     def __call__(self, values: np.ndarray | float) -> np.ndarray:
         """Correct values in [0, 1] of any shape; NaN stays."""
-        return _sigmoid(self.offset + self.slope * _logit(values))
+        corrected: np.ndarray = expit(self.offset + self.slope * bounded_logit(values))
+        return corrected
 
     def undone(self, values: np.ndarray | float) -> np.ndarray:
         """Return what gives these values."""
-        return _sigmoid((_logit(values) - self.offset) / self.slope)
+        given: np.ndarray = expit((bounded_logit(values) - self.offset) / self.slope)
+        return given
 
 
 def expected_overlap(label_logits: Tensor, *renderings: Tensor) -> Tensor:
@@ -85,12 +88,7 @@ def expected_dice(overlap: Tensor) -> Tensor:
     return overlap[..., 0] / overlap[..., 1]
 
 
-def _logit(values: np.ndarray | float) -> np.ndarray:
-    p = np.clip(np.asarray(values, np.float64), LEAST, 1 - LEAST)
-    logits: np.ndarray = np.log(p) - np.log1p(-p)
+def bounded_logit(values: np.ndarray | float) -> np.ndarray:
+    """Return the logit of values in [0, 1], kept `LEAST` from either; NaN stays."""
+    logits: np.ndarray = logit(np.clip(np.asarray(values, np.float64), LEAST, 1 - LEAST))
     return logits
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    p: np.ndarray = 1 / (1 + np.exp(-logits))
-    return p

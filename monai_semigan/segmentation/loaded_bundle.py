@@ -24,7 +24,7 @@ from monai_semigan.segmentation.record import BundleRecord, ClassRecord, OodReco
 from monai_semigan.segmentation.result import Model
 from monai_semigan.segmentation.source import Source
 from monai_semigan.segmentation.stack import SlicewiseSettings
-from monai_semigan.segmentation.trust import classes_at_faces, expected_by_class, trust_warnings
+from monai_semigan.segmentation.trust import classes_at_faces, expected_by_class, trust_warnings, unlike_reasons
 from monai_semigan.versions import environment
 
 __all__ = ["LoadedBundle", "SegmenterOptions", "ood_record"]
@@ -169,8 +169,14 @@ class LoadedBundle:
         errors: tuple[np.ndarray, np.ndarray],
         ood: OodRecord | None,
     ) -> dict[str, Any]:
-        """Return what images and volumes say alike; ``errors`` are those of the encoder and the refined ones."""
+        """Return what images and volumes say alike; ``errors`` are those of the encoder and the refined ones.
+
+        What Dice to expect was learned from images like the bundle's: of others none is told.
+        """
         encoder, refined = (float(np.mean(part)) if part.size else None for part in errors)
+        unlike = unlike_reasons(chain, encoder, ood)
+        if unlike:
+            classes = tuple(replace(part, expected_dice=None) for part in classes)
         return {
             "case": source.case,
             "source": source.record,
@@ -185,7 +191,7 @@ class LoadedBundle:
                 limit=chain.max_image_error,
             ),
             "ood": ood,
-            "warnings": (*source.data.warnings, *trust_warnings(chain, classes, encoder, ood, self.model.plausible_ml)),
+            "warnings": (*source.data.warnings, *trust_warnings(chain, classes, unlike, self.model.plausible_ml)),
             "identity": source.identity,
         }
 

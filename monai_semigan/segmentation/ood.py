@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """How unlike the images that a network knows an image is: its out-of-distribution score.
 
-What the network makes of an image anyway is compared with what it made of images of its own kind, by parts: the styles
-and the offsets of the encoder's embedding, the label, the grey values, how they change from pixel to pixel, and a few
-numbers for the whole image, its reconstruction error and the label's uncertainty among them. Each part has a Gaussian
-of low rank, whose squared distance grows with what is unusual among such images and with what never occurs in them. The
-logarithm of a distance is measured in steps from its median to what is rare at home; the parts' excesses are averaged
-as squares. All of it is from the encoder's embedding: inversion changes no score.
+What the network makes of an image anyway is compared with what it made of images of its own kind, by the parts of
+`ood_parts`. Each part has a Gaussian of low rank, whose squared distance grows with what is unusual among such images
+and with what never occurs in them. The logarithm of a distance is measured in steps from its median to what is rare at
+home. Beside the Gaussians, which know the own kind alone, a boundary was learned that parts it from the same images
+made foreign. The parts' excesses and that beyond the boundary are added as squares.
 
 Half, `USUAL_LIMIT`, is the distance that was found to part images of the bundle's own kind from others, see `ood_fit`;
 a distance three times as large scores 0.75.
@@ -16,82 +15,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.networks.embedding import Embedding
-from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.segmentation.ood_parts import image_parts
 
-__all__ = ["PARTS", "USUAL_LIMIT", "OodReference", "PartReference", "image_parts", "part_sizes"]
+__all__ = ["BOUNDARY", "USUAL_LIMIT", "Boundary", "OodReference", "PartReference"]
 
 USUAL_LIMIT: Final = 0.5
 """Of a score, by its definition."""
 
-PARTS = ("styles", "offsets", "label", "texture", "image", "whole")
-"""What is compared; a network without offsets lacks theirs."""
-
-OFFSET_CELLS, LABEL_CELLS, TEXTURE_CELLS, IMAGE_CELLS = 4, 8, 4, 16
-"""Side of the grid of cells over which a part is averaged: where things are survives, at any image size."""
+BOUNDARY: Final = "boundary"
+"""What the excess beyond the boundary is called beside the parts."""
 
 MAX_AXES = 256
 """Of a part's Gaussian."""
 
-LEAST = 1e-4
-"""Added to the squares of the texture before their logarithm: flat regions differ by nothing then."""
-
 FARTHEST = 1e6
 """Steps that stand for a distance that is no number."""
 
+FARTHEST_PLACE = 6.0
+"""Standard deviations along an axis, beyond which a boundary sees no difference."""
 
-def image_parts(image: Tensor, encoded: Embedding, reconstruction: Tensor, label_logits: Tensor) -> dict[str, Tensor]:
-    """Return the numbers of images by part, ``(N, D)`` float32 each.
+FARTHEST_STEPS = 20.0
+"""Of a part, likewise."""
 
-    Args:
-        image: As the network sees it, ``(N, C, S, S)`` in [-1, 1].
-        encoded: The encoder's embedding.
-        reconstruction: The image that the generator makes of that, as ``image``.
-        label_logits: The label that it makes of it, ``(N, K, S, S)``.
-    """
-    image = image.float()
-    p = label_logits.float().softmax(dim=1)
-    steps = [F.pad(image.diff(dim=axis), pad).square() for axis, pad in ((2, (0, 0, 0, 1)), (3, (0, 1)))]
-    bend = (image - F.avg_pool2d(image, 3, stride=1, padding=1, count_include_pad=False)).square()
-    texture = torch.cat([F.adaptive_avg_pool2d(part, TEXTURE_CELLS) for part in (steps[0] + steps[1], bend)], dim=1)
-    parts = {
-        "styles": encoded.w_plus.float(),
-        "label": F.adaptive_avg_pool2d(p[:, 1:], LABEL_CELLS),
-        "texture": (texture + LEAST).log(),
-        "image": F.adaptive_avg_pool2d(image, IMAGE_CELLS),
-        "whole": _whole(image, reconstruction.float(), p, bend),
-    }
-    if encoded.features:
-        pooled = [F.adaptive_avg_pool2d(offsets.float(), OFFSET_CELLS).flatten(1) for offsets in encoded.features]
-        parts["offsets"] = torch.cat(pooled, dim=1)
-    return {name: parts[name].flatten(1) for name in PARTS if name in parts}
-
-
-def _whole(image: Tensor, reconstruction: Tensor, p: Tensor, bend: Tensor) -> Tensor:
-    """Return what is a number for the whole image: error, uncertainty, sharpness, classes, grey, contrast, color."""
-    error = (reconstruction - image).square().mean(dim=(1, 2, 3))
-    uncertainty = -(p * (p + LEAST).log()).sum(dim=1).mean(dim=(1, 2))
-    logs = (torch.stack([error, uncertainty, bend.mean(dim=(1, 2, 3))], dim=1).clamp(min=0) + LEAST).log()
-    color = image.diff(dim=1).abs().mean(dim=(2, 3))
-    amounts = p[:, 1:].mean(dim=(2, 3))
-    return torch.cat([logs, amounts, image.mean(dim=(2, 3)), image.std(dim=(2, 3)), color], dim=1)
-
-
-def part_sizes(network: SemiGanSegmenter) -> dict[str, int]:
-    """Return how many numbers each part of a network has."""
-    size, device = network.generator.image_size, network.device
-    image = torch.zeros(1, network.encoder.image_channels, size, size, device=device)
-    logits = torch.zeros(1, network.generator.synthesis.num_classes, size, size, device=device)
-    with torch.inference_mode():
-        encoded = network.encoder(image)
-    return {name: part.shape[1] for name, part in image_parts(image, encoded, image, logits).items()}
+Tensors = TypeVar("Tensors", "PartReference", "Boundary")
 
 
 @dataclass(frozen=True)
@@ -118,6 +71,11 @@ class PartReference:
     step: Tensor
     site: Tensor
 
+    @property
+    def num_features(self) -> int:
+        """What `features` gives, 2 R + 1."""
+        return 2 * len(self.spread) + 1
+
     def log_distance(self, numbers: Tensor) -> Tensor:
         """Return the logarithm of the mean squared distance of ``(N, D)`` to the nearer centre, ``(N,)``."""
         found = [self._squared(numbers, center) for center in (self.center, self.site)]
@@ -127,6 +85,19 @@ class PartReference:
         """Return how far above the median ``(N, D)`` are, in steps, ``(N,)`` float64; 0 below it."""
         steps = (self.log_distance(numbers) - self.usual) / self.step
         return steps.nan_to_num(nan=FARTHEST, posinf=FARTHEST).clamp(0, FARTHEST).double()
+
+    def features(self, numbers: Tensor) -> Tensor:
+        """Return what a `Boundary` sees of ``(N, D)``: ``(N, 2 R + 1)``.
+
+        The place along each axis from the nearer centre, in standard deviations; how far that is; and the steps, also
+        below the median.
+        """
+        is_nearer = self._squared(numbers, self.site) < self._squared(numbers, self.center)
+        scaled = (numbers - torch.where(is_nearer[:, None], self.site, self.center)) / self.scale
+        places = (scaled @ self.axes.T / self.spread.sqrt()).nan_to_num(nan=FARTHEST_PLACE)
+        places = places.clamp(-FARTHEST_PLACE, FARTHEST_PLACE)
+        steps = ((self.log_distance(numbers) - self.usual) / self.step).nan_to_num(nan=FARTHEST_STEPS)
+        return torch.cat([places, places.abs(), steps.clamp(-FARTHEST_STEPS, FARTHEST_STEPS)[:, None]], dim=1)
 
     def _squared(self, numbers: Tensor, center: Tensor) -> Tensor:
         scaled = (numbers - center) / self.scale
@@ -155,31 +126,70 @@ class PartReference:
 
 
 @dataclass(frozen=True)
+class Boundary:
+    """A linear boundary between images of the own kind and images made foreign, over all parts' features.
+
+    Attributes:
+        weights: Of the features, ``(F,)``.
+        bias: ``()``; the sum is 0 at the median at home, and at what is rare there as far as the Gaussians' distance.
+    """
+
+    weights: Tensor
+    bias: Tensor
+
+    def steps(self, features: Tensor) -> Tensor:
+        """Return how far ``(N, F)`` are beyond the median, ``(N,)`` float64; 0 before it."""
+        return (features @ self.weights + self.bias).clamp(0, FARTHEST).double()
+
+    def check(self, size: int) -> None:
+        """Refuse weights that are not of so many features, or no numbers.
+
+        Raises:
+            ConfigError: They are so.
+        """
+        for name, value, shape in (("weights", self.weights, (size,)), ("bias", self.bias, ())):
+            if value.shape != shape or not bool(value.isfinite().all()):
+                raise ConfigError(f"`{name}` must be finite and of shape {shape}, got {tuple(value.shape)}.")
+
+
+@dataclass(frozen=True)
 class OodReference:
     """What the images are like that a network knows.
 
     Attributes:
         parts: By name.
+        boundary: To images made foreign.
         limit: Distance, in steps, at which a score is `USUAL_LIMIT`, above 0.
     """
 
     parts: Mapping[str, PartReference]
+    boundary: Boundary
     limit: float
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the parts, in order."""
-        return tuple(self.parts)
+        """Of what steps are told of, in order: P - 1 parts and the boundary."""
+        return (*self.parts, BOUNDARY)
 
     @torch.no_grad()
     def __call__(self, image: Tensor, encoded: Embedding, reconstruction: Tensor, label_logits: Tensor) -> Tensor:
         """Return the steps by part of images, ``(N, P)`` float64; for arguments see `image_parts`."""
-        numbers = image_parts(image, encoded, reconstruction, label_logits)
-        return torch.stack([part.steps(numbers[name]) for name, part in self.parts.items()], dim=1)
+        return self.steps(image_parts(image, encoded, reconstruction, label_logits))
+
+    def steps(self, numbers: Mapping[str, Tensor]) -> Tensor:
+        """Return the steps of what `image_parts` gave, ``(N, P)`` float64."""
+        by_part = [part.steps(numbers[name]) for name, part in self.parts.items()]
+        features = torch.cat([part.features(numbers[name]) for name, part in self.parts.items()], dim=1)
+        return torch.stack([*by_part, self.boundary.steps(features)], dim=1)
+
+    @staticmethod
+    def distance(steps: Tensor) -> Tensor:
+        """Return the distances of steps, ``(..., P)`` to ``(...)``."""
+        return (steps[..., :-1].square().mean(dim=-1) + steps[..., -1].square()).sqrt()
 
     def score(self, steps: Tensor) -> Tensor:
-        """Return the scores in [0, 1] of steps by part, ``(..., P)`` to ``(...)``."""
-        return self._squashed(steps.square().mean(dim=-1).sqrt())
+        """Return the scores in [0, 1] of steps, ``(..., P)`` to ``(...)``."""
+        return self._squashed(self.distance(steps))
 
     def part_scores(self, steps: Tensor) -> Tensor:
         """Return the score of each part as if all were as far, of the same shape."""
@@ -188,12 +198,12 @@ class OodReference:
     def to(self, device: torch.device) -> OodReference:
         """Move to a device, as float32."""
         return OodReference(
-            {
-                name: PartReference(*(getattr(part, field.name).to(device).float() for field in fields(part)))
-                for name, part in self.parts.items()
-            },
-            self.limit,
+            {name: _moved(part, device) for name, part in self.parts.items()}, _moved(self.boundary, device), self.limit
         )
 
     def _squashed(self, distance: Tensor) -> Tensor:
         return distance / (distance + self.limit)
+
+
+def _moved(tensors: Tensors, device: torch.device) -> Tensors:
+    return type(tensors)(*(getattr(tensors, field.name).to(device).float() for field in fields(tensors)))

@@ -3,15 +3,17 @@
 
 The Gaussians are of most of the known images; what is usual is of those kept apart, validation images among them, and
 of the same *mildly changed*: blurred, with noise, with less contrast, with another gamma, as other devices would show
-them. Such images must be accepted. The limit lies between them and the same images *made foreign*: turned around,
-inverted, cropped to half, replaced by noise. Where these leave a gap it is in its middle; where they overlap, as skin
-does that has no upright, it is what all but `HOME_SHARE` of the validation images keep below, so that few images of the
+them. Such images must be accepted. The boundary is a logistic regression between known images, also mildly changed, and
+the same *made foreign*: inverted, cropped to half, replaced by noise, turned around (Hendrycks, Mazeika, Dietterich
+2019, Deep Anomaly Detection with Outlier Exposure; the outliers are made, as a hospital has no others at hand). The
+limit lies between the images kept apart, with the validation images, and these made foreign. Where they leave a gap it
+is in its middle; where they overlap it is what all but `HOME_SHARE` of the former keep below, so that few images of the
 own kind are refused, whatever passes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -20,14 +22,14 @@ from torch import Tensor
 
 from monai_semigan.errors import InputError
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.segmentation.ood import OodReference, PartReference, image_parts
+from monai_semigan.segmentation.ood import Boundary, OodReference, PartReference
+from monai_semigan.segmentation.ood_images import made_foreign, mildly_changed
+from monai_semigan.segmentation.ood_parts import image_parts
 
 __all__ = [
     "FEWEST_IMAGES",
     "MOST_IMAGES",
     "learn_reference",
-    "made_foreign",
-    "mildly_changed",
     "score_images",
     "with_site",
 ]
@@ -57,36 +59,21 @@ LEAST_STEP = 0.05
 """Of the logarithm of a distance: less would make much of nothing."""
 
 HOME_SHARE = 0.03
-"""Of validation images, as they are and mildly changed, that may be called unlike."""
+"""Of known images kept apart and validation images, these also mildly changed, that may be called unlike."""
 
 FOREIGN_SHARE = 0.05
 """Of the images made foreign, at whose distance the gap to them ends."""
+
+MOST_EXPOSED = 300
+"""Known images that the boundary is learned from, each in four mild and a dozen foreign ways."""
+
+WEIGHT_DECAY = 0.01
+"""Of the boundary: half a share of foreign images is told by hundreds of numbers, so few may decide alone."""
 
 SITE_MARGIN = 1.25
 """Of the farthest image of a site that a bundle was adapted to, up to which others of it are expected."""
 
 BATCH = 16
-
-
-def mildly_changed(image: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Return images ``(N, C, S, S)`` in [-1, 1] as other devices would show them, four kinds."""
-    noise = torch.randn(image.shape, generator=generator)
-    return [
-        F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1) * 0.5 + image * 0.5,
-        (image + 0.03 * noise).clamp(-1, 1),
-        image * 0.9,
-        ((image + 1) / 2).clamp(0, 1).pow(1.2) * 2 - 1,
-    ]
-
-
-def made_foreign(image: Tensor, generator: torch.Generator) -> list[Tensor]:
-    """Return what was ``(N, C, S, S)`` in [-1, 1]: turned around, inverted, four halves in full size, two noises."""
-    size, half = image.shape[-1], image.shape[-1] // 2
-    halves = image[..., :half, :], image[..., half:, :], image[..., :half], image[..., half:]
-    noise = torch.randn(image.shape, generator=generator)
-    coarse = F.interpolate(noise[..., :8, :8], size=size, mode="bilinear", align_corners=False)
-    grown = [F.interpolate(part, size=(size, size), mode="bilinear", align_corners=False) for part in halves]
-    return [image.flip(2, 3), -image, *grown, (noise / 2).clamp(-1, 1), coarse.clamp(-1, 1)]
 
 
 @torch.no_grad()
@@ -95,6 +82,7 @@ def learn_reference(
     known: Tensor,
     validation: Tensor,
     *,
+    has_upright: bool = True,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> OodReference:
@@ -104,7 +92,8 @@ def learn_reference(
         network: Trained.
         known: Images that it was trained on, ``(M, C, S, S)`` in [-1, 1].
         validation: Images of the same kind that it was not, ``(V, C, S, S)``; without any, the known ones kept apart.
-        seed: Of the changes.
+        has_upright: Whether an image that is turned around is of another kind: a chest, not skin.
+        seed: Of the changes and the noise.
         progress: Called with the images done and their number.
 
     Raises:
@@ -119,8 +108,11 @@ def learn_reference(
     known = known[torch.linspace(0, len(known) - 1, min(len(known), MOST_IMAGES)).long()].float()
     is_apart = torch.arange(len(known)) % KEPT_APART == KEPT_APART - 1
     home = validation.float() if len(validation) else known[is_apart]
-    sets = [known[~is_apart], known[is_apart], home]
-    sets += [torch.cat(mildly_changed(home, generator)), torch.cat(made_foreign(home, generator))]
+    learned_from = known[~is_apart]
+    exposed = learned_from[torch.linspace(0, len(learned_from) - 1, min(len(learned_from), MOST_EXPOSED)).long()]
+    sets = [learned_from, known[is_apart], home]
+    sets += [torch.cat(mildly_changed(images, generator)) for images in (home, exposed)]
+    sets += [torch.cat(made_foreign(images, generator, has_upright=has_upright)) for images in (home, exposed)]
     total, done = sum(map(len, sets)), 0
     measured = []
     for images in sets:
@@ -128,7 +120,7 @@ def learn_reference(
         done += len(images)
         if progress is not None:
             progress(done, total)
-    learned, apart, own, mild, foreign = measured
+    learned, apart, own, mild, mild_exposed, foreign, foreign_exposed = measured
     parts = {}
     for name, numbers in learned.items():
         part = _gaussian(numbers)
@@ -138,8 +130,12 @@ def learn_reference(
         ).amax()
         median = usual.quantile(0.5)
         parts[name] = replace(part, usual=median, step=(rare - median).clamp(min=LEAST_STEP))
-    reference = OodReference(parts, 1.0)
-    accepted = torch.cat([_distance(reference, own), _distance(reference, mild)]).quantile(1 - HOME_SHARE)
+    size = sum(part.num_features for part in parts.values())
+    reference = OodReference(parts, Boundary(torch.zeros(size), torch.zeros(())), 1.0)
+    boundary = _boundary(*(_features(reference, numbers) for numbers in (learned, mild_exposed, foreign_exposed)))
+    at_home = [apart, own, mild]
+    reference = replace(reference, boundary=_scaled(boundary, reference, at_home))
+    accepted = torch.cat([_distance(reference, numbers) for numbers in at_home]).quantile(1 - HOME_SHARE)
     others = _distance(reference, foreign).quantile(FOREIGN_SHARE)
     limit = (accepted * others).sqrt() if others > accepted else accepted
     return replace(reference, limit=max(float(limit), LEAST_STEP))
@@ -181,8 +177,45 @@ def _measured(network: SemiGanSegmenter, images: Tensor) -> dict[str, Tensor]:
 
 
 def _distance(reference: OodReference, numbers: dict[str, Tensor]) -> Tensor:
-    steps = torch.stack([part.steps(numbers[name]) for name, part in reference.parts.items()], dim=1)
-    return steps.square().mean(dim=1).sqrt()
+    return reference.distance(reference.steps(numbers))
+
+
+def _features(reference: OodReference, numbers: dict[str, Tensor]) -> Tensor:
+    return torch.cat([part.features(numbers[name]) for name, part in reference.parts.items()], dim=1)
+
+
+def _boundary(known: Tensor, mild: Tensor, foreign: Tensor) -> Boundary:
+    """Part features of known images, as they are and mildly changed, from foreign ones, ``(N, F)`` each."""
+    features = torch.cat([known, mild, foreign])
+    is_foreign = torch.arange(len(features)) >= len(known) + len(mild)
+    share = torch.where(is_foreign, 1 / len(foreign), 0.5 / len(mild))
+    share[: len(known)] = 0.5 / len(known)
+    mean, deviation = features.mean(dim=0), features.std(dim=0) + 1e-3
+    scaled, wanted = (features - mean) / deviation, is_foreign.float()
+    weights, bias = torch.zeros(features.shape[1]), torch.zeros(())
+    with torch.enable_grad():
+        weights.requires_grad_(), bias.requires_grad_()
+        optimizer = torch.optim.LBFGS([weights, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            wrong = F.binary_cross_entropy_with_logits(scaled @ weights + bias, wanted, reduction="none")
+            value = (share * wrong).sum() + WEIGHT_DECAY * weights.square().sum()
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
+    weights, bias = weights.detach(), bias.detach()
+    return Boundary(weights / deviation, bias - (weights * mean / deviation).sum())
+
+
+def _scaled(boundary: Boundary, reference: OodReference, home: Sequence[dict[str, Tensor]]) -> Boundary:
+    """Make the median at home 0, and what is rare there as far as the Gaussians say of what is rare to them."""
+    beyond = torch.cat([_features(reference, numbers) @ boundary.weights + boundary.bias for numbers in home])
+    distance = torch.cat([_distance(reference, numbers) for numbers in home])
+    median, rare = beyond.quantile(0.5), beyond.quantile(1 - HOME_SHARE)
+    factor = float(distance.quantile(1 - HOME_SHARE)) / (rare - median).clamp(min=1e-6)
+    return Boundary(boundary.weights * factor, (boundary.bias - median) * factor)
 
 
 def _gaussian(numbers: Tensor) -> PartReference:

@@ -19,7 +19,7 @@ from monai_semigan.io.image_file import CASE_FILE, SourceImage
 from monai_semigan.io.label_file import write_label
 from monai_semigan.io.label_volume import write_itk_label, write_nifti_label, write_nifti_probability
 from monai_semigan.io.volume import SourceVolume
-from monai_semigan.networks.checkpoint import file_digest
+from monai_semigan.networks.checkpoint_file import file_digest
 from monai_semigan.pictures.overlay import encode_png
 from monai_semigan.segmentation.dicom_outputs import (
     SEG_FILE,

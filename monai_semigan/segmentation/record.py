@@ -78,7 +78,8 @@ class ClassRecord:
         share: Of the pixels or voxels.
         area_mm2: Of an image whose spacing is known.
         volume_ml: Of a volume.
-        expected_dice: How right the label is expected to be; null where the class was not found.
+        expected_dice: How right the label is expected to be; null where the class was not found, the bundle does not
+            say what its expectation is worth, or the source is unlike the bundle's images.
         removed: Pixels or voxels that the bundle's rules took from the class.
         filled: Pixels or voxels that they gave to it.
         color: RGB in which the pictures show it, 0 to 255.

@@ -96,7 +96,7 @@ class Segmentation:
 
     @property
     def expected_dice(self) -> dict[str, float | None]:
-        """How right the label of each class is expected to be; None for one that was not found."""
+        """How right the label of each class is expected to be; None for one not found, or of an unlike source."""
         return {part.name: part.expected_dice for part in self.record.classes}
 
     @property

@@ -13,7 +13,7 @@ from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.expected_dice import DiceCalibration, expected_dice
 from monai_semigan.segmentation.record import ClassRecord, OodRecord, volume_text
 
-__all__ = ["classes_at_faces", "expected_by_class", "trust_warnings"]
+__all__ = ["classes_at_faces", "expected_by_class", "trust_warnings", "unlike_reasons"]
 
 
 def expected_by_class(
@@ -38,11 +38,26 @@ def classes_at_faces(label: np.ndarray) -> set[int]:
     return {int(value) for face in faces for value in np.unique(face) if value}
 
 
+def unlike_reasons(chain: Chain, encoder_error: float | None, ood: OodRecord | None) -> tuple[str, ...]:
+    """Say why a case is unlike those that the bundle was made for; empty where it is not.
+
+    Args:
+        chain: Whose limits hold.
+        encoder_error: Error of the encoder's reconstruction; None if nothing was reconstructed.
+        ood: How unlike the bundle's images the case is; None if that is not known.
+    """
+    reasons = []
+    if ood is not None and ood.is_unlike:
+        reasons.append(f"out-of-distribution score {ood.score:.2f}, usual up to {ood.limit:.2f}")
+    if encoder_error is not None and encoder_error > chain.max_image_error:
+        reasons.append(f"reconstruction error {encoder_error:.3f}, usual up to {chain.max_image_error:.3f}")
+    return tuple(reasons)
+
+
 def trust_warnings(
     chain: Chain,
     classes: Sequence[ClassRecord],
-    encoder_error: float | None,
-    ood: OodRecord | None = None,
+    unlike: Sequence[str] = (),
     plausible_ml: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[str]:
     """Write a case's warnings; of labels that must not be trusted at all it need not be said that they are uncertain.
@@ -50,8 +65,7 @@ def trust_warnings(
     Args:
         chain: Whose limits hold.
         classes: Background left out.
-        encoder_error: Error of the encoder's reconstruction; None if nothing was reconstructed.
-        ood: How unlike the bundle's images the case is; None if that is not known.
+        unlike: `unlike_reasons`.
         plausible_ml: By class, between which volumes a whole organ lies, mL.
     """
     warnings = [f"No {part.name} was found." for part in classes if part.share == 0]
@@ -61,14 +75,8 @@ def trust_warnings(
         if part.is_cut
     ]
     warnings += [said for part in classes if (said := _implausible(part, (plausible_ml or {}).get(part.name)))]
-    reasons = []
-    if ood is not None and ood.is_unlike:
-        reasons.append(f"out-of-distribution score {ood.score:.2f}, usual up to {ood.limit:.2f}")
-    if encoder_error is not None and encoder_error > chain.max_image_error:
-        reasons.append(f"reconstruction error {encoder_error:.3f}, usual up to {chain.max_image_error:.3f}")
-    if reasons:
-        said = f"Unlike the images this bundle was made for: do not trust the label ({'; '.join(reasons)})."
-        return [*warnings, said]
+    if unlike:
+        return [*warnings, f"Unlike the images this bundle was made for: do not trust the label ({'; '.join(unlike)})."]
     least = chain.min_expected_dice
     return warnings + [
         f"The label of {part.name} is uncertain: check it before use "

@@ -16,7 +16,7 @@ import torch
 
 from monai_semigan.atomic import replacing
 from monai_semigan.errors import CheckpointError, OutputError
-from monai_semigan.networks.checkpoint import read_checkpoint
+from monai_semigan.networks.checkpoint_file import read_checkpoint
 from monai_semigan.types import PathLike
 
 __all__ = ["latest_snapshot", "load_snapshot", "random_state", "restore_random_state", "save_snapshot", "write_tensors"]

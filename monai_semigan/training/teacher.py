@@ -22,7 +22,8 @@ from torch import Tensor, nn
 
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.losses.segmentation import dice_cross_entropy
-from monai_semigan.networks.checkpoint import build_with_weights, named_weights, read_checkpoint
+from monai_semigan.networks.checkpoint import build_with_weights
+from monai_semigan.networks.checkpoint_file import named_weights, read_checkpoint
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import AugmentSettings, draw_augmentation
 from monai_semigan.training.consistency import Consistency, ConsistencySettings

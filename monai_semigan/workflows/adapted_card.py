@@ -4,14 +4,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.files import write_text
+from monai_semigan.workflows.adapt_result import AdaptResult
 from monai_semigan.workflows.card_head import card_head
-
-if TYPE_CHECKING:
-    from monai_semigan.workflows.adapting import AdaptResult
 
 __all__ = ["write_card"]
 
@@ -99,7 +96,8 @@ def _convention(name: str, ratio: float | None) -> str:
 
 
 def _images(result: AdaptResult) -> str:
-    return f"{_counted(result.num_images, 'labelled image')} of {_counted(result.num_patients, 'patient')}"
+    labelled = f"{_counted(result.num_images, 'labelled image')} of {_counted(result.num_patients, 'patient')}"
+    return f"{labelled} and {result.num_unlabelled} without labels" if result.num_unlabelled else labelled
 
 
 def _counted(count: int, name: str) -> str:

@@ -24,7 +24,8 @@ from monai_semigan.errors import CheckpointError, InputError
 from monai_semigan.files import read_json, write_json
 from monai_semigan.io.datalist import MAX_BYTES, Datalist
 from monai_semigan.io.label_subset import label_order
-from monai_semigan.networks.checkpoint import build_with_weights, named_weights, read_checkpoint
+from monai_semigan.networks.checkpoint import build_with_weights
+from monai_semigan.networks.checkpoint_file import named_weights, read_checkpoint
 from monai_semigan.report.comparison_record import VALIDATION, RunRecord, ScoreRecord
 from monai_semigan.settings import read_settings, to_json
 from monai_semigan.training.snapshot import write_tensors

@@ -10,7 +10,7 @@ from monai_semigan.errors import CheckpointError, ConfigError, OutputError
 from monai_semigan.extras.importers.imports import Imported, import_weights
 from monai_semigan.extras.importers.kinds import KINDS
 from monai_semigan.files import make_folder
-from monai_semigan.networks.checkpoint import read_checkpoint
+from monai_semigan.networks.checkpoint_file import read_checkpoint
 from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.types import PathLike
 

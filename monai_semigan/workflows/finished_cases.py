@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_semigan.errors import SemiGanError
-from monai_semigan.networks.checkpoint import file_digest
+from monai_semigan.networks.checkpoint_file import file_digest
 from monai_semigan.segmentation.outputs import OUTPUTS
 from monai_semigan.segmentation.record import CaseRecord
 from monai_semigan.settings import read_settings

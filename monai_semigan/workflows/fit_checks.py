@@ -12,7 +12,7 @@ import numpy as np
 from monai_semigan.errors import InputError
 from monai_semigan.io.datalist import Datalist, Entry
 from monai_semigan.io.label_file import read_label
-from monai_semigan.networks.checkpoint import file_digest
+from monai_semigan.networks.checkpoint_file import file_digest
 
 __all__ = ["DataFacts", "check_data"]
 

@@ -48,7 +48,7 @@ def learned_references(
         images = image_pool(known, preset).images.float() if known else torch.zeros(0)
         home = image_pool(data.validation, preset).images.float() if data.validation else images[:0]
         shown = (with_looks(images, seed=1), with_looks(home, seed=2)) if at else (images, home)
-        references[name] = learn_reference(network, *shown, progress=progress)
+        references[name] = learn_reference(network, *shown, has_upright=preset.has_upright, progress=progress)
     return references
 
 

@@ -16,13 +16,8 @@ from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA, OOD_FILE
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.errors import BundleError, OutputError
 from monai_semigan.files import make_folder, read_json, write_json, write_text
-from monai_semigan.networks.checkpoint import (
-    build_with_weights,
-    file_digest,
-    named_weights,
-    read_checkpoint,
-    to_half,
-)
+from monai_semigan.networks.checkpoint import build_with_weights, to_half
+from monai_semigan.networks.checkpoint_file import file_digest, named_weights, read_checkpoint
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import is_start, read_start
 from monai_semigan.training.snapshot import write_tensors

@@ -32,7 +32,7 @@ from monai_semigan.io.label_file import write_label
 from monai_semigan.io.label_volume import write_nifti_image, write_nifti_label
 from monai_semigan.io.volume import SourceVolume
 from monai_semigan.latent.sampling import draw_sample
-from monai_semigan.networks.checkpoint import file_digest
+from monai_semigan.networks.checkpoint_file import file_digest
 from monai_semigan.networks.generator import Generator
 from monai_semigan.pictures.overlay import as_pixels
 from monai_semigan.segmentation.record import BundleRecord

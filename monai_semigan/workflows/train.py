@@ -17,15 +17,8 @@ from monai_semigan.errors import BundleError, CheckpointError, ConfigError
 from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
-from monai_semigan.networks.checkpoint import (
-    file_digest,
-    load_fitting,
-    load_weights,
-    named_weights,
-    part_of,
-    read_checkpoint,
-    read_state_dict,
-)
+from monai_semigan.networks.checkpoint import load_fitting, load_weights, part_of
+from monai_semigan.networks.checkpoint_file import file_digest, named_weights, read_checkpoint, read_state_dict
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import generator_arguments, read_start

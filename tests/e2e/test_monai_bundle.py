@@ -23,7 +23,7 @@ from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.description import Description
 from monai_semigan.bundles import bundle_root, list_bundles
 from monai_semigan.errors import CheckpointError
-from monai_semigan.networks.checkpoint import read_state_dict
+from monai_semigan.networks.checkpoint_file import read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.settings import json_schema
 from monai_semigan.workflows.packing import forget

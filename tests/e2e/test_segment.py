@@ -19,7 +19,7 @@ from segment_run import names, records, segment
 
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import BundleError, CheckpointError, InputError, OutputError, SemiGanError
-from monai_semigan.networks.checkpoint import file_digest
+from monai_semigan.networks.checkpoint_file import file_digest
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ from PIL import Image
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import BundleError, CheckpointError, ConfigError, InputError
-from monai_semigan.networks.checkpoint import file_digest, read_state_dict
+from monai_semigan.networks.checkpoint_file import file_digest, read_state_dict
 from monai_semigan.training.teacher import LabelTeacher, save_teacher
 
 pytestmark = pytest.mark.e2e

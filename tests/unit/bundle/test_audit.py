@@ -22,7 +22,7 @@ HOSTILE_TARGETS = [
     "scripts.net.Network",
     "monai_semigan_evil.network.Network",
     "monai_semigan.networks.segmenter.torch.load",
-    "monai_semigan.networks.checkpoint.pickle",
+    "monai_semigan.networks.checkpoint_file.pickle",
     "monai.data.utils.os.system",
     "monai.data.utils.pickle.loads",
     "monai.data.PersistentDataset",

@@ -13,7 +13,7 @@ import torch
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.errors import BundleError, CheckpointError
 from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.networks.checkpoint import file_digest
+from monai_semigan.networks.checkpoint_file import file_digest
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.segmentation.components import ComponentRule, ComponentRules

@@ -25,7 +25,7 @@ from monai_semigan.bundles import bundle_root, list_bundles
 from monai_semigan.errors import CheckpointError, ConfigError, InputError, ShapeError
 from monai_semigan.geometry.orientation import lps_from_ras
 from monai_semigan.latent.inversion import InversionSettings
-from monai_semigan.networks.checkpoint import file_digest, read_state_dict
+from monai_semigan.networks.checkpoint_file import file_digest, read_state_dict
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.segmenter import Segmenter
 

@@ -14,7 +14,7 @@ from monai_semigan.bundle.audit import MAX_OOD_BYTES, OOD_FILE, audit_bundle
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.bundle.ood_file import known_chains, read_references
 from monai_semigan.errors import BundleError
-from monai_semigan.networks.checkpoint import file_digest
+from monai_semigan.networks.checkpoint_file import file_digest
 
 
 @pytest.fixture

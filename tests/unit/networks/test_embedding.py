@@ -11,7 +11,8 @@ import torch
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundles import bundle_root
 from monai_semigan.errors import ConfigError, ShapeError
-from monai_semigan.networks.checkpoint import load_fitting, load_weights, read_state_dict
+from monai_semigan.networks.checkpoint import load_fitting, load_weights
+from monai_semigan.networks.checkpoint_file import read_state_dict
 from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.official_encoder import OfficialEncoder

@@ -17,16 +17,8 @@ import pytest
 import torch
 
 from monai_semigan.errors import CheckpointError
-from monai_semigan.networks.checkpoint import (
-    build_with_weights,
-    file_digest,
-    load_fitting,
-    load_weight_file,
-    load_weights,
-    read_checkpoint,
-    read_state_dict,
-    to_half,
-)
+from monai_semigan.networks.checkpoint import build_with_weights, load_fitting, load_weight_file, load_weights, to_half
+from monai_semigan.networks.checkpoint_file import file_digest, read_checkpoint, read_state_dict
 
 
 class Payload:

@@ -15,8 +15,10 @@ import monai_semigan as semigan
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.errors import ConfigError, InputError, OutOfDistributionError
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.segmentation.ood import OodReference, part_sizes
-from monai_semigan.segmentation.ood_fit import learn_reference, made_foreign, mildly_changed, score_images, with_site
+from monai_semigan.segmentation.ood import OodReference
+from monai_semigan.segmentation.ood_fit import learn_reference, score_images, with_site
+from monai_semigan.segmentation.ood_images import made_foreign, mildly_changed
+from monai_semigan.segmentation.ood_parts import part_sizes
 
 
 @pytest.fixture
@@ -62,10 +64,34 @@ def test_what_shows_nothing_has_a_number_too(reference, network, value: float) -
 
 
 def test_the_score_is_that_of_its_parts(reference) -> None:
-    steps = torch.tensor([[3.0, 4.0] + [0.0] * (len(reference.names) - 2)])
-    known = replace(reference, limit=5 / len(reference.names) ** 0.5)
-    assert known.score(steps).tolist() == pytest.approx([0.5])
-    assert known.part_scores(steps)[0, 2:].tolist() == [0.0] * (len(reference.names) - 2)
+    count = len(reference.parts)
+    steps = torch.tensor([[3.0, 4.0] + [0.0] * (count - 2) + [0.0], [0.0] * count + [5 / count**0.5]])
+    known = replace(reference, limit=5 / count**0.5)
+    assert known.score(steps).tolist() == pytest.approx([0.5, 0.5])
+    assert known.part_scores(steps)[0, 2:].tolist() == [0.0] * (count - 1)
+    assert known.part_scores(steps)[1].tolist() == pytest.approx([0.0] * count + [0.5])
+
+
+def test_the_boundary_is_at_home_where_the_gaussians_are_and_foreign_images_are_beyond(
+    reference, network, others
+) -> None:
+    def beyond(images: torch.Tensor) -> torch.Tensor:
+        encoded = network.encoder(images)
+        with torch.inference_mode():
+            return reference(images, encoded, *network.generator.synthesis(encoded))[:, -1]
+
+    with torch.inference_mode():
+        assert beyond(others).median() < 0.5 * reference.limit
+        made = made_foreign(others, torch.Generator().manual_seed(2))
+        assert min(float(beyond(images).median()) for images in made) > reference.limit
+
+
+def test_what_has_no_upright_is_not_foreign_when_turned(others) -> None:
+    with_turned, without = (made_foreign(others, torch.Generator(), has_upright=flag) for flag in (True, False))
+    assert torch.equal(with_turned[-1], others.flip(2, 3)) and len(with_turned) == len(without) + 1
+    color = made_foreign(others.expand(-1, 3, -1, -1), torch.Generator())
+    assert len(color) == len(with_turned) + 2 and all(part.shape == (16, 3, 32, 32) for part in color)
+    assert all(part.abs().max() <= 1 for part in color)
 
 
 def test_few_images_tell_nothing(network, others) -> None:
@@ -104,6 +130,14 @@ def test_a_part_that_cannot_be_is_refused(reference, network, name: str, value: 
         replace(part, **{name: value.expand(getattr(part, name).shape)}).check(size)
 
 
+@pytest.mark.parametrize(("name", "value"), [("weights", torch.zeros(3)), ("bias", torch.tensor(float("nan")))])
+def test_a_boundary_that_cannot_be_is_refused(reference, name: str, value: torch.Tensor) -> None:
+    size = sum(part.num_features for part in reference.parts.values())
+    reference.boundary.check(size)
+    with pytest.raises(ConfigError, match=f"`{name}` must"):
+        replace(reference.boundary, **{name: value}).check(size)
+
+
 def test_results_say_it_with_and_without_inversion(tiny_bundle: Path, make_xray) -> None:
     bundle = semigan.load_bundle(knowing(tiny_bundle, make_xray))
     image = make_xray(77, 91, seed=300)[0]
@@ -113,6 +147,7 @@ def test_results_say_it_with_and_without_inversion(tiny_bundle: Path, make_xray)
     assert own[0].ood == pytest.approx(own[1].ood) and own[0].ood <= 0.5 < foreign.ood
     assert own[0].record.ood.limit == 0.5 and set(own[0].record.ood.parts) >= {"styles", "label", "whole"}
     assert not own[0].is_unlike and foreign.is_unlike
+    assert foreign.expected_dice == {"lung": None}, "what to expect was learned from images of the own kind"
     assert any(said.startswith("Unlike the images") and "out-of-distribution" in said for said in foreign.warnings)
     own[0].require_like()
     with pytest.raises(

@@ -10,8 +10,8 @@ import torch
 from monai_semigan.latent.inversion import InversionSettings
 from monai_semigan.segmentation.chain import Chain
 from monai_semigan.segmentation.expected_dice import DiceCalibration
-from monai_semigan.segmentation.record import ClassRecord, volume_text
-from monai_semigan.segmentation.trust import classes_at_faces, expected_by_class, trust_warnings
+from monai_semigan.segmentation.record import ClassRecord, OodRecord, volume_text
+from monai_semigan.segmentation.trust import classes_at_faces, expected_by_class, trust_warnings, unlike_reasons
 
 AS_IT_IS = DiceCalibration(offset=0.0, slope=1.0)
 
@@ -22,7 +22,7 @@ def warnings(*, error: float | None = 0.1, limit: float | None = 0.9, **expected
         ClassRecord(name=name, share=0.1 if value is not None else 0, expected_dice=value)
         for name, value in expected.items()
     ]
-    return trust_warnings(chain, classes, error)
+    return trust_warnings(chain, classes, unlike_reasons(chain, error, None))
 
 
 def test_a_certain_label_of_a_known_image_has_none() -> None:
@@ -44,6 +44,16 @@ def test_what_was_not_found_is_not_uncertain_too(error: float | None) -> None:
 def test_an_image_of_another_kind_needs_no_second_warning() -> None:
     (said,) = warnings(error=0.21, lung=0.2)
     assert said.startswith("Unlike the images") and "0.210, usual up to 0.200" in said
+
+
+def test_each_reason_why_a_case_is_unlike_is_said() -> None:
+    chain = Chain(preset=None, inversion=InversionSettings(), max_image_error=0.2)
+    far, near = (OodRecord(score=score, limit=0.5) for score in (0.51, 0.5))
+    assert unlike_reasons(chain, 0.2, near) == unlike_reasons(chain, None, None) == ()
+    assert unlike_reasons(chain, 0.21, far) == (
+        "out-of-distribution score 0.51, usual up to 0.50",
+        "reconstruction error 0.210, usual up to 0.200",
+    )
 
 
 def test_what_one_of_both_labels_lacks_has_no_expected_dice() -> None:
@@ -78,7 +88,7 @@ def test_a_class_at_a_face_of_the_volume_is_found(place: tuple[int, int, int], f
 def test_a_cut_organ_is_said_to_be_cut() -> None:
     chain = Chain(preset=None, inversion=InversionSettings(), max_image_error=0.2)
     classes = [ClassRecord(name="liver", share=0.1, is_cut=True), ClassRecord(name="spleen", share=0.1)]
-    (said,) = trust_warnings(chain, classes, 0.1)
+    (said,) = trust_warnings(chain, classes)
     assert said.startswith("The liver reaches the edge of the volume: it may be cut there")
 
 
@@ -90,11 +100,11 @@ def test_an_organ_of_an_implausible_volume_is_warned_of(volume_ml: float, is_cut
     chain = Chain(preset=None, inversion=InversionSettings(), max_image_error=0.2)
     liver = ClassRecord(name="liver", share=0.1, volume_ml=volume_ml, is_cut=is_cut)
 
-    said = [text for text in trust_warnings(chain, [liver], 0.1, None, {"liver": (500, 4000)}) if "mL" in text]
+    said = [text for text in trust_warnings(chain, [liver], (), {"liver": (500, 4000)}) if "mL" in text]
 
     assert bool(said) == is_said
     assert not said or "a whole one 500 to 4000 mL" in said[0]
-    assert not any("mL" in text for text in trust_warnings(chain, [liver], 0.1))
+    assert not any("mL" in text for text in trust_warnings(chain, [liver]))
 
 
 def test_volumes_are_written_in_two_digits() -> None:

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from monai_semigan.errors import ConfigError
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.adaptation import AdaptationSettings, EncoderAdaptation
+from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.encoder_task import mean_dice
-from monai_semigan.training.pool import LabelledPool
+from monai_semigan.training.pool import ImagePool, LabelledPool
 
 
 def halves(count: int = 3) -> LabelledPool:
@@ -38,6 +41,38 @@ def test_it_learns_what_the_labels_show(make_segmenter, feature_sizes) -> None:
     assert training.steps == 60
     assert dice(training.adapted(), pool) > max(before + 0.1, 0.8)
     assert dice(network, pool) == before
+
+
+def test_unlabelled_images_teach_from_a_step_on(make_segmenter) -> None:
+    network, pool = make_segmenter(feature_sizes=(8,)), halves()
+    others = ImagePool(halves(2).images.flip(3))
+    settings = AdaptationSettings(batch_size=2, unlabelled_batch=3, unlabelled_after=2)
+
+    def run(steps: int, unlabelled: ImagePool | None, **changes: float) -> torch.Tensor:
+        training = EncoderAdaptation(network, pool, replace(settings, **changes), unlabelled=unlabelled)
+        training.advance(steps)
+        return training.average(pool.images).features[0]
+
+    assert torch.equal(run(2, others), run(2, None)), "until then the average labels as elsewhere"
+    assert not torch.equal(run(4, others), run(4, None))
+    assert torch.equal(run(4, others, unlabelled_weight=0.0), run(4, None))
+    assert torch.equal(run(4, others), run(4, others))
+
+
+def test_what_unlabelled_images_are_taught_is_the_average_s_label(make_segmenter) -> None:
+    network, others = make_segmenter(feature_sizes=(8,)), ImagePool(halves(3).images.flip(3))
+    still = AugmentSettings(probability=0.0, max_probability=1.0, target_sign=None)
+    settings = AdaptationSettings(batch_size=2, unlabelled_batch=3, unlabelled_after=0, warp=still)
+    training = EncoderAdaptation(network, halves(), settings, unlabelled=others)
+
+    image, taught = training._taught()
+
+    with torch.no_grad():
+        wanted = network.generator.synthesis(network.encoder(image))[1].softmax(dim=1)
+    assert torch.allclose(taught, wanted, atol=1e-6)
+    assert {tuple(part.flatten()[:5].tolist()) for part in image} == {
+        tuple(part.flatten()[:5].tolist()) for part in others.images
+    }
 
 
 def test_the_generator_stays(make_segmenter) -> None:

@@ -91,9 +91,12 @@ def test_results_tell_the_corrected_number_and_none_where_nothing_was_found(
     image = read(make_xray(seed=0)[0])
     told = {}
     for name, numbers in (("raw", (0.0, 1.0)), ("corrected", (-1.0, 1.2))):
-        edit_bundle(tiny_bundle, dice_calibration={"offset": numbers[0], "slope": numbers[1]})
+        edit_bundle(tiny_bundle, dice_calibration={"offset": numbers[0], "slope": numbers[1]}, max_image_error=10.0)
         told[name] = load_bundle(tiny_bundle).segmenter(steps=0).segment(image).expected_dice["lung"]
-    edit_bundle(tiny_bundle, dice_calibration=None)
+    edit_bundle(tiny_bundle, max_image_error=1e-6)
+    unlike = load_bundle(tiny_bundle).segmenter(steps=0).segment(image)
+    assert unlike.expected_dice["lung"] is None and "Unlike the images" in unlike.warnings[-1]
+    edit_bundle(tiny_bundle, dice_calibration=None, max_image_error=10.0)
 
     assert told["corrected"] == pytest.approx(float(DiceCalibration(offset=-1.0, slope=1.2)(told["raw"])), abs=1e-6)
     assert load_bundle(tiny_bundle).segmenter(steps=0).segment(image).expected_dice["lung"] is None
