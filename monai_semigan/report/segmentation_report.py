@@ -22,6 +22,7 @@ __all__ = [
     "ReportRecord",
     "SegmentationReport",
     "render_segmentation_report",
+    "setting_text",
 ]
 
 REPORT_SCHEMA: Final = "semigan-segmentation-2"
@@ -151,7 +152,8 @@ def render_segmentation_report(report: SegmentationReport) -> str:
         marks=["warned" if record.warnings else "" for record in records],
         measure="; ".join(dict.fromkeys(MEASURES[record.reconstruction.measure] for record in records)),
         has_window=any(record.window for record in records),
-        about=_listed(report.versions) + "; settings: " + _listed(report.settings),
+        versions=_listed(report.versions),
+        settings={name.replace("_", " "): setting_text(value) for name, value in report.settings.items()},
         facts=_facts,
         links=_links,
         viewer=_viewer,
@@ -263,6 +265,18 @@ def _scale_bar(record: CaseRecord) -> dict[str, Any] | None:
         "font": round(4 * unit, 2),
         "text": f"{length_mm:g} mm",
     }
+
+
+def setting_text(value: Any) -> str:
+    """Write a setting, of any depth, for a reader: ``steps 0, optimizer lbfgs``; an empty or a missing one is none."""
+    if isinstance(value, Mapping):
+        texts = [f"{name.replace('_', ' ')} {setting_text(part)}" for name, part in value.items()]
+        return ("; " if any(isinstance(part, Mapping) for part in value.values()) else ", ").join(texts) or "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(setting_text(part) for part in value) or "none"
+    if value is None:
+        return "none"
+    return ("yes" if value else "no") if isinstance(value, bool) else str(value)
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -121,15 +121,7 @@ def learn_reference(
         if progress is not None:
             progress(done, total)
     learned, apart, own, mild, mild_exposed, foreign, foreign_exposed = measured
-    parts = {}
-    for name, numbers in learned.items():
-        part = _gaussian(numbers)
-        usual = torch.cat([part.log_distance(apart[name]), part.log_distance(own[name])])
-        rare = torch.stack(
-            [usual.quantile(1 - RARE_SHARE), part.log_distance(mild[name]).quantile(1 - MILD_SHARE)]
-        ).amax()
-        median = usual.quantile(0.5)
-        parts[name] = replace(part, usual=median, step=(rare - median).clamp(min=LEAST_STEP))
+    parts = {name: _part(learned[name], torch.cat([apart[name], own[name]]), mild[name]) for name in learned}
     size = sum(part.num_features for part in parts.values())
     reference = OodReference(parts, Boundary(torch.zeros(size), torch.zeros(())), 1.0)
     boundary = _boundary(*(_features(reference, numbers) for numbers in (learned, mild_exposed, foreign_exposed)))
@@ -216,6 +208,15 @@ def _scaled(boundary: Boundary, reference: OodReference, home: Sequence[dict[str
     median, rare = beyond.quantile(0.5), beyond.quantile(1 - HOME_SHARE)
     factor = float(distance.quantile(1 - HOME_SHARE)) / (rare - median).clamp(min=1e-6)
     return Boundary(boundary.weights * factor, (boundary.bias - median) * factor)
+
+
+def _part(learned: Tensor, usual: Tensor, mild: Tensor) -> PartReference:
+    """Learn a part's Gaussian, and what is usual and what is rare of it; ``(N, D)`` each."""
+    part = _gaussian(learned)
+    distance = part.log_distance(usual)
+    median = distance.quantile(0.5)
+    rare = torch.maximum(distance.quantile(1 - RARE_SHARE), part.log_distance(mild).quantile(1 - MILD_SHARE))
+    return replace(part, usual=median, step=(rare - median).clamp(min=LEAST_STEP))
 
 
 def _gaussian(numbers: Tensor) -> PartReference:

@@ -41,7 +41,7 @@ def made_foreign(image: Tensor, generator: torch.Generator, *, has_upright: bool
     small = F.adaptive_avg_pool2d(image, half)
     other = small.roll(1, dims=0)
     tiles = torch.cat([torch.cat([small, other], 3), torch.cat([other.flip(2), small.flip(3)], 3)], 2)
-    plain = (image.mean(dim=(2, 3), keepdim=True) + 0.01 * noise).expand_as(image)
+    plain = image.mean(dim=(2, 3), keepdim=True) + 0.01 * noise
     made = [-image, *grown, tiles, (noise / 2).clamp(-1, 1), coarse.clamp(-1, 1), plain.clamp(-1, 1)]
     if channels == 3:
         grey = image.mean(dim=1, keepdim=True)

@@ -60,9 +60,9 @@ class AdaptationSettings:
     feature_weight: Weight = 0.0
     max_gradient: Annotated[float, Range(0, 1e6, exclusive="low")] = 5.0
     half_life: Annotated[float, Range(0, 1e6)] = 8.0
-    unlabelled_batch: Annotated[int, Range(1, 4096)] = 4
+    unlabelled_batch: Annotated[int, Range(1, 4096)] = 8
     unlabelled_weight: Weight = 1.0
-    unlabelled_after: Annotated[int, Range(0, 10_000)] = 20
+    unlabelled_after: Annotated[int, Range(0, 10_000)] = 10
     warp: AugmentSettings = field(
         default_factory=lambda: AugmentSettings(
             rotation=0.12,

@@ -30,6 +30,9 @@ more steps were nearly always better."""
 BLIND_STEPS = 20
 """Where nothing can be held out; many more steps learn a single image by heart (measured on children's X-rays)."""
 
+BLIND_STEPS_WITH_OTHERS = 40
+"""Likewise with unlabelled images, which hold that up."""
+
 MAX_UNLIKE_SHARE = 0.5
 """Of the images that may be unlike those that the bundle was made for: another hospital is, another body part too."""
 
@@ -87,7 +90,8 @@ class Adaptation:
         """
         counts = self.options.step_counts
         if self.num_patients < 2:
-            return (), None, None, min(BLIND_STEPS, counts[-1])
+            steps = BLIND_STEPS if self.data.unlabelled is None else BLIND_STEPS_WITH_OTHERS
+            return (), None, None, min(steps, counts[-1])
         folds = shared_out(self.patients, min(self.options.folds, self.num_patients), self.options.seed)
         found = {count: self.before.blank() for count in counts}
         done, total = 0, counts[-1] * len(folds)

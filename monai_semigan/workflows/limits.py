@@ -88,8 +88,11 @@ def limits_of(cases: Sequence[ScoredCase]) -> dict[str, Limits]:
 
 
 def rounded_down(limit: float) -> float:
-    """Return a limit in thousandths, above 0; never above the limit, as that would call more cases uncertain."""
-    return math.floor(1000 * limit) / 1000 or LEAST_LIMIT
+    """Return a limit in thousandths, above 0; never above the limit, as that would call more cases uncertain.
+
+    One that is whole thousandths but for its last bits stays, or it would fall by one each time it is stored.
+    """
+    return math.floor(round(1000 * limit, 6)) / 1000 or LEAST_LIMIT
 
 
 def store_limits(bundle: Bundle, steps: int, limits: Mapping[str, Limits]) -> None:

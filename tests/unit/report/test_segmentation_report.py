@@ -15,6 +15,7 @@ from monai_semigan.report.segmentation_report import (
     ReportCase,
     SegmentationReport,
     render_segmentation_report,
+    setting_text,
 )
 from monai_semigan.segmentation.record import CaseRecord, ReconstructionRecord
 from monai_semigan.settings import to_json
@@ -39,7 +40,8 @@ def test_the_page_shows_every_case_with_its_numbers(read_page) -> None:
     assert page.count("img") == 4 and page.text.count("loss per inversion step") == 2
     for words in ("first", "second", "200 x 300 pixels of 0.5 x 0.8 mm", "25.0 %", "314.0 cm²", "0.912", "1.75 s"):
         assert words in page.text
-    for words in ("Research use only", "lungs <1> 2", SHA, "torch 9.9", "steps 7", "2020-01-02"):
+    assert "Settings of this run" in page.text and page.text.index("steps", page.text.index("Settings of this run"))
+    for words in ("Research use only", "lungs <1> 2", SHA, "torch 9.9", "2020-01-02"):
         assert words in page.text
 
 
@@ -156,3 +158,20 @@ def test_a_report_is_one_line_in_a_terminal_and_a_page_in_a_notebook(read_page) 
 def test_the_created_time_is_checked() -> None:
     with pytest.raises(Exception, match="`created` must be a time"):
         report(created="yesterday").to_json()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"image": {"steps": 0, "encoder_share": 0.5}}, "image steps 0, encoder share 0.5"),
+        ({"CT": {"steps": 0}, "MR": {"steps": 20}}, "CT steps 0; MR steps 20"),
+        ({"fill_missing": False, "tilt": "refuse"}, "fill missing no, tilt refuse"),
+        (["png", "nifti"], "png, nifti"),
+        ([], "none"),
+        (None, "none"),
+        (True, "yes"),
+        (4, "4"),
+    ],
+)
+def test_settings_are_written_for_a_reader(value: object, text: str) -> None:
+    assert setting_text(value) == text

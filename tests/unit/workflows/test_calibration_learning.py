@@ -24,6 +24,7 @@ from monai_semigan.workflows.calibration_learning import (
     store_calibrations,
 )
 from monai_semigan.workflows.disturbances import AS_THEY_ARE, disturbed
+from monai_semigan.workflows.limits import rounded_down
 from monai_semigan.workflows.training_data import labelled_pool
 
 CPU = torch.device("cpu")
@@ -112,3 +113,10 @@ def test_tune_stores_it_and_says_it(tiny_bundle: Path, datalist: Path, edit_bund
     stored = json.loads((tiny_bundle / "configs" / "metadata.json").read_text())["semigan"]["dice_calibration"]
     chain = open_bundle(tiny_bundle).image_chain
     assert chain.calibration == DiceCalibration(**stored) and np.isfinite(chain.calibration(0.9))
+
+
+@pytest.mark.parametrize(
+    ("limit", "stored"), [(0.717, 0.717), (0.7169999999, 0.717), (0.7169, 0.716), (0.7179, 0.717), (0.0001, 1e-6)]
+)
+def test_a_limit_that_is_stored_again_stays(limit: float, stored: float) -> None:
+    assert rounded_down(limit) == stored
