@@ -81,8 +81,9 @@ def score_slices(
     for entry, result in zip(entries, results, strict=True):
         assert entry.label is not None
         label, reference = result.label == 1, read_label(entry.label, binary=True) == 1
-        pixels, expected = label.sum(), np.nan_to_num(expected_of(result.record.classes[0]))
-        areas = [expected * pixels, pixels, 2 * (label & reference).sum(), pixels + reference.sum()]
+        expected = expected_of(result.record.classes[0])
+        told = 0 if np.isnan(expected) else label.sum()  # of unlike slices none is told
+        areas = [np.nan_to_num(expected) * told, told, 2 * (label & reference).sum(), label.sum() + reference.sum()]
         patient = entry.patient_id or entry.image.stem
         sums[patient] = sums.get(patient, 0) + np.array(areas, dtype=np.float64)
     return {

@@ -32,7 +32,7 @@ from monai_semigan.workflows.adapt_data import read_adaptation_data
 from monai_semigan.workflows.adapt_result import AdaptOptions, AdaptResult, StepScore
 from monai_semigan.workflows.adapt_validation import Adaptation
 from monai_semigan.workflows.adapted_card import write_card
-from monai_semigan.workflows.calibration_learning import calibrated, store_calibrations
+from monai_semigan.workflows.calibration_learning import LearnedExpectation, calibrated, store_calibrations
 from monai_semigan.workflows.limits import ENOUGH_CASES, ScoredCase, limits_of, store_limits
 from monai_semigan.workflows.ood_learning import store_references
 from monai_semigan.workflows.packing import FIRST_VERSION, check_target, forget, name_of, write_bundle
@@ -169,7 +169,7 @@ def _write(
     def write_texts(folder: Path, packed: Bundle) -> None:
         if held_out is not None:
             calibration = moved_calibration(source.chains[modality].calibration, held_out.expected_dice, held_out.dice)
-            packed = calibrated(packed, {modality: calibration})
+            packed = calibrated(packed, {modality: LearnedExpectation(calibration)})
             store_calibrations(folder, packed)
             expected_dice = calibration(held_out.expected_dice)
             cases = [

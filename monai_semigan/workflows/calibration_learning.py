@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learn what a bundle's expected Dice is worth, on validation images as they are and disturbed, and store it."""
+"""Learn what a bundle's expected Dice is worth, on validation images as they are and disturbed, and store it.
+
+The same images tell below which expected Dice a label is to be doubted: four fifths of the bad labels lie below, unless
+that would doubt more than a tenth of the good labels of images as they are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +31,13 @@ from monai_semigan.workflows.limits import rounded_down
 from monai_semigan.workflows.ood_learning import with_looks
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
 
-__all__ = ["calibrated", "expected_and_true", "learned_calibrations", "store_calibrations"]
+__all__ = [
+    "LearnedExpectation",
+    "calibrated",
+    "expected_and_true",
+    "learned_expectations",
+    "store_calibrations",
+]
 
 OWN_SHARE = 0.3
 """Weight of the images as they are; the disturbances share the rest."""
@@ -35,13 +45,35 @@ OWN_SHARE = 0.3
 MOST_CASES = 200
 """Of more validation cases some are taken, evenly: two numbers need no more."""
 
+BAD_DICE = 0.8
+"""A label whose Dice is lower should have been doubted."""
+
+DOUBTED_BAD, DOUBTED_GOOD = 0.8, 0.1
+"""Shares of bad labels that are to be doubted, and of good ones that may be."""
+
+ENOUGH_BAD = 10
+"""Bad labels; of fewer no share can be told."""
+
 BATCH = 16
 
 
-def learned_calibrations(
+@dataclass(frozen=True)
+class LearnedExpectation:
+    """What the expected Dice of a chain is worth.
+
+    Attributes:
+        calibration: Its correction.
+        doubted_below: Corrected expected Dice below which a label is to be doubted; None if too few were bad to tell.
+    """
+
+    calibration: DiceCalibration
+    doubted_below: float | None = None
+
+
+def learned_expectations(
     bundle: Bundle, network: SemiGanSegmenter, data: Datalist, *, progress: Progress | None = None
-) -> dict[str, DiceCalibration]:
-    """Find the calibration of each chain of a bundle whose validation images a data list has; none without any.
+) -> dict[str, LearnedExpectation]:
+    """Find what the expected Dice of each chain is worth whose validation images a data list has; none without any.
 
     Of a bundle for volumes the slices of a patient are one case, and what it knows of a modality whose images are
     compared without regard to contrast are these slices under random looks of other modalities.
@@ -74,8 +106,21 @@ def learned_calibrations(
             if progress is not None:
                 progress((done + 1) * len(image), (len(DISTURBANCES) + 1) * len(image))
         if sum(map(len, true)):
-            found[name] = fit_calibration(*(np.concatenate(part) for part in (expected, true, weights)))
+            calibration = fit_calibration(*(np.concatenate(part) for part in (expected, true, weights)))
+            found[name] = LearnedExpectation(calibration, _doubted_below(calibration, expected, true))
     return found
+
+
+def _doubted_below(
+    calibration: DiceCalibration, expected: Sequence[np.ndarray], true: Sequence[np.ndarray]
+) -> float | None:
+    """Find the limit from what was expected and what is true by disturbance; the first is none."""
+    corrected, dice = calibration(np.concatenate(expected)), np.concatenate(true)
+    as_they_are = np.arange(len(dice)) < len(true[0])
+    bad, good = corrected[dice < BAD_DICE], corrected[as_they_are & (dice >= BAD_DICE)]
+    if len(bad) < ENOUGH_BAD or not len(good):
+        return None
+    return float(min(np.quantile(bad, DOUBTED_BAD), np.quantile(good, DOUBTED_GOOD)))
 
 
 @torch.no_grad()
@@ -112,16 +157,16 @@ def expected_and_true(
     return torch.stack([expected_dice(expected)[is_drawn], expected_dice(true)[is_drawn]], dim=1).numpy()
 
 
-def calibrated(bundle: Bundle, calibrations: Mapping[str, DiceCalibration]) -> Bundle:
-    """Return a bundle with these calibrations, its limits of expected Dice moved along; other chains stay."""
+def calibrated(bundle: Bundle, learned: Mapping[str, LearnedExpectation]) -> Bundle:
+    """Return a bundle that expects so. Its limits of expected Dice are moved along, and raised; other chains stay."""
     chains = dict(bundle.chains)
-    for name, new in calibrations.items():
+    for name, found in learned.items():
         chain = chains[name]
         limit = chain.min_expected_dice
         if limit is not None:
             raw = limit if chain.calibration is None else chain.calibration.undone(limit)
-            limit = float(new(raw))
-        chains[name] = replace(chain, calibration=new, min_expected_dice=limit)
+            limit = max(float(found.calibration(raw)), found.doubted_below or 0.0)
+        chains[name] = replace(chain, calibration=found.calibration, min_expected_dice=limit)
     return replace(bundle, chains=chains)
 
 

@@ -45,8 +45,8 @@ class Limits:
 
     Attributes:
         max_image_error: The largest error of the encoder's reconstruction, and `ERROR_MARGIN`.
-        min_expected_dice: Expected Dice of its most uncertain class that all but 5 % of the cases have; None if no
-            class was found in any.
+        min_expected_dice: Expected Dice of its most uncertain class that all but 5 % of the cases have, or more where
+            that lets bad labels pass; None if no class was found in any.
         num_cases: Cases it was found on.
     """
 

@@ -13,7 +13,7 @@ from monai_semigan.io.datalist import load_datalist
 from monai_semigan.segmentation.expected_dice import DiceCalibration
 from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES, MOST_IMAGES
 from monai_semigan.types import PathLike, Progress
-from monai_semigan.workflows.calibration_learning import calibrated, learned_calibrations, store_calibrations
+from monai_semigan.workflows.calibration_learning import calibrated, learned_expectations, store_calibrations
 from monai_semigan.workflows.ood_learning import has_enough, known_images, learned_references, store_references
 
 __all__ = ["LearnedTrust", "learn_trust"]
@@ -65,11 +65,13 @@ def learn_trust(
             f"The data list must have {FEWEST_IMAGES} training images or more, or validation images, got "
             f"{len(known_images(data))} and none."
         )
-    calibrations = learned_calibrations(opened, network, data, progress=progress)
+    learned = learned_expectations(opened, network, data, progress=progress)
     references = learned_references(opened, network, data, progress=progress) if has_enough(data) else {}
     if write:
-        store_calibrations(opened.root, calibrated(opened, calibrations))
+        store_calibrations(opened.root, calibrated(opened, learned))
         if references:
             store_references(opened.root, references)
     num_known = min(len(known_images(data)), MOST_IMAGES) if references else 0
-    return LearnedTrust(num_known, len(data.validation), tuple(references), calibrations)
+    return LearnedTrust(
+        num_known, len(data.validation), tuple(references), {name: found.calibration for name, found in learned.items()}
+    )

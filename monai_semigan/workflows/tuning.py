@@ -26,7 +26,12 @@ from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
-from monai_semigan.workflows.calibration_learning import calibrated, learned_calibrations, store_calibrations
+from monai_semigan.workflows.calibration_learning import (
+    LearnedExpectation,
+    calibrated,
+    learned_expectations,
+    store_calibrations,
+)
 from monai_semigan.workflows.limits import ENOUGH_CASES, Limits, ScoredCase, limits_of, store_limits
 from monai_semigan.workflows.ood_learning import has_enough, learned_references, store_references
 from monai_semigan.workflows.reading import read
@@ -120,7 +125,8 @@ def tune(
         kind = "volumes (`volumes.validation`)" if opened.takes_volumes else "images"
         raise InputError(f"`{datalist}` must have validation {kind}, got none.")
     network = load_network(opened, device=choose_device(device))
-    opened = calibrated(opened, learned_calibrations(opened, network, data))
+    learned = learned_expectations(opened, network, data)
+    opened = calibrated(opened, learned)
     rows, done, total = [], 0, len(counts) * len(entries)
     for count in counts:
         options = SegmenterOptions(steps=count, batch_size=batch_size)
@@ -133,7 +139,7 @@ def tune(
             if progress is not None:
                 progress(done, total)
         seconds = (time.perf_counter() - started) / len(cases)
-        rows.append(StepCount(count, fmean(case.dice for case in cases), limits_of(cases), seconds))
+        rows.append(StepCount(count, fmean(case.dice for case in cases), _raised(limits_of(cases), learned), seconds))
     best = max(row.dice for row in rows)
     chosen = next(row for row in rows if row.dice >= best - TOLERANCE)
     warnings = list(_warnings(opened, chosen.limits))
@@ -154,6 +160,17 @@ def tune(
         len(entries),
         tuple(warnings),
     )
+
+
+def _raised(limits: Mapping[str, Limits], learned: Mapping[str, LearnedExpectation]) -> dict[str, Limits]:
+    """Raise limits of expected Dice to where labels are to be doubted."""
+    least = {name: found.doubted_below or 0.0 for name, found in learned.items()}
+    return {
+        name: limit
+        if limit.min_expected_dice is None
+        else replace(limit, min_expected_dice=max(limit.min_expected_dice, least.get(name, 0.0)))
+        for name, limit in limits.items()
+    }
 
 
 def _without_limits(bundle: Bundle) -> Bundle:

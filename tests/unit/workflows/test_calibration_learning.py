@@ -18,9 +18,11 @@ from monai_semigan.cli.main import cli
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.segmentation.expected_dice import DiceCalibration
 from monai_semigan.workflows.calibration_learning import (
+    LearnedExpectation,
+    _doubted_below,
     calibrated,
     expected_and_true,
-    learned_calibrations,
+    learned_expectations,
     store_calibrations,
 )
 from monai_semigan.workflows.disturbances import AS_THEY_ARE, disturbed
@@ -68,19 +70,19 @@ def test_the_gap_to_the_truth_gets_smaller(tiny_bundle: Path, datalist: Path) ->
     opened, data = open_bundle(tiny_bundle), load_datalist(datalist)
     network = load_network(opened, device=CPU)
 
-    found = learned_calibrations(opened, network, data)["image"]
+    found = learned_expectations(opened, network, data)["image"].calibration
 
     pool = labelled_pool(data, data.validation, opened.preset, 2)
     expected, true = expected_and_true(network, pool.images.float(), pool.targets.float()).T
     assert abs(found(expected).mean() - true.mean()) < abs(expected.mean() - true.mean())
-    assert learned_calibrations(opened, network, replace(data, validation=())) == {}
+    assert learned_expectations(opened, network, replace(data, validation=())) == {}
 
 
 def test_the_limit_moves_along_and_both_are_stored(tiny_bundle: Path, edit_bundle) -> None:
     edit_bundle(tiny_bundle, min_expected_dice=0.9)
     new = DiceCalibration(offset=-1.0, slope=1.2)
 
-    store_calibrations(tiny_bundle, calibrated(open_bundle(tiny_bundle), {"image": new}))
+    store_calibrations(tiny_bundle, calibrated(open_bundle(tiny_bundle), {"image": LearnedExpectation(new)}))
 
     chain = open_bundle(tiny_bundle).image_chain
     assert chain.calibration == new and chain.min_expected_dice == pytest.approx(float(new(0.9)), abs=1e-3)
@@ -120,3 +122,25 @@ def test_tune_stores_it_and_says_it(tiny_bundle: Path, datalist: Path, edit_bund
 )
 def test_a_limit_that_is_stored_again_stays(limit: float, stored: float) -> None:
     assert rounded_down(limit) == stored
+
+
+def test_a_label_is_doubted_where_most_bad_ones_are_and_few_good_ones() -> None:
+    as_it_is = DiceCalibration(offset=0.0, slope=1.0)
+    good, bad = np.linspace(0.85, 0.95, 101), np.linspace(0.5, 0.9, 101)
+    many = [np.concatenate([good, bad]), bad], [np.full(202, 0.9), np.full(101, 0.5)]
+
+    assert _doubted_below(as_it_is, [good, bad], [np.full(101, 0.9), np.full(101, 0.5)]) == pytest.approx(0.82)
+    assert _doubted_below(as_it_is, [good, bad + 0.09], [np.full(101, 0.9), np.full(101, 0.5)]) == pytest.approx(0.86)
+    assert _doubted_below(as_it_is, *many) < 0.82, "good labels of images as they are may be uncertain, too"
+    assert _doubted_below(as_it_is, [good, bad[:9]], [np.full(101, 0.9), np.full(9, 0.5)]) is None
+
+
+def test_limits_are_raised_to_where_labels_are_doubted(tiny_bundle: Path) -> None:
+    opened = open_bundle(tiny_bundle)
+    chain = replace(opened.image_chain, min_expected_dice=0.7, calibration=DiceCalibration(offset=0.0, slope=1.0))
+    opened = replace(opened, chains={"image": chain})
+    same = chain.calibration
+
+    for doubted, limit in ((None, 0.7), (0.6, 0.7), (0.8, 0.8)):
+        changed = calibrated(opened, {"image": LearnedExpectation(same, doubted)})
+        assert changed.image_chain.min_expected_dice == pytest.approx(limit)

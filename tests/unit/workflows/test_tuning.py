@@ -20,7 +20,7 @@ from monai_semigan.evaluation.case import score_label
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.workflows import tuning
-from monai_semigan.workflows.calibration_learning import learned_calibrations
+from monai_semigan.workflows.calibration_learning import learned_expectations
 from monai_semigan.workflows.limits import ScoredCase, limits_of
 from monai_semigan.workflows.reading import read
 from monai_semigan.workflows.tuning import tune
@@ -60,7 +60,7 @@ def test_the_scores_are_those_of_segment_and_evaluate(tiny_bundle: Path, datalis
     limits = result.rows[1].limits["image"]
     opened = open_bundle(tiny_bundle)
     network = load_network(opened, device=torch.device("cpu"))
-    learned = learned_calibrations(opened, network, load_datalist(datalist))["image"]
+    learned = learned_expectations(opened, network, load_datalist(datalist))["image"].calibration
     assert limits.min_expected_dice == pytest.approx(learned(segmented.expected_dice["lung"]), abs=1e-6)
     assert limits.max_image_error == pytest.approx(1.25 * segmented.record.reconstruction.encoder, abs=1e-6)
 
