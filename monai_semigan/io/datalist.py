@@ -124,14 +124,12 @@ class Datalist:
     class_names: tuple[str, ...] | None = None
 
     def digest(self) -> str:
-        """SHA-256 over each file's role, rank of label and size: data that changed gives another one."""
+        """SHA-256 over which file plays which role and over the files' sizes: data that changed gives another one."""
         digest = hashlib.sha256()
         for role, entries in self._roles().items():
             for entry in entries:
                 for file in (entry.image, entry.label, entry.ignore):
                     digest.update(f"{role}\0{file.name}\0{file.stat().st_size}\n".encode() if file else b"-\n")
-                if entry.label_rank is not None:
-                    digest.update(f"rank {entry.label_rank}\n".encode())
         return digest.hexdigest()
 
     def _roles(self) -> dict[str, tuple[Entry, ...]]:
