@@ -11,12 +11,10 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from monai_semigan.segmentation.record import ClassRecord
+from monai_semigan.workflows.calibration_learning import BAD_DICE
 
 BINS = 5
 """Of equally many cases: more would hold too few."""
-
-BAD = 0.8
-"""A Dice coefficient below which a label should have been warned of."""
 
 
 def expected_of(part: ClassRecord) -> float:
@@ -34,7 +32,7 @@ def trust_numbers(pairs: Sequence[tuple[float, float]], limit: float | Sequence[
     """
     expected, dice = np.array(pairs, dtype=float).T
     certain = expected >= (0.0 if limit is None else np.asarray(limit))  # not of NaN
-    bad, told = dice < BAD, np.isfinite(expected)
+    bad, told = dice < BAD_DICE, np.isfinite(expected)
     warned = {
         "unlike": float(1 - told.mean()),
         "uncertain": float(1 - certain.mean()),
@@ -69,7 +67,7 @@ def trust_text(numbers: dict[str, Any]) -> str:
     parts = [f"{numbers[f'dice_{name}']:.3f} if {name}" for name in ("certain", "uncertain") if numbers[f"dice_{name}"]]
     warned = (
         f"{numbers['uncertain']:.0%} warned of ({numbers['unlike']:.0%} unlike), Dice {', '.join(parts)}; "
-        f"of {numbers['bad']} below {BAD} {numbers['bad_warned'] or 0:.0%}, "
+        f"of {numbers['bad']} below {BAD_DICE} {numbers['bad_warned'] or 0:.0%}, "
         f"of the others {numbers['others_warned'] or 0:.0%}"
     )
     if "expected_dice" not in numbers:

@@ -179,8 +179,11 @@ class OodReference:
     def steps(self, numbers: Mapping[str, Tensor]) -> Tensor:
         """Return the steps of what `image_parts` gave, ``(N, P)`` float64."""
         by_part = [part.steps(numbers[name]) for name, part in self.parts.items()]
-        features = torch.cat([part.features(numbers[name]) for name, part in self.parts.items()], dim=1)
-        return torch.stack([*by_part, self.boundary.steps(features)], dim=1)
+        return torch.stack([*by_part, self.boundary.steps(self.features(numbers))], dim=1)
+
+    def features(self, numbers: Mapping[str, Tensor]) -> Tensor:
+        """Return what the boundary sees of what `image_parts` gave, ``(N, F)``."""
+        return torch.cat([part.features(numbers[name]) for name, part in self.parts.items()], dim=1)
 
     @staticmethod
     def distance(steps: Tensor) -> Tensor:

@@ -105,11 +105,11 @@ def learn_reference(
             f"{len(known)}."
         )
     generator = torch.Generator().manual_seed(seed)
-    known = known[torch.linspace(0, len(known) - 1, min(len(known), MOST_IMAGES)).long()].float()
+    known = _evenly(known, MOST_IMAGES).float()
     is_apart = torch.arange(len(known)) % KEPT_APART == KEPT_APART - 1
     home = validation.float() if len(validation) else known[is_apart]
     learned_from = known[~is_apart]
-    exposed = learned_from[torch.linspace(0, len(learned_from) - 1, min(len(learned_from), MOST_EXPOSED)).long()]
+    exposed = _evenly(learned_from, MOST_EXPOSED)
     sets = [learned_from, known[is_apart], home]
     sets += [torch.cat(mildly_changed(images, generator)) for images in (home, exposed)]
     sets += [torch.cat(made_foreign(images, generator, has_upright=has_upright)) for images in (home, exposed)]
@@ -124,7 +124,7 @@ def learn_reference(
     parts = {name: _part(learned[name], torch.cat([apart[name], own[name]]), mild[name]) for name in learned}
     size = sum(part.num_features for part in parts.values())
     reference = OodReference(parts, Boundary(torch.zeros(size), torch.zeros(())), 1.0)
-    boundary = _boundary(*(_features(reference, numbers) for numbers in (learned, mild_exposed, foreign_exposed)))
+    boundary = _boundary(*(reference.features(numbers) for numbers in (learned, mild_exposed, foreign_exposed)))
     at_home = [apart, own, mild]
     reference = replace(reference, boundary=_scaled(boundary, reference, at_home))
     accepted = torch.cat([_distance(reference, numbers) for numbers in at_home]).quantile(1 - HOME_SHARE)
@@ -136,8 +136,7 @@ def learn_reference(
 @torch.no_grad()
 def score_images(reference: OodReference, network: SemiGanSegmenter, images: Tensor) -> Tensor:
     """Return the out-of-distribution scores of prepared images ``(N, C, S, S)`` in [-1, 1], ``(N,)`` in [0, 1]."""
-    distance = _distance(reference, _measured(network, images.float()))
-    return distance / (distance + reference.limit)
+    return reference.score(reference.steps(_measured(network, images.float())))
 
 
 @torch.no_grad()
@@ -157,6 +156,10 @@ def with_site(reference: OodReference, network: SemiGanSegmenter, images: Tensor
     return replace(known, limit=max(reference.limit, SITE_MARGIN * float(_distance(known, numbers).max())))
 
 
+def _evenly(images: Tensor, most: int) -> Tensor:
+    return images[torch.linspace(0, len(images) - 1, min(len(images), most)).long()]
+
+
 def _measured(network: SemiGanSegmenter, images: Tensor) -> dict[str, Tensor]:
     """Return the numbers of images by part, on the CPU."""
     found: list[dict[str, Tensor]] = []
@@ -170,10 +173,6 @@ def _measured(network: SemiGanSegmenter, images: Tensor) -> dict[str, Tensor]:
 
 def _distance(reference: OodReference, numbers: dict[str, Tensor]) -> Tensor:
     return reference.distance(reference.steps(numbers))
-
-
-def _features(reference: OodReference, numbers: dict[str, Tensor]) -> Tensor:
-    return torch.cat([part.features(numbers[name]) for name, part in reference.parts.items()], dim=1)
 
 
 def _boundary(known: Tensor, mild: Tensor, foreign: Tensor) -> Boundary:
@@ -203,7 +202,7 @@ def _boundary(known: Tensor, mild: Tensor, foreign: Tensor) -> Boundary:
 
 def _scaled(boundary: Boundary, reference: OodReference, home: Sequence[dict[str, Tensor]]) -> Boundary:
     """Make the median at home 0, and what is rare there as far as the Gaussians say of what is rare to them."""
-    beyond = torch.cat([_features(reference, numbers) @ boundary.weights + boundary.bias for numbers in home])
+    beyond = torch.cat([reference.features(numbers) @ boundary.weights + boundary.bias for numbers in home])
     distance = torch.cat([_distance(reference, numbers) for numbers in home])
     median, rare = beyond.quantile(0.5), beyond.quantile(1 - HOME_SHARE)
     factor = float(distance.quantile(1 - HOME_SHARE)) / (rare - median).clamp(min=1e-6)

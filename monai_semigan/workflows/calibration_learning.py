@@ -32,6 +32,7 @@ from monai_semigan.workflows.ood_learning import with_looks
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
 
 __all__ = [
+    "BAD_DICE",
     "LearnedExpectation",
     "calibrated",
     "expected_and_true",
@@ -68,6 +69,10 @@ class LearnedExpectation:
 
     calibration: DiceCalibration
     doubted_below: float | None = None
+
+    def raised(self, limit: float) -> float:
+        """Return a limit of expected Dice, raised to where labels are to be doubted."""
+        return max(limit, self.doubted_below or 0.0)
 
 
 def learned_expectations(
@@ -165,7 +170,7 @@ def calibrated(bundle: Bundle, learned: Mapping[str, LearnedExpectation]) -> Bun
         limit = chain.min_expected_dice
         if limit is not None:
             raw = limit if chain.calibration is None else chain.calibration.undone(limit)
-            limit = max(float(found.calibration(raw)), found.doubted_below or 0.0)
+            limit = found.raised(float(found.calibration(raw)))
         chains[name] = replace(chain, calibration=found.calibration, min_expected_dice=limit)
     return replace(bundle, chains=chains)
 

@@ -164,11 +164,10 @@ def tune(
 
 def _raised(limits: Mapping[str, Limits], learned: Mapping[str, LearnedExpectation]) -> dict[str, Limits]:
     """Raise limits of expected Dice to where labels are to be doubted."""
-    least = {name: found.doubted_below or 0.0 for name, found in learned.items()}
     return {
         name: limit
-        if limit.min_expected_dice is None
-        else replace(limit, min_expected_dice=max(limit.min_expected_dice, least.get(name, 0.0)))
+        if limit.min_expected_dice is None or name not in learned
+        else replace(limit, min_expected_dice=learned[name].raised(limit.min_expected_dice))
         for name, limit in limits.items()
     }
 
