@@ -18,7 +18,7 @@ def test_killed_workers_lose_nothing(tmp_path: Path) -> None:
     cohort_kills.wait(cohort_kills.start(images, tmp_path / "quiet"))
 
     process = cohort_kills.start(images, tmp_path / "out", "--engine", "dask", "--batch-size", 4)
-    kills = cohort_kills.kill_workers(process, tmp_path / "out", every_s=1.5, rng=random.Random(3), most=4)
+    kills = cohort_kills.kill_workers(process, tmp_path / "out", every_s=0.5, rng=random.Random(3), most=4)
     events = [json.loads(line) for line in cohort_kills.wait(process).splitlines()]
 
     found = cohort_kills.outcome_of(tmp_path / "out", tmp_path / "quiet")
