@@ -3,8 +3,8 @@
 
     python -m benchmarks.synthetic BUNDLE LIST.json OUT.json --images 600 --steps 400
 
-The U-Net is the teacher's, at the network's size. The mean mask is that of the list's labelled images, cut at 0.5: what
-somebody who never looks at an image would draw. For comparison the same U-Net learns the labelled images.
+The U-Net is MONAI's `BasicUNet`, at the network's size. The mean mask is that of the list's labelled images, cut at
+0.5: what somebody who never looks at an image would draw. For comparison the same U-Net learns the labelled images.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from monai_semigan.io.datalist import load_datalist
 from monai_semigan.io.image_file import read_image
 from monai_semigan.io.label_file import read_label
 from monai_semigan.training.pool import LabelledPool
-from monai_semigan.training.teacher import TeacherSettings, train_teacher
+from monai_semigan.training.teacher import BASIC_UNET_FEATURES, TeacherSettings, train_teacher
 from monai_semigan.workflows.synthesizing import SynthesisOptions, synthesize
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
 
@@ -57,7 +56,7 @@ def measure(bundle: str, datalist: Path, *, images: int, steps: int, seed: int, 
     preset, num_classes = training_preset(opened), len(opened.class_names)
     validation = labelled_pool(data, data.validation, preset, num_classes)
     labelled = labelled_pool(data, data.labelled, preset, num_classes)
-    settings = replace(TeacherSettings(), steps=steps, batch_size=8)
+    settings = TeacherSettings(network="basic_unet", features=BASIC_UNET_FEATURES, steps=steps, batch_size=8)
     with tempfile.TemporaryDirectory() as folder:
         synthesize(folder, bundle=bundle, options=SynthesisOptions(num_items=images, seed=seed, device="cpu"))
         pool = drawn_pool(Path(folder), num_classes)

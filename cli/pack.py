@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,10 +22,15 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     help="best.pt of an encoder's run, or converted weights with an encoder.",
 )
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path),
+    help="teacher.pt of a GAN's run, to draw the label beside the generator. [default: as the weights have it]",
+)
 @click.option("--name", help="Of the new bundle. [default: the folder's]")
 @click.option("--version", help="Of the new bundle. [default: 0.1.0]")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that lies there.")
-def command(output: Path, bundle: str, weights: Path, name: str | None, version: str | None, overwrite: bool) -> None:
+def command(output: Path, bundle: str, **given: Any) -> None:
     """Make a bundle of your own training: configs of BUNDLE, your weights, a card that claims nothing yet.
 
     \b
@@ -35,4 +41,4 @@ def command(output: Path, bundle: str, weights: Path, name: str | None, version:
     """
     from monai_semigan.workflows.packing import pack
 
-    click.echo(pack(output, bundle=bundle, weights=weights, name=name, version=version, overwrite=overwrite))
+    click.echo(pack(output, bundle=bundle, **given))

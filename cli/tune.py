@@ -90,6 +90,9 @@ def command(
     click.echo(text_table(("steps", "Dice", *heads, "s per case"), rows))
     before = ", ".join(f"{steps}{_of(name)}" for name, steps in result.stored_steps.items())
     stored = "stored, with the limits" if write else f"the bundle says {before}"
+    if result.direct_share is not None:
+        stored_share = "stored" if write else "not stored: pass --write"
+        click.echo(f"weight of the direct route: {result.direct_share:g} ({stored_share})")
     click.echo(f"{result.num_cases} cases: {result.steps} steps are enough ({stored})")
     show_notes(result.warnings, label="warning: ")
 

@@ -29,6 +29,8 @@ TINY = {
     "channels": [8, 8, 8, 8],
     "encoder_channels": [8, 8, 8, 8],
     "head_channels": 8,
+    "direct_widths": [4, 4],
+    "direct_share": 0.25,
 }
 
 
@@ -135,7 +137,7 @@ def tiny_bundle(tmp_path: Path, tiny_network: SemiGanSegmenter) -> Path:
         if name == "train.json":
             config["trainer"]["d_pair"] = {"num_scales": 1, "base_channels": 4}
             config["trainer"]["bfloat16"] = False
-            config["trainer"]["teacher"] = {"features": [4, 4, 4, 4, 4, 4], "steps": 2, "batch_size": 2}
+            config["trainer"]["teacher"] = {"features": [4, 4], "steps": 2, "batch_size": 2}
         path.write_text(json.dumps(config))
     return root
 

@@ -88,7 +88,7 @@ def trainer(folder: Path, kind: str, total: int, ranks: Ranks, *, resume: bool) 
         perturb_pair=PerturbSettings(),
         ranks=ranks,
     )
-    task = GanTask(gan, teacher=TeacherSettings(steps=1, features=(4,) * 6), **common)
+    task = GanTask(gan, teacher=TeacherSettings(steps=1, features=(4, 4)), **common)
     return TrainingLoop(task, folder, resume=resume)
 
 

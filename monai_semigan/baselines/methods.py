@@ -18,7 +18,7 @@ from monai_semigan.baselines.supervised import Supervised
 from monai_semigan.errors import ConfigError
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.consistency import ConsistencySettings
-from monai_semigan.training.teacher import MAX_WIDTH, TeacherSettings, small_unet
+from monai_semigan.training.teacher import BASIC_UNET_FEATURES, MAX_WIDTH, TeacherSettings, basic_unet
 
 __all__ = ["BASELINES", "BaselineSettings", "baseline", "build_network"]
 
@@ -40,7 +40,7 @@ class BaselineSettings:
     """
 
     frame: FrameSettings = field(default_factory=FrameSettings)
-    unet: tuple[Annotated[int, Range(1, MAX_WIDTH)], ...] = TeacherSettings.features
+    unet: tuple[Annotated[int, Range(1, MAX_WIDTH)], ...] = BASIC_UNET_FEATURES
     deeplabv3plus: DeepLabSettings = field(default_factory=DeepLabSettings)
     mean_teacher: ConsistencySettings = field(default_factory=lambda: ConsistencySettings(style_mixing=None))
     adv_ssl: AdversarialSettings = field(default_factory=AdversarialSettings)
@@ -48,14 +48,14 @@ class BaselineSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        TeacherSettings(features=self.unet)  # the same check
+        TeacherSettings(network="basic_unet", features=self.unet)  # the same check
 
 
 def build_network(name: str, settings: BaselineSettings, sizes: Sizes) -> nn.Module:
     """Build the network that a baseline segments with: images ``(N, C, S, S)`` to logits ``(N, K, S, S)``."""
     if name == "deeplabv3plus":
         return DeepLabV3Plus(sizes, settings.deeplabv3plus)
-    return small_unet(image_channels=sizes.image_channels, num_classes=sizes.num_classes, features=settings.unet)
+    return basic_unet(image_channels=sizes.image_channels, num_classes=sizes.num_classes, features=settings.unet)
 
 
 def baseline(name: str, settings: BaselineSettings) -> Callable[[FrameSettings, Sizes], Method]:

@@ -5,6 +5,9 @@ Styles alone round every border, as they are a few numbers for the whole image. 
 features at a few resolutions, are a spatial part of the embedding (Kang et al. 2021, "GAN Inversion for Out-of-Range
 Images"); offsets of the label logits draw the last pixels of a border, which the image alone cannot ask for. Without
 them an embedding is a point of W+, as in SemanticGAN.
+
+An embedding also carries what a direct route says of the label, already weighted: the generator's own logits then
+count for the rest.
 """
 
 from __future__ import annotations
@@ -34,11 +37,13 @@ class Embedding:
             empty for none.
         label: Offsets that are added to its label logits, ``(N, K, S, S)``; None for none. They change no image, so
             inversion leaves them as they are.
+        label_share: Factor of the generator's own label logits before that, in [0, 1].
     """
 
     w_plus: Tensor
     features: tuple[Tensor, ...] = ()
     label: Tensor | None = None
+    label_share: float = 1.0
 
     def __len__(self) -> int:
         return len(self.w_plus)
@@ -62,6 +67,13 @@ class Embedding:
     def with_styles(self, w_plus: Tensor) -> Embedding:
         """Replace the styles; the offsets stay."""
         return replace(self, w_plus=w_plus)
+
+    def mixed_with(self, direct: Tensor, share: float) -> Embedding:
+        """Mix the label with a direct route's logits ``(N, K, S, S)``, which count for ``share``."""
+        label = share * direct
+        if self.label is not None:
+            label = label + (1 - share) * self.label
+        return replace(self, label=label, label_share=(1 - share) * self.label_share)
 
     def packed(self, parts: Parts = "both") -> Tensor:
         """Return the styles' and features' numbers, or one's, as one tensor, ``(N, 1, M)``: what an optimizer moves."""
@@ -90,7 +102,7 @@ class Embedding:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Embedding:
         label = None if self.label is None else change(self.label)
-        return Embedding(change(self.w_plus), tuple(map(change, self.features)), label)
+        return replace(self, w_plus=change(self.w_plus), features=tuple(map(change, self.features)), label=label)
 
 
 def check_feature_sizes(sizes: Sequence[int], *, image_size: int, num_levels: int) -> None:

@@ -6,6 +6,9 @@ as offsets from the mean of w (Richardson et al. 2021, pixel2style2pixel, sectio
 embedding's spatial part, if the generator is to get one, and a narrow way on from it to full resolution the offsets of
 the label; both start at zero. Group normalization instead of
 batch normalization: a prediction never depends on its batch mates, and training and inference compute the same.
+
+Beside them a direct route may draw the label of the image without the generator. The two routes err differently, so the
+mean of their logits is better than either; by which weight, a bundle's validation images say.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from torch import Tensor, nn
 
 from monai_semigan.errors import ConfigError, ShapeError, check_shape
 from monai_semigan.networks.embedding import Embedding
+from monai_semigan.networks.label_unet import LabelUNet
 
 __all__ = ["Encoder"]
 
@@ -138,11 +142,13 @@ class Encoder(nn.Module):
         feature_channels: Channels of the generator's features that get offsets, by how often the image's side is halved
             to theirs; at most the trunk's halvings. Empty for styles alone.
         label_classes: Classes K of the label if its logits get offsets too, else 0; needs ``feature_channels``.
+        direct: The direct route; None for none.
+        direct_share: Its weight in the label, in [0, 1]; with 0 it is not computed.
 
     Shapes:
         ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by ``2 ** (len(channels) - 1)``
         -> w_plus ``(N, L, w_dim)``, features ``(N, C, H / 2 ** i, W / 2 ** i)`` for each i of ``feature_channels``,
-        coarse to fine, label ``(N, K, H, W)`` if there are offsets of it.
+        coarse to fine, label ``(N, K, H, W)`` if there are offsets of it or a direct route.
 
     State:
         latent_avg: ``(w_dim,)``, the generator's mean of w, which the heads' output is added to.
@@ -160,8 +166,12 @@ class Encoder(nn.Module):
         head_channels: int = 64,
         feature_channels: Mapping[int, int] | None = None,
         label_classes: int = 0,
+        direct: LabelUNet | None = None,
+        direct_share: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= direct_share <= 1 or (direct_share and direct is None):
+            raise ConfigError(f"`direct_share` must be in [0, 1], and 0 without a direct route, got {direct_share}.")
         if len(channels) < 4:
             raise ConfigError(f"`channels` must have at least four widths, got {list(channels)}.")
         self.image_channels, self.num_layers, self.w_dim = image_channels, num_layers, w_dim
@@ -190,8 +200,16 @@ class Encoder(nn.Module):
         self.label_offsets: LabelOffsets | None = None
         if feature_channels and label_classes:
             self.label_offsets = LabelOffsets(channels[: min(feature_channels)], head_channels, label_classes)
+        self.direct, self.direct_share = direct, direct_share
 
     def forward(self, image: Tensor) -> Embedding:
+        embedding = self.drawn(image)
+        if self.direct is not None and self.direct_share:
+            embedding = embedding.mixed_with(self.direct(image), self.direct_share)
+        return embedding
+
+    def drawn(self, image: Tensor) -> Embedding:
+        """Return the embedding whose label is the generator's alone."""
         n, height, width = check_shape("image", image.shape, f"N {self.image_channels} H W").values()
         if height % self.stride or width % self.stride:
             raise ShapeError(f"`image` must have sides divisible by {self.stride}, got {height} x {width}.")

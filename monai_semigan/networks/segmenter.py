@@ -14,6 +14,7 @@ from monai_semigan.networks.discriminator import ImageDiscriminator
 from monai_semigan.networks.embedding import check_feature_sizes
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.generator import Generator
+from monai_semigan.networks.label_unet import LabelUNet, check_direct
 from monai_semigan.networks.official_encoder import OfficialEncoder
 
 __all__ = ["ENCODER_KINDS", "SemiGanSegmenter"]
@@ -41,6 +42,8 @@ class SemiGanSegmenter(nn.Module):
         encoder_kind: ``pyramid`` for `Encoder`, ``official`` for `OfficialEncoder`.
         feature_sizes: Resolutions whose features the encoder shifts, pixels, ascending; empty for styles alone.
         label_offsets: The encoder shifts the label logits too; needs ``feature_sizes``.
+        direct_widths: Channels of the direct route; empty for none.
+        direct_share: Its weight in the label, in [0, 1].
 
     Raises:
         ConfigError: A setting is out of range.
@@ -70,6 +73,8 @@ class SemiGanSegmenter(nn.Module):
         encoder_kind: str = "pyramid",
         feature_sizes: Sequence[int] = (),
         label_offsets: bool = False,
+        direct_widths: Sequence[int] = (),
+        direct_share: float = 0.0,
     ) -> None:
         super().__init__()
         self.generator = Generator(
@@ -94,6 +99,10 @@ class SemiGanSegmenter(nn.Module):
         check_feature_sizes(feature_sizes, image_size=image_size, num_levels=num_levels)
         widths = self.generator.synthesis.widths
         feature_channels = {(image_size // size).bit_length() - 1: widths[size] for size in feature_sizes}
+        check_direct(direct_widths, direct_share, image_size=image_size, num_levels=num_levels)
+        direct = None
+        if direct_widths:
+            direct = LabelUNet(image_channels=image_channels, num_classes=num_classes, widths=direct_widths)
         self.encoder: Encoder | OfficialEncoder = (
             OfficialEncoder(image_size=image_size, **encoder_settings)
             if encoder_kind == "official"
@@ -101,6 +110,8 @@ class SemiGanSegmenter(nn.Module):
                 **encoder_settings,
                 feature_channels=feature_channels,
                 label_classes=num_classes if label_offsets else 0,
+                direct=direct,
+                direct_share=direct_share,
             )
         )
         self.d_image = ImageDiscriminator(image_size=image_size, image_channels=image_channels, channels=channels)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from monai_semigan.errors import ConfigError
 from monai_semigan.networks.embedding import check_feature_sizes
 from monai_semigan.networks.encoder import LABEL_WIDTH
+from monai_semigan.networks.label_unet import check_direct
 from monai_semigan.networks.official_encoder import EXPANSION, HEAD_CONVS, STAGE_DEPTHS
 from monai_semigan.networks.synthesis import check_channels
 from monai_semigan.settings import Range, check_settings, to_json
@@ -49,6 +50,10 @@ class NetworkSettings:
             above 4 and one of the encoder's trunk: ``image_size`` halved less often than ``encoder_channels`` has
             widths. Empty for styles alone, as the paper has it.
         label_offsets: The encoder shifts the label logits as well; needs ``feature_sizes``.
+        direct_widths: Channels of the direct route, a small U-Net from the image to the label: at the image's
+            resolution and at each halving. Empty for none.
+        direct_share: Weight of the direct route in the label, in [0, 1]; the rest is the generator's. `tune` finds it
+            on validation images.
     """
 
     image_size: Annotated[int, Range(32, 1024)]
@@ -63,6 +68,8 @@ class NetworkSettings:
     encoder_kind: EncoderKind = "pyramid"
     feature_sizes: tuple[Annotated[int, Range(8, 1024)], ...] = ()
     label_offsets: bool = False
+    direct_widths: tuple[Width, ...] = ()
+    direct_share: Annotated[float, Range(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -74,6 +81,7 @@ class NetworkSettings:
         check_feature_sizes(self.feature_sizes, image_size=self.image_size, num_levels=num_levels)
         if self.label_offsets and not self.feature_sizes:
             raise ConfigError("`label_offsets` must be false without `feature_sizes`: its offsets go on from theirs.")
+        check_direct(self.direct_widths, self.direct_share, image_size=self.image_size, num_levels=num_levels)
         if self.num_parameters > MAX_PARAMETERS:
             raise ConfigError(
                 f"The network must have at most {MAX_PARAMETERS / 1e6:.0f} million parameters, "
@@ -90,7 +98,7 @@ class NetworkSettings:
         synthesis = sum(9 * o * (i + o) + w * (i + 2 * o) + o * heads for i, o in pairwise(table))
         discriminator = sum(i * (9 * i + 10 * o) for o, i in pairwise(table)) + 25 * table[0] ** 2
         encoder = self._official_parameters if self.encoder_kind == "official" else self._pyramid_parameters
-        return mapping + first + synthesis + discriminator + encoder
+        return mapping + first + synthesis + discriminator + encoder + self._direct_parameters
 
     @property
     def _num_layers(self) -> int:
@@ -119,6 +127,14 @@ class NetworkSettings:
         finer = self.encoder_channels[: (self.image_size // max(self.feature_sizes)).bit_length() - 1]
         smooths = 18 * LABEL_WIDTH**2 * len(finer)
         return LABEL_WIDTH * (self.head_channels + sum(finer) + 9 * self.num_classes) + smooths
+
+    @property
+    def _direct_parameters(self) -> int:
+        if not self.direct_widths:
+            return 0
+        downs = sum(9 * o * (i + o) for i, o in pairwise((self.image_channels, *self.direct_widths)))
+        ups = sum(9 * fine * (coarse + 2 * fine) for fine, coarse in pairwise(self.direct_widths))
+        return downs + ups + self.num_classes * self.direct_widths[0]
 
     @property
     def _official_parameters(self) -> int:

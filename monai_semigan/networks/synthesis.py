@@ -238,7 +238,7 @@ class SynthesisNetwork(nn.Module):
         assert image is not None
         if label_logits is not None and embedding.label is not None:
             check_shape("label", embedding.label.shape, " ".join(map(str, label_logits.shape)))
-            label_logits = label_logits + embedding.label
+            label_logits = embedding.label_share * label_logits + embedding.label
         return image, label_logits
 
     def _offsets(self, embedding: Embedding) -> dict[int, Tensor]:

@@ -127,6 +127,8 @@ class EncoderStep:
             )
         self.generator, self.encoder = segmenter.generator.eval(), segmenter.encoder
         self.encoder.latent_avg.copy_(self.generator.mapping.latent_avg)
+        if self.encoder.direct is not None:
+            self.encoder.direct.requires_grad_(False)  # it is trained before: the teacher
         self.encoder_ema: Encoder = copy.deepcopy(self.encoder).requires_grad_(False)
         self.distance = distance or FeatureDistance(segmenter.d_image.features)
         self.optimizer = torch.optim.Adam(
@@ -159,7 +161,7 @@ class EncoderStep:
         clean = torch.cat([generated, real])  # generated, unlabelled, labelled: (3 N, C, S, S)
         with frozen(self.generator, self.segmenter.d_image):
             foreign = cross_modality(clean, settings.other_modality) if settings.other_modality else clean
-            embedding = self.encoder(perturb(foreign, settings.perturb))
+            embedding = self.encoder.drawn(perturb(foreign, settings.perturb))
             image, label_logits = self.generator.synthesis(embedding)
             stats = {
                 "loss_image": (image - clean).square().mean(),
@@ -238,8 +240,9 @@ class EncoderStep:
 
 def _rated(encoder: Encoder, started: Collection[str], trunk_rate: float) -> list[dict[str, Any]]:
     """Return the optimizer's groups of parameters, each with its factor of the rate."""
-    before = [parameter for name, parameter in encoder.named_parameters() if name in started]
-    fresh = [parameter for name, parameter in encoder.named_parameters() if name not in started]
+    learning = {name: parameter for name, parameter in encoder.named_parameters() if parameter.requires_grad}
+    before = [parameter for name, parameter in learning.items() if name in started]
+    fresh = [parameter for name, parameter in learning.items() if name not in started]
     groups = ({"params": fresh, "factor": 1.0}, {"params": before, "factor": trunk_rate})
     return [group for group in groups if group["params"]]
 

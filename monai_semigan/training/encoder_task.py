@@ -107,7 +107,7 @@ class EncoderTask:
         for start in range(0, len(self.validation), EVALUATION_BATCH):
             indices = torch.arange(start, min(start + EVALUATION_BATCH, len(self.validation)))
             real, target = (take(indices, self.device) for take in (self.validation.take, self.validation.take_targets))
-            image, label_logits = generator.synthesis(encoder(real))
+            image, label_logits = generator.synthesis(encoder.drawn(real))
             dice.append(mean_dice(label_logits, target))
             error.append((image - real).square().flatten(1).mean(dim=1))
             if start == 0:

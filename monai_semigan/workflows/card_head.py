@@ -23,6 +23,7 @@ def card_head(packed: Bundle, facts: Mapping[str, str], *, before_table: str = "
         "Domain": packed.domain.name,
         "Classes": ", ".join(f"{index} {name}" for index, name in enumerate(packed.class_names)),
         "Network's input": f"{packed.network.image_size} x {packed.network.image_size} px",
+        "Label": _label_sources(packed.network.direct_share),
         **facts,
         "Weights": f"`models/model.pt`, SHA-256 `{packed.weights_sha256}`",
         "Terms": packed.terms,
@@ -38,3 +39,9 @@ def card_head(packed: Bundle, facts: Mapping[str, str], *, before_table: str = "
         *(f"| {name} | {value} |" for name, value in rows.items()),
         "",
     ]
+
+
+def _label_sources(direct_share: float) -> str:
+    if not direct_share:
+        return "the generator's"
+    return f"the generator's, and {direct_share:.0%} of the direct route"

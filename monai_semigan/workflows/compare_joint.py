@@ -20,6 +20,7 @@ from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.fusion import LabelFusion
 from monai_semigan.types import StageProgress
+from monai_semigan.workflows.direct_share import best_share, share_scores, store_share
 from monai_semigan.workflows.fit_checks import DataFacts
 from monai_semigan.workflows.fit_plan import SHARES, FitPlan, Speeds
 from monai_semigan.workflows.fit_stages import FitOptions, FitStages
@@ -80,9 +81,17 @@ def train_joint(
         )
         spent.begin()
         weights = stages.train_network(plan)
-        pack(folder / BUNDLE_NAME, bundle=stages.skeleton.root, weights=weights, name=NAME)
+        root = pack(folder / BUNDLE_NAME, bundle=stages.skeleton.root, weights=weights, name=NAME)
+        _choose_share(root, row, stages.device)
         iterations = (plan.gan_kimg + plan.encoder_kimg) * 1000 / stages.batch_size
     return JointTraining(plan.teacher_steps + round(iterations), spent.seconds)
+
+
+def _choose_share(root: Path, row: Datalist, device: torch.device) -> None:
+    bundle = open_bundle(root)
+    scores = share_scores(bundle, load_network(bundle, device=device), row)
+    if scores:
+        store_share(root, best_share(scores))
 
 
 def share_out(

@@ -15,6 +15,7 @@ from monai_semigan.bundle.bundle import Bundle, open_bundle
 from monai_semigan.errors import BundleError, ConfigError, InputError
 from monai_semigan.files import read_json, write_json
 from monai_semigan.io.datalist import MAX_BYTES, Datalist, Entry, load_datalist
+from monai_semigan.networks.label_unet import DIRECT_WIDTHS
 from monai_semigan.settings import to_json
 from monai_semigan.training.sample_sheet import CLASS_COLORS
 from monai_semigan.workflows.packing import copy_parts
@@ -76,7 +77,7 @@ def listed(entry: Entry) -> dict[str, Any]:
 
 
 def skeleton(run: Path, source: Bundle, data: Datalist, num_classes: int) -> Bundle:
-    """Make, or open, a copy of a bundle without weights whose network has offsets and the data's classes."""
+    """Make, or open, a copy of a bundle without weights: with offsets, a direct route and the data's classes."""
     folder = run / "bundle"
     if not folder.exists():
         with replacing_folder(folder) as made:
@@ -96,6 +97,7 @@ def _describe(metadata: dict[str, Any], source: Bundle, data: Datalist, count: i
     block.pop("ood", None)
     sizes = [size for size in OFFSET_SIZES if size < source.network.image_size]
     block["network"].setdefault("feature_sizes", sizes)
+    block["network"].setdefault("direct_widths", list(DIRECT_WIDTHS))
     if names is not None and len(names) != count:
         raise InputError(f"`class_names` of the data list must name {count} classes, got {len(names)}.")
     if count == source.network.num_classes and names in (None, source.class_names):

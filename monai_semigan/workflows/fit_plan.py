@@ -33,12 +33,14 @@ class Speeds:
     """Measured on this machine.
 
     Attributes:
-        teacher_step: Seconds of a step of the teacher, or of the U-Net.
+        teacher_step: Seconds of a step of the teacher.
+        unet_step: Seconds of a step of the plain U-Net.
         encoder_image: Seconds per image of each kind of the encoder's training.
         gan_image: Seconds per image of the GAN's; 0 where none is trained.
     """
 
     teacher_step: float
+    unet_step: float
     encoder_image: float
     gan_image: float = 0.0
 
@@ -96,7 +98,7 @@ def make_plan(budget_s: float, speeds: Speeds, *, most: Mapping[str, float], tra
         "teacher": speeds.teacher_step,
         "gan": speeds.gan_image * 1000,
         "encoder": speeds.encoder_image * 1000,
-        "unet": speeds.teacher_step,
+        "unet": speeds.unet_step,
     }
     shares = {stage: share for stage, share in SHARES[trains_gan].items() if share}
     needed = max(LEAST[stage] * cost[stage] / share for stage, share in shares.items())

@@ -23,7 +23,13 @@ from monai_semigan.io.datalist import Datalist
 from monai_semigan.settings import Range, check_settings, read_settings, to_json
 from monai_semigan.training.encoder_task import BEST_NAME
 from monai_semigan.training.settings import EncoderTraining, GanTraining
-from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, save_teacher, train_teacher
+from monai_semigan.training.teacher import (
+    BASIC_UNET_FEATURES,
+    TEACHER_NAME,
+    TeacherSettings,
+    save_teacher,
+    train_teacher,
+)
 from monai_semigan.types import StageProgress
 from monai_semigan.workflows.fit_checks import DataFacts
 from monai_semigan.workflows.fit_folder import DATA_NAME, listed, own_list, require_same, skeleton
@@ -45,6 +51,8 @@ BATCH = {"cpu": 8, "cuda": 16}
 USUAL = FrameSettings()
 
 PLAIN_UNET = TeacherSettings(
+    network="basic_unet",
+    features=BASIC_UNET_FEATURES,
     steps=2000,
     batch_size=USUAL.batch_size,
     learning_rate=USUAL.learning_rate,
@@ -178,7 +186,7 @@ class FitStages:
 
     @property
     def _teacher(self) -> TeacherSettings:
-        return self.gan.teacher or TeacherSettings()
+        return (self.gan.teacher or TeacherSettings()).as_direct_route(self.skeleton.network.direct_widths)
 
     def speeds(self) -> Speeds:
         """Time a few iterations of each stage, as they will run, on a few of the images."""
@@ -190,15 +198,8 @@ class FitStages:
             kind = "binary" if self.data.is_binary else "classes"
             path = folder / DATA_NAME
             write_json(path, {"schema": "semigan-datalist-1", "label_values": kind, **content})
-            teacher = _timed(
-                lambda tick: train_teacher(
-                    self.labelled.subset(range(min(TIMED_IMAGES, len(self.labelled)))),
-                    replace(self._teacher, steps=TIMED_ITERATIONS),
-                    device=self.device,
-                    progress=tick,
-                ),
-                self.clock,
-            )
+            teacher = self._timed_step(self._teacher, folder / TEACHER_NAME)
+            unet = self._timed_step(PLAIN_UNET, folder / UNET_NAME)
             settings = self._run(TIMED_ITERATIONS * self.batch_size / 1000)
             gan = 0.0
             if not self.keeps_generator:
@@ -206,14 +207,21 @@ class FitStages:
                 gan = _timed(
                     self._trainer(gan_trainer, folder / "gan", config, datalist=path, start=self._start), self.clock
                 )
-            config = {**to_json(self.encoder), "run": settings}
+            config = {**to_json(self.encoder), "teacher": str(folder / TEACHER_NAME), "run": settings}
             places = {
                 "datalist": path,
                 "gan_run": None if self.keeps_generator else folder / "gan",
                 "start": self._start,
             }
             encoder = _timed(self._trainer(encoder_trainer, folder / "encoder", config, **places), self.clock)
-        return Speeds(teacher, encoder / self.batch_size, gan / self.batch_size)
+        return Speeds(teacher, unet, encoder / self.batch_size, gan / self.batch_size)
+
+    def _timed_step(self, learner: TeacherSettings, path: Path) -> float:
+        few = self.labelled.subset(range(min(TIMED_IMAGES, len(self.labelled))))
+        learner = replace(learner, steps=TIMED_ITERATIONS)
+        return _timed(
+            lambda tick: save_teacher(path, train_teacher(few, learner, device=self.device, progress=tick)), self.clock
+        )
 
     # The stages
 

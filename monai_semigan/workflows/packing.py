@@ -5,22 +5,27 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from monai_semigan.atomic import remove_stale, replacing_folder
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA, OOD_FILE
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
-from monai_semigan.errors import BundleError, OutputError
-from monai_semigan.files import make_folder, read_json, write_json, write_text
+from monai_semigan.errors import BundleError, CheckpointError, OutputError
+from monai_semigan.files import escaped, make_folder, read_json, write_json, write_text
 from monai_semigan.networks.checkpoint import build_with_weights, to_half
 from monai_semigan.networks.checkpoint_file import file_digest, named_weights, read_checkpoint
+from monai_semigan.networks.label_unet import LabelUNet
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.networks.start_weights import is_start, read_start
 from monai_semigan.training.snapshot import write_tensors
+from monai_semigan.training.teacher import load_teacher
 from monai_semigan.types import PathLike
 from monai_semigan.workflows.card_head import card_head
 
@@ -38,6 +43,11 @@ __all__ = [
 
 FIRST_VERSION = "0.1.0"
 WEIGHTS = Path("models") / "model.pt"
+
+DIRECT_ROUTE = "encoder.direct."
+"""Begins the names of its weights."""
+
+EQUAL_SHARE = 0.5
 
 NO_LIMIT = 1e6
 """A `max_image_error` that no image reaches: `tune` finds one for new weights."""
@@ -58,6 +68,7 @@ def pack(
     *,
     bundle: PathLike,
     weights: PathLike,
+    teacher: PathLike | None = None,
     name: str | None = None,
     version: str | None = None,
     overwrite: bool = False,
@@ -71,25 +82,32 @@ def pack(
         output: The new bundle's folder; may be the bundle itself with ``overwrite``.
         bundle: Shipped name or folder: the network's description and the chain.
         weights: ``best.pt`` of an encoder's run, or what ``semigan convert`` made of the files of GAN and encoder.
+        teacher: ``teacher.pt`` of a GAN's run, to be the direct route instead of that among the weights, if there is
+            one. Its weight in the label is the bundle's, or one half, until `tune` finds it.
         name: Of the bundle; None for the folder's.
         version: Of the bundle; None for 0.1.0.
         overwrite: Replace a bundle that lies at ``output``.
 
     Raises:
         BundleError: ``output`` holds a bundle already, or name or version cannot be one.
-        CheckpointError: The weights do not fit the bundle's network, or are not trained.
+        CheckpointError: The weights or the teacher do not fit the bundle's network, or are not trained.
         OutputError: ``output`` is a folder with something else, or cannot be written; nothing of it is left.
     """
     source = open_bundle(bundle)
     check_target(output, overwrite=overwrite)
-    state = _trained_state(weights)
-    network = build_with_weights(lambda: SemiGanSegmenter(**source.network.arguments()), state, source=weights)
+    state, settings = _trained_state(weights), source.network
+    if teacher is not None:
+        state, settings = _with_direct_route(state, settings, teacher)
+    network = build_with_weights(lambda: SemiGanSegmenter(**settings.arguments()), state, source=teacher or weights)
     network.require_trained()
     run = _run_config(weights)
 
     def describe(metadata: dict[str, Any], *, is_new: bool) -> None:
         if is_new:
             forget(metadata)
+        if teacher is not None:
+            route = {"direct_widths": list(settings.direct_widths), "direct_share": settings.direct_share}
+            metadata["semigan"]["network"] |= route
         if is_new or name is not None:
             metadata["name"] = name if name is not None else name_of(output)
         if is_new or version is not None:
@@ -161,9 +179,23 @@ def check_target(output: PathLike, *, overwrite: bool) -> None:
         raise OutputError(f"`{target}` must be a new folder or a bundle, as it is replaced. Choose another folder.")
 
 
-def _trained_state(weights: PathLike) -> dict[str, torch.Tensor]:
+def _trained_state(weights: PathLike) -> dict[str, Tensor]:
     content = read_checkpoint(weights)
     return read_start(weights).segmenter_state() if is_start(content) else named_weights(content, source=weights)
+
+
+def _with_direct_route(
+    state: Mapping[str, Tensor], settings: NetworkSettings, teacher: PathLike
+) -> tuple[dict[str, Tensor], NetworkSettings]:
+    """Make a teacher the direct route of weights and of their network's settings."""
+    loaded = load_teacher(teacher, device=torch.device("cpu"))
+    if not isinstance(loaded.net, LabelUNet):
+        raise CheckpointError(f"`{escaped(teacher)}` must be a teacher with the network label_unet, got basic_unet.")
+    kept = {key: value for key, value in state.items() if not key.startswith(DIRECT_ROUTE)}
+    route = {f"{DIRECT_ROUTE}{key}": value for key, value in loaded.net.state_dict().items()}
+    share = settings.direct_share or EQUAL_SHARE
+    widths = tuple(loaded.sizes["features"])
+    return {**kept, **route}, replace(settings, direct_widths=widths, direct_share=share)
 
 
 def copy_parts(source: Path, folder: Path, *, everything: bool = False) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -19,6 +19,7 @@ from monai_semigan.io.datalist import Datalist, load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
 from monai_semigan.networks.checkpoint import load_fitting, load_weights, part_of
 from monai_semigan.networks.checkpoint_file import file_digest, named_weights, read_checkpoint, read_state_dict
+from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import generator_arguments, read_start
@@ -33,7 +34,7 @@ from monai_semigan.training.pool import Symmetries
 from monai_semigan.training.ranks import current_ranks, joined_ranks
 from monai_semigan.training.settings import EncoderTraining, GanTraining
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
-from monai_semigan.training.teacher import TEACHER_NAME, load_teacher
+from monai_semigan.training.teacher import TEACHER_NAME, LabelTeacher, load_teacher
 from monai_semigan.types import PathLike, StageProgress
 from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
 
@@ -102,12 +103,13 @@ def gan_trainer(
         ranks=current_ranks(),
     )
     num_classes = networks.generator.synthesis.num_classes
+    teacher = settings.teacher and settings.teacher.as_direct_route(bundle.network.direct_widths)
     task = GanTask(
         step,
         unlabelled=image_pool(data.unlabelled, preset, settings.symmetries),
         labelled=labelled_pool(data, data.labelled, preset, num_classes, settings.symmetries),
         settings=settings.run,
-        teacher=settings.teacher,
+        teacher=teacher,
         config={
             **_facts(bundle, data, settings.symmetries, preset),
             "d_pair": to_json(settings.d_pair),
@@ -137,8 +139,8 @@ def encoder_trainer(
     Args:
         bundle_root: The bundle, as in the GAN's run.
         datalist: JSON data list; its labelled, unlabelled and validation entries are used.
-        gan_run: The GAN's run folder or one of its snapshots; its teacher, if it has one, teaches the encoder too. None
-            takes generator and discriminator from ``start``.
+        gan_run: The GAN's run folder or one of its snapshots; its teacher, if it has one, teaches the encoder too, and
+            is the direct route of a network with one. None takes generator and discriminator from ``start``.
         run_dir: The run folder.
         start: A bundle's weights, whose encoder the training starts from as far as it fits, at ``trunk_rate`` of the
             learning rate; None for random weights.
@@ -150,7 +152,8 @@ def encoder_trainer(
     Raises:
         BundleError: The bundle cannot be used.
         CheckpointError: ``gan_run`` holds no snapshot, or one of another network; or ``start`` does not fit.
-        ConfigError: A setting is unknown or out of range, or there is neither ``gan_run`` nor ``start``.
+        ConfigError: A setting is unknown or out of range, there is neither ``gan_run`` nor ``start``, or the network
+            has a direct route, but there is no teacher for it.
         InputError: The data list or one of its files cannot be used.
     """
     settings = read_settings(EncoderTraining, _own(training), "trainer")
@@ -162,12 +165,14 @@ def encoder_trainer(
     started = _load_trained(segmenter, start, with_gan=snapshot is None)
     if not data.validation:
         raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
-    teacher, perceptual = _teacher_file(settings, snapshot), settings.perceptual
+    teacher_file, perceptual = _teacher_file(settings, snapshot), settings.perceptual
+    teacher = load_teacher(teacher_file, device=chosen) if teacher_file else None
+    _take_direct_route(segmenter, bundle.network.direct_widths, teacher, started)
     step = EncoderStep(
         segmenter,
         settings.encoder,
         distance=MonaiPerceptualDistance(**to_json(perceptual)) if perceptual else None,
-        teacher=load_teacher(teacher, device=chosen) if teacher else None,
+        teacher=teacher,
         ranks=current_ranks(),
         started=started,
     )
@@ -182,7 +187,7 @@ def encoder_trainer(
             **_facts(bundle, data, settings.symmetries, preset),
             "gan_snapshot": snapshot and snapshot.name,
             "start": None if start is None else file_digest(start),
-            "teacher": teacher and file_digest(teacher),
+            "teacher": teacher_file and file_digest(teacher_file),
         },
     )
     return TrainingLoop(task, run_dir, resume=resume, progress=progress)
@@ -353,6 +358,30 @@ def _teacher_file(settings: EncoderTraining, snapshot: Path | None) -> Path | No
         return settings.teacher
     beside = snapshot.parent / TEACHER_NAME
     return beside if beside.exists() else None
+
+
+def _take_direct_route(
+    segmenter: SemiGanSegmenter, widths: Sequence[int], teacher: LabelTeacher | None, started: Collection[str]
+) -> None:
+    """Make the teacher the direct route of a network that has one; without a teacher, what it started from stays."""
+    if not widths:
+        return
+    assert isinstance(segmenter.encoder, Encoder), "others have no direct route"
+    direct = segmenter.encoder.direct
+    assert direct is not None
+    if teacher is None:
+        if any(name.startswith("direct.") for name in started):
+            return
+        raise ConfigError(
+            "A network with a direct route (`direct_widths`) must have a teacher, which becomes it: give `teacher` in "
+            "train.json, or --teacher."
+        )
+    if teacher.sizes["network"] != "label_unet" or teacher.sizes["features"] != list(widths):
+        raise ConfigError(
+            f"The teacher must have the network's `direct_widths` {list(widths)}, got {teacher.sizes}. Give one that "
+            "was trained with this network's settings."
+        )
+    load_weights(direct, teacher.net.state_dict(), source="the teacher")
 
 
 def _load_gan(segmenter: SemiGanSegmenter, gan_run: PathLike) -> Path:

@@ -22,6 +22,8 @@ from monai_semigan.files import read_json
 from monai_semigan.io.datalist import MAX_BYTES, Datalist, DatalistFile, Entry, load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.label_volume import read_label_volume
+from monai_semigan.networks.encoder import Encoder
+from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.settings import read_settings
@@ -32,6 +34,7 @@ from monai_semigan.workflows.calibration_learning import (
     learned_expectations,
     store_calibrations,
 )
+from monai_semigan.workflows.direct_share import best_share, share_scores, store_share
 from monai_semigan.workflows.limits import ENOUGH_CASES, Limits, ScoredCase, limits_of, store_limits
 from monai_semigan.workflows.ood_learning import has_enough, learned_references, store_references
 from monai_semigan.workflows.reading import read
@@ -68,6 +71,7 @@ class TuneResult:
 
     Attributes:
         rows: By number of steps.
+        direct_share: Weight of the direct route that was chosen; None for a network without one.
         steps: The fewest whose Dice is within `TOLERANCE` of the best.
         limits: Those of these steps.
         stored_steps: What the bundle said before, by modality.
@@ -76,6 +80,7 @@ class TuneResult:
     """
 
     rows: tuple[StepCount, ...]
+    direct_share: float | None
     steps: int
     limits: Mapping[str, Limits]
     stored_steps: Mapping[str, int]
@@ -103,9 +108,10 @@ def tune(
         bundle: A shipped bundle's name, or a bundle folder.
         datalist: Data list with validation images, or for a bundle for volumes with ``volumes.validation``.
         steps: Numbers of steps to try.
-        write: Store steps, limits and what the expected Dice is worth (`calibration_learning`) in the bundle, in
-            ``configs/metadata.json``, and the steps in ``configs/inference.json`` too if MONAI's runner is given them
-            there; and what its images are like, see `ood_learning`.
+        write: Store the weight of the direct route (`direct_share`), steps, limits and what the expected Dice is worth
+            (`calibration_learning`) in the bundle, in ``configs/metadata.json``, and the steps in
+            ``configs/inference.json`` too if MONAI's runner is given them there; and what its images are like, see
+            `ood_learning`.
         device: ``auto``, ``cpu`` or ``cuda``.
         batch_size: Images or slices at once.
         progress: Called with the cases done and their number, over all numbers of steps.
@@ -125,6 +131,7 @@ def tune(
         kind = "volumes (`volumes.validation`)" if opened.takes_volumes else "images"
         raise InputError(f"`{datalist}` must have validation {kind}, got none.")
     network = load_network(opened, device=choose_device(device))
+    opened, share = _with_share(opened, network, data)
     learned = learned_expectations(opened, network, data)
     opened = calibrated(opened, learned)
     rows, done, total = [], 0, len(counts) * len(entries)
@@ -144,6 +151,8 @@ def tune(
     chosen = next(row for row in rows if row.dice >= best - TOLERANCE)
     warnings = list(_warnings(opened, chosen.limits))
     if write:
+        if share is not None:
+            store_share(opened.root, share)
         store_calibrations(opened.root, opened)
         store_limits(opened, chosen.steps, chosen.limits)
         if has_enough(data):
@@ -154,12 +163,24 @@ def tune(
             )
     return TuneResult(
         tuple(rows),
+        share,
         chosen.steps,
         chosen.limits,
         {name: chain.inversion.steps for name, chain in opened.chains.items()},
         len(entries),
         tuple(warnings),
     )
+
+
+def _with_share(bundle: Bundle, network: SemiGanSegmenter, data: Datalist) -> tuple[Bundle, float | None]:
+    """Choose the weight of the direct route, and set it in the network; None without such a route."""
+    scores = share_scores(bundle, network, data)
+    if not scores:
+        return bundle, None
+    share = best_share(scores)
+    assert isinstance(network.encoder, Encoder), "others have no direct route"
+    network.encoder.direct_share = share
+    return replace(bundle, network=replace(bundle.network, direct_share=share)), share
 
 
 def _raised(limits: Mapping[str, Limits], learned: Mapping[str, LearnedExpectation]) -> dict[str, Limits]:

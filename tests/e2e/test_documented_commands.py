@@ -87,7 +87,9 @@ def place(
     monkeypatch.setenv("HOLOSCAN_INPUT_PATH", "images")
     monkeypatch.setenv("HOLOSCAN_OUTPUT_PATH", "of_the_platform")
     tiny = (4, 4, 4, 4, 4, 4)
-    monkeypatch.setattr(fit_stages, "PLAIN_UNET", TeacherSettings(features=tiny, steps=3, batch_size=2))
+    monkeypatch.setattr(
+        fit_stages, "PLAIN_UNET", TeacherSettings(network="basic_unet", features=tiny, steps=3, batch_size=2)
+    )
     settings = BaselineSettings(
         frame=FrameSettings(batch_size=2, validations=1),
         unet=tiny,

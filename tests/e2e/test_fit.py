@@ -33,7 +33,9 @@ def options(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> FitOptions:
     config = json.loads(path.read_text())
     config["trainer"]["run"] = {"total_kimg": 0.016, "batch_size": 4, "tick_kimg": 0.008, "num_samples": 2}
     path.write_text(json.dumps(config))
-    monkeypatch.setattr(fit_stages, "PLAIN_UNET", TeacherSettings(features=(4, 4, 4, 4, 4, 4), steps=3, batch_size=2))
+    monkeypatch.setattr(
+        fit_stages, "PLAIN_UNET", TeacherSettings(network="basic_unet", features=(4,) * 6, steps=3, batch_size=2)
+    )
     return FitOptions(base=str(tiny_bundle), budget="1h", device="cpu")
 
 

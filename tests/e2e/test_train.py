@@ -12,6 +12,7 @@ from PIL import Image
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.main import cli
 from monai_semigan.errors import BundleError, CheckpointError, ConfigError, InputError
+from monai_semigan.networks.checkpoint import part_of
 from monai_semigan.networks.checkpoint_file import file_digest, read_state_dict
 from monai_semigan.training.teacher import LabelTeacher, save_teacher
 
@@ -65,7 +66,7 @@ def test_the_whole_path(xray_files, datalist, tiny_bundle, tmp_path):
 
 def test_an_encoder_takes_another_teacher(datalist, tiny_bundle, tmp_path):
     teacher, encoder = tmp_path / "mine.pt", tmp_path / "encoder"
-    save_teacher(teacher, LabelTeacher(image_channels=1, num_classes=2, features=(4, 4, 4, 4, 4, 4)))
+    save_teacher(teacher, LabelTeacher(image_channels=1, num_classes=2, features=(4, 4)))
     common = ("-b", tiny_bundle, "--data", datalist, "--device", "cpu", "--kimg", "0.008")
     start = ("--start", tiny_bundle / "models" / "model.pt")
 
@@ -161,3 +162,30 @@ def test_a_bundle_is_not_replaced_by_accident(tiny_bundle, tmp_path):
     result = run("pack", tiny_bundle, "-b", tiny_bundle, "--weights", tmp_path / "none.pt")
 
     assert isinstance(result.exception, BundleError) and "--overwrite" in str(result.exception)
+
+
+def test_the_teacher_becomes_the_direct_route(datalist, tiny_bundle, edit_bundle, tiny_settings, tmp_path):
+    teacher = LabelTeacher(image_channels=1, num_classes=2, features=(4, 4))
+    save_teacher(tmp_path / "mine.pt", teacher)
+    common = ("-b", tiny_bundle, "--data", datalist, "--device", "cpu", "--kimg", "0.008")
+    start = ("--start", tiny_bundle / "models" / "model.pt")
+
+    def direct(name: str) -> dict[str, torch.Tensor]:
+        return part_of(read_state_dict(tmp_path / name / "best.pt"), "encoder.direct")
+
+    assert run("train", "encoder", tmp_path / "a", *common, *start, "--teacher", tmp_path / "mine.pt").exception is None
+    assert all(torch.equal(value, direct("a")[name]) for name, value in teacher.net.state_dict().items())
+
+    # Without a teacher, that of the weights it starts from stays, untrained.
+    assert run("train", "encoder", tmp_path / "b", *common, *start).exception is None
+    before = part_of(read_state_dict(start[1]), "encoder.direct")
+    assert all(torch.equal(value, before[name]) for name, value in direct("b").items())
+
+    # There must be one, and it must fit.
+    state = read_state_dict(start[1])
+    torch.save({name: v for name, v in state.items() if ".direct." not in name}, tmp_path / "old.pt")
+    refused = run("train", "encoder", tmp_path / "c", *common, "--start", tmp_path / "old.pt")
+    assert isinstance(refused.exception, ConfigError) and "must have a teacher" in str(refused.exception)
+    edit_bundle(tiny_bundle, network=tiny_settings | {"direct_widths": [4, 8]}, weights=None)
+    refused = run("train", "encoder", tmp_path / "d", *common, *start, "--teacher", tmp_path / "mine.pt")
+    assert isinstance(refused.exception, ConfigError) and "must have the network" in str(refused.exception)

@@ -35,7 +35,13 @@ def test_sizes_that_it_cannot_serve_are_refused():
 
 
 def test_a_segmenter_can_have_it(tiny_settings):
-    settings = {**tiny_settings, "encoder_kind": "official", "head_channels": 4}
+    settings = {
+        **tiny_settings,
+        "encoder_kind": "official",
+        "head_channels": 4,
+        "direct_widths": [],
+        "direct_share": 0.0,
+    }
     network = SemiGanSegmenter(**settings).eval()
 
     assert isinstance(network.encoder, OfficialEncoder)

@@ -338,7 +338,7 @@ def test_a_second_process_is_refused_while_a_run_goes_on(tmp_path, make_run):
 
 def test_every_stage_shows_its_progress_and_keeps_to_the_length(tmp_path, make_gan):
     calls = []
-    settings = TeacherSettings(features=(4, 4, 4, 4, 4, 4), steps=1000, batch_size=2)
+    settings = TeacherSettings(features=(4, 4), steps=1000, batch_size=2)
 
     make_gan(tmp_path, 6, teacher=settings, progress=lambda *call: calls.append(call)).run()
 

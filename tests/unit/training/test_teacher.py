@@ -31,7 +31,7 @@ from monai_semigan.training.teacher import (
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings
 
 CPU = torch.device("cpu")
-SMALL = TeacherSettings(features=(4, 4, 4, 8, 8, 4), steps=2, batch_size=2)
+SMALL = TeacherSettings(features=(4, 8), steps=2, batch_size=2)
 
 
 def blobs(n: int = 8) -> LabelledPool:
@@ -45,7 +45,7 @@ def blobs(n: int = 8) -> LabelledPool:
 
 def test_it_learns_the_labelled_images() -> None:
     pool = blobs()
-    teacher = train_teacher(pool, TeacherSettings(features=(8, 8, 8, 8, 8, 8), steps=60, batch_size=8), device=CPU)
+    teacher = train_teacher(pool, TeacherSettings(features=(8, 8, 8), steps=150, batch_size=8), device=CPU)
     probability = teacher(pool.images)
     found = probability[:, 1] > 0.5
     wanted = pool.targets[:, 1] > 0.5
@@ -85,7 +85,9 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
 
 def test_wrong_settings() -> None:
     with pytest.raises(ConfigError, match="features"):
-        TeacherSettings(features=(4, 4))
+        TeacherSettings(network="basic_unet", features=(4, 4))
+    with pytest.raises(ConfigError, match="2 to 9 widths"):
+        TeacherSettings(features=(4,))
     with pytest.raises(ConfigError, match="steps"):
         TeacherSettings(steps=0)
 
@@ -202,8 +204,8 @@ def test_unlabelled_images_teach_by_consistency() -> None:
     """Labelled disks are bright on dark; of dark disks on bright there are unlabelled ones alone."""
     pool = blobs()
     settings = TeacherSettings(
-        features=(8, 8, 8, 8, 8, 8),
-        steps=60,
+        features=(8, 8, 8),
+        steps=150,
         batch_size=8,
         consistency=ConsistencySettings(weight=1.0, ramp_up=0.2, half_life_kimg=0.04),
     )

@@ -15,7 +15,7 @@ FAR = {"teacher": 1e6, "gan": 1e3, "encoder": 1e3}
 
 @pytest.mark.parametrize("trains_gan", [False, True])
 def test_the_stages_use_the_whole_budget(trains_gan: bool) -> None:
-    speeds = Speeds(teacher_step=0.1, encoder_image=0.05, gan_image=0.2 if trains_gan else 0.0)
+    speeds = Speeds(teacher_step=0.1, unet_step=0.1, encoder_image=0.05, gan_image=0.2 if trains_gan else 0.0)
 
     plan = share_out(Budget(seconds=600.0), speeds, most=FAR, trains_gan=trains_gan, batch_size=8)
 

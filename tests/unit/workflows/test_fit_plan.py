@@ -10,7 +10,7 @@ from monai_semigan.settings import read_settings, to_json
 from monai_semigan.workflows.fit_plan import FitPlan, Speeds, clock, make_plan, parse_budget
 
 MOST = {"teacher": 1200.0, "gan": 140.0, "encoder": 20.0, "unet": 2000.0}
-SPEEDS = Speeds(teacher_step=0.5, encoder_image=0.2, gan_image=0.05)
+SPEEDS = Speeds(teacher_step=0.5, unet_step=0.5, encoder_image=0.2, gan_image=0.05)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,11 @@ import torch
 from click.testing import CliRunner
 
 from monai_semigan.bundle.audit import audit_bundle
-from monai_semigan.bundle.bundle import open_bundle
+from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.cli.pack import command
 from monai_semigan.errors import BundleError, CheckpointError, OutputError
+from monai_semigan.networks.checkpoint_file import read_state_dict
+from monai_semigan.training.teacher import LabelTeacher, save_teacher
 from monai_semigan.workflows.packing import pack, store_num_labels
 
 
@@ -171,3 +173,41 @@ def test_the_number_of_labels_counts_the_base(tiny_bundle: Path, edit_bundle) ->
     assert open_bundle(tiny_bundle).num_labels == 5
     store_num_labels(tiny_bundle, 3, open_bundle(tiny_bundle))
     assert open_bundle(tiny_bundle).num_labels == 8
+
+
+def test_a_teacher_becomes_the_direct_route(published: Path, tiny_settings, edit_bundle, tmp_path: Path) -> None:
+    teacher = LabelTeacher(image_channels=1, num_classes=2, features=(6, 4, 4))
+    save_teacher(tmp_path / "teacher.pt", teacher)
+    weights = published / "models" / "model.pt"
+
+    packed = open_bundle(pack(tmp_path / "mine", bundle=published, weights=weights, teacher=tmp_path / "teacher.pt"))
+
+    assert packed.network.direct_widths == (6, 4, 4) and packed.network.direct_share == 0.25, "the bundle's"
+    network = load_network(packed, device=torch.device("cpu"))
+    image = torch.rand(1, 1, 32, 32)
+    torch.testing.assert_close(network.encoder.direct(image).softmax(dim=1), teacher(image), rtol=0.01, atol=0.01)
+
+    # Of weights without such a route, both count alike.
+    plain = {key: value for key, value in read_state_dict(weights).items() if ".direct." not in key}
+    torch.save(plain, tmp_path / "plain.pt")
+    edit_bundle(published, network=tiny_settings | {"direct_widths": [], "direct_share": 0.0}, weights=None)
+    result = CliRunner().invoke(
+        command,
+        [
+            str(tmp_path / "other"),
+            *("-b", str(published), "--weights", str(tmp_path / "plain.pt")),
+            *("--teacher", str(tmp_path / "teacher.pt")),
+        ],
+        catch_exceptions=False,
+    )
+    assert result.exit_code == 0 and open_bundle(tmp_path / "other").network.direct_share == 0.5
+
+    # One of other classes, or MONAI's network, does not fit; nothing is written.
+    save_teacher(tmp_path / "three.pt", LabelTeacher(image_channels=1, num_classes=3, features=(6, 4, 4)))
+    features = (4, 4, 4, 4, 4, 4)
+    basic = LabelTeacher(image_channels=1, num_classes=2, features=features, network="basic_unet")
+    save_teacher(tmp_path / "basic.pt", basic)
+    for name, message in (("three", "of another shape"), ("basic", "label_unet, got basic_unet")):
+        with pytest.raises(CheckpointError, match=message):
+            pack(tmp_path / name, bundle=published, weights=tmp_path / "plain.pt", teacher=tmp_path / f"{name}.pt")
+        assert not (tmp_path / name).exists()

@@ -21,6 +21,7 @@ from monai_semigan.io.datalist import load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.workflows import tuning
 from monai_semigan.workflows.calibration_learning import learned_expectations
+from monai_semigan.workflows.direct_share import store_share
 from monai_semigan.workflows.limits import ScoredCase, limits_of
 from monai_semigan.workflows.reading import read
 from monai_semigan.workflows.tuning import tune
@@ -49,6 +50,7 @@ def test_the_scores_are_those_of_segment_and_evaluate(tiny_bundle: Path, datalis
     edit_bundle(tiny_bundle, max_image_error=1e-6)  # whatever the bundle called unlike before
     result = tune(tiny_bundle, datalist, steps=[0, 3])
     edit_bundle(tiny_bundle, max_image_error=10.0)
+    store_share(tiny_bundle, result.direct_share)
 
     folder = datalist.parent
     segmenter = open_bundle(tiny_bundle).segmenter(device="cpu", steps=3)
@@ -171,6 +173,7 @@ def test_the_command_prints_a_table_or_json(tiny_bundle, datalist, dice_by_steps
 
     assert lines[0].split() == ["steps", "Dice", "5", "%", "expected", "below", "error", "up", "to", "s", "per", "case"]
     assert lines[2].split()[:4] == ["4", "0.9000", "0.800", "0.050"]
-    assert lines[3] == "1 cases: 4 steps are enough (the bundle says 2)"
+    assert lines[3].startswith("weight of the direct route: ") and lines[3].endswith("(not stored: pass --write)")
+    assert lines[4] == "1 cases: 4 steps are enough (the bundle says 2)"
     assert "warning: 1 cases give no percentile" in result.stderr
     assert facts["steps"] == 4 and len(facts["rows"]) == 2
