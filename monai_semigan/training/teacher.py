@@ -144,7 +144,7 @@ class LabelTeacher(nn.Module):
     ) -> None:
         super().__init__()
         channels: dict[str, int] = {"image_channels": image_channels, "num_classes": num_classes}
-        self.sizes = {**channels, "features": list(features), "network": network}
+        self.sizes: dict[str, Any] = {**channels, "features": list(features), "network": network}
         self.net = (
             LabelUNet(**channels, widths=features)
             if network == "label_unet"
