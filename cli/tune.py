@@ -25,7 +25,7 @@ SHOWN = (0.8, 0.9, 0.95)
     "--steps", type=click.IntRange(0, 10_000), multiple=True, help="A number of steps to try. [default: 0 to 50]"
 )
 @click.option("--write", is_flag=True, help="Store what was found in the bundle.")
-@click.option("--keep-steps", is_flag=True, help="Learn what trust needs; steps stay.")
+@click.option("--keep-steps", is_flag=True, help="Learn the direct route's weight and what trust needs; steps stay.")
 @click.option(
     "--batch-size", type=click.IntRange(1, 1024), default=8, show_default=True, help="Images or slices at once."
 )
@@ -47,9 +47,9 @@ def command(
     cases have, below which a label is called uncertain; and the error of reconstruction, a quarter above the largest,
     beyond which an image is called unlike them. Bundles for volumes take the list's `volumes.validation`.
 
-    The bundle also learns what its expected Dice is worth, from validation images as they are and disturbed, and with
-    --write which images it knows, for the out-of-distribution score. With --keep-steps it learns only these two, from
-    images or slices.
+    The bundle also learns, from validation images as they are and disturbed, what a direct route is to count for, if it
+    has one, and what its expected Dice is worth; and with --write which images it knows, for the out-of-distribution
+    score. With --keep-steps it learns only these three, from images or slices.
 
     \b
     Examples:
@@ -90,9 +90,7 @@ def command(
     click.echo(text_table(("steps", "Dice", *heads, "s per case"), rows))
     before = ", ".join(f"{steps}{_of(name)}" for name, steps in result.stored_steps.items())
     stored = "stored, with the limits" if write else f"the bundle says {before}"
-    if result.direct_share is not None:
-        stored_share = "stored" if write else "not stored: pass --write"
-        click.echo(f"weight of the direct route: {result.direct_share:g} ({stored_share})")
+    _show_share(result.direct_share, write=write)
     click.echo(f"{result.num_cases} cases: {result.steps} steps are enough ({stored})")
     show_notes(result.warnings, label="warning: ")
 
@@ -105,11 +103,17 @@ def _learn(bundle: str, datalist: Path, *, write: bool, device: str, as_json: bo
     if as_json:
         click.echo(json.dumps(asdict(found)))
         return
+    _show_share(found.direct_share, write=write)
     stored = "stored" if write else "not stored: pass --write"
     click.echo(f"{found.num_known} known and {found.num_validation} validation images learned ({stored})")
     for name, calibration in found.calibrations.items():
         told = ", ".join(f"{value:.2f} becomes {calibration(value):.3f}" for value in SHOWN)
         click.echo(f"expected Dice{_of(name)}: {told}")
+
+
+def _show_share(share: float | None, *, write: bool) -> None:
+    if share is not None:
+        click.echo(f"weight of the direct route: {share:g} ({'stored' if write else 'not stored: pass --write'})")
 
 
 def _of(name: str) -> str:

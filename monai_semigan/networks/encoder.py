@@ -143,7 +143,9 @@ class Encoder(nn.Module):
             to theirs; at most the trunk's halvings. Empty for styles alone.
         label_classes: Classes K of the label if its logits get offsets too, else 0; needs ``feature_channels``.
         direct: The direct route; None for none.
-        direct_share: Its weight in the label, in [0, 1]; with 0 it is not computed.
+
+    Attributes:
+        direct_share: Weight of the direct route in the label, in [0, 1]; with 0, as here at first, it is not computed.
 
     Shapes:
         ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by ``2 ** (len(channels) - 1)``
@@ -167,11 +169,8 @@ class Encoder(nn.Module):
         feature_channels: Mapping[int, int] | None = None,
         label_classes: int = 0,
         direct: LabelUNet | None = None,
-        direct_share: float = 0.0,
     ) -> None:
         super().__init__()
-        if not 0 <= direct_share <= 1 or (direct_share and direct is None):
-            raise ConfigError(f"`direct_share` must be in [0, 1], and 0 without a direct route, got {direct_share}.")
         if len(channels) < 4:
             raise ConfigError(f"`channels` must have at least four widths, got {list(channels)}.")
         self.image_channels, self.num_layers, self.w_dim = image_channels, num_layers, w_dim
@@ -200,7 +199,7 @@ class Encoder(nn.Module):
         self.label_offsets: LabelOffsets | None = None
         if feature_channels and label_classes:
             self.label_offsets = LabelOffsets(channels[: min(feature_channels)], head_channels, label_classes)
-        self.direct, self.direct_share = direct, direct_share
+        self.direct, self.direct_share = direct, 0.0
 
     def forward(self, image: Tensor) -> Embedding:
         embedding = self.drawn(image)

@@ -111,9 +111,10 @@ class SemiGanSegmenter(nn.Module):
                 feature_channels=feature_channels,
                 label_classes=num_classes if label_offsets else 0,
                 direct=direct,
-                direct_share=direct_share,
             )
         )
+        if isinstance(self.encoder, Encoder):
+            self.encoder.direct_share = direct_share
         self.d_image = ImageDiscriminator(image_size=image_size, image_channels=image_channels, channels=channels)
         self.register_buffer("is_trained", torch.zeros(()))
 

@@ -8,6 +8,7 @@ count, each for one half.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -26,7 +27,7 @@ from monai_semigan.workflows.disturbances import AS_THEY_ARE, disturbed
 from monai_semigan.workflows.ood_learning import with_looks
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
 
-__all__ = ["SHARES", "best_share", "share_scores", "store_share"]
+__all__ = ["SHARES", "best_share", "share_scores", "store_share", "with_best_share"]
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Tried; the Dice changes slowly between them."""
@@ -54,6 +55,17 @@ def share_scores(bundle: Bundle, network: SemiGanSegmenter, data: Datalist) -> d
         image = pool.images.float()
         by_chain.append(_scores(network, with_looks(image, seed=at) if at else image, pool.targets.float()))
     return {share: fmean(scores[share] for scores in by_chain) for share in SHARES}
+
+
+def with_best_share(bundle: Bundle, network: SemiGanSegmenter, data: Datalist) -> tuple[Bundle, float | None]:
+    """Choose the weight, set it in the network, and return the bundle with it; None without a direct route."""
+    scores = share_scores(bundle, network, data)
+    if not scores:
+        return bundle, None
+    share = best_share(scores)
+    assert isinstance(network.encoder, Encoder), "others have no direct route"
+    network.encoder.direct_share = share
+    return replace(bundle, network=replace(bundle.network, direct_share=share)), share
 
 
 def best_share(scores: Mapping[float, float]) -> float:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learn what a bundle's numbers of trust need, and leave its steps of inversion and its other limits as they are."""
+"""Learn what a bundle's label and its numbers of trust need, and leave its steps of inversion and other limits."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from monai_semigan.segmentation.expected_dice import DiceCalibration
 from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES, MOST_IMAGES
 from monai_semigan.types import PathLike, Progress
 from monai_semigan.workflows.calibration_learning import calibrated, learned_expectations, store_calibrations
+from monai_semigan.workflows.direct_share import store_share, with_best_share
 from monai_semigan.workflows.ood_learning import has_enough, known_images, learned_references, store_references
 
 __all__ = ["LearnedTrust", "learn_trust"]
@@ -26,12 +27,14 @@ class LearnedTrust:
     Attributes:
         num_known: Images of the training that were looked at; 0 where they were too few.
         num_validation: Images that were not trained on.
+        direct_share: Weight of the direct route that was chosen; None for a network without one.
         chains: Modalities that have an out-of-distribution reference now; of single images ``image``.
         calibrations: What their expected Dice is worth, likewise.
     """
 
     num_known: int
     num_validation: int
+    direct_share: float | None
     chains: tuple[str, ...]
     calibrations: Mapping[str, DiceCalibration]
 
@@ -44,7 +47,7 @@ def learn_trust(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> LearnedTrust:
-    """Learn which images a bundle knows and what its expected Dice is worth.
+    """Learn the weight of a bundle's direct route, which images it knows and what its expected Dice is worth.
 
     Args:
         bundle: A shipped bundle's name, or a bundle folder.
@@ -65,13 +68,15 @@ def learn_trust(
             f"The data list must have {FEWEST_IMAGES} training images or more, or validation images, got "
             f"{len(known_images(data))} and none."
         )
+    opened, share = with_best_share(opened, network, data)
     learned = learned_expectations(opened, network, data, progress=progress)
     references = learned_references(opened, network, data, progress=progress) if has_enough(data) else {}
     if write:
+        if share is not None:
+            store_share(opened.root, share)
         store_calibrations(opened.root, calibrated(opened, learned))
         if references:
             store_references(opened.root, references)
     num_known = min(len(known_images(data)), MOST_IMAGES) if references else 0
-    return LearnedTrust(
-        num_known, len(data.validation), tuple(references), {name: found.calibration for name, found in learned.items()}
-    )
+    calibrations = {name: found.calibration for name, found in learned.items()}
+    return LearnedTrust(num_known, len(data.validation), share, tuple(references), calibrations)

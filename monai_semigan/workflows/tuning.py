@@ -22,8 +22,6 @@ from monai_semigan.files import read_json
 from monai_semigan.io.datalist import MAX_BYTES, Datalist, DatalistFile, Entry, load_datalist
 from monai_semigan.io.label_file import read_label
 from monai_semigan.io.label_volume import read_label_volume
-from monai_semigan.networks.encoder import Encoder
-from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.settings import read_settings
@@ -34,7 +32,7 @@ from monai_semigan.workflows.calibration_learning import (
     learned_expectations,
     store_calibrations,
 )
-from monai_semigan.workflows.direct_share import best_share, share_scores, store_share
+from monai_semigan.workflows.direct_share import store_share, with_best_share
 from monai_semigan.workflows.limits import ENOUGH_CASES, Limits, ScoredCase, limits_of, store_limits
 from monai_semigan.workflows.ood_learning import has_enough, learned_references, store_references
 from monai_semigan.workflows.reading import read
@@ -131,7 +129,7 @@ def tune(
         kind = "volumes (`volumes.validation`)" if opened.takes_volumes else "images"
         raise InputError(f"`{datalist}` must have validation {kind}, got none.")
     network = load_network(opened, device=choose_device(device))
-    opened, share = _with_share(opened, network, data)
+    opened, share = with_best_share(opened, network, data)
     learned = learned_expectations(opened, network, data)
     opened = calibrated(opened, learned)
     rows, done, total = [], 0, len(counts) * len(entries)
@@ -170,17 +168,6 @@ def tune(
         len(entries),
         tuple(warnings),
     )
-
-
-def _with_share(bundle: Bundle, network: SemiGanSegmenter, data: Datalist) -> tuple[Bundle, float | None]:
-    """Choose the weight of the direct route, and set it in the network; None without such a route."""
-    scores = share_scores(bundle, network, data)
-    if not scores:
-        return bundle, None
-    share = best_share(scores)
-    assert isinstance(network.encoder, Encoder), "others have no direct route"
-    network.encoder.direct_share = share
-    return replace(bundle, network=replace(bundle.network, direct_share=share)), share
 
 
 def _raised(limits: Mapping[str, Limits], learned: Mapping[str, LearnedExpectation]) -> dict[str, Limits]:

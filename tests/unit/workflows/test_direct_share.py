@@ -12,9 +12,10 @@ from torch import nn
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.training.encoder_task import mean_dice
-from monai_semigan.workflows import tuning
+from monai_semigan.workflows import direct_share, tuning
 from monai_semigan.workflows.direct_share import SHARES, best_share, share_scores, store_share
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
+from monai_semigan.workflows.trust_learning import learn_trust
 from monai_semigan.workflows.tuning import tune
 
 CPU = torch.device("cpu")
@@ -79,7 +80,7 @@ def test_a_network_without_such_a_route_has_no_scores(tiny_bundle, datalist, edi
 
 
 def test_tune_stores_it_and_goes_on_with_it(tiny_bundle, datalist, monkeypatch) -> None:
-    monkeypatch.setattr(tuning, "share_scores", lambda *_: {0.25: 0.5, 0.75: 0.6})
+    monkeypatch.setattr(direct_share, "share_scores", lambda *_: {0.25: 0.5, 0.75: 0.6})
     seen = []
     segmented = tuning._segmented
     monkeypatch.setattr(
@@ -97,6 +98,15 @@ def test_tune_stores_it_and_goes_on_with_it(tiny_bundle, datalist, monkeypatch) 
 
     assert kept.direct_share == stored.direct_share == 0.75 and set(seen) == {0.75}
     assert opened_and_loaded(tiny_bundle)[1].encoder.direct_share == 0.75
+
+
+def test_learning_without_steps_chooses_it_too(tiny_bundle, datalist, monkeypatch) -> None:
+    monkeypatch.setattr(direct_share, "share_scores", lambda *_: {0.25: 0.5, 0.75: 0.6})
+
+    assert learn_trust(tiny_bundle, datalist).direct_share == 0.75
+    assert open_bundle(tiny_bundle).network.direct_share == 0.25
+    learn_trust(tiny_bundle, datalist, write=True)
+    assert open_bundle(tiny_bundle).network.direct_share == 0.75
 
 
 def test_a_stored_weight_is_the_networks(tiny_bundle) -> None:
