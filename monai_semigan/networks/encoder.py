@@ -8,7 +8,7 @@ the label; both start at zero. Group normalization instead of
 batch normalization: a prediction never depends on its batch mates, and training and inference compute the same.
 
 Beside them a direct route may draw the label of the image without the generator. The two routes err differently, so the
-mean of their logits is better than either; by which weight, a bundle's validation images say.
+mean of their logits is often better than either; by which weight, if any, a bundle's validation images say.
 """
 
 from __future__ import annotations
