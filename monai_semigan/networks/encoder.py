@@ -142,9 +142,9 @@ class Encoder(nn.Module):
         feature_channels: Channels of the generator's features that get offsets, by how often the image's side is halved
             to theirs; at most the trunk's halvings. Empty for styles alone.
         label_classes: Classes K of the label if its logits get offsets too, else 0; needs ``feature_channels``.
-        direct: The direct route; None for none.
 
     Attributes:
+        direct: The direct route, None at first: whoever builds the network gives it one.
         direct_share: Weight of the direct route in the label, in [0, 1]; with 0, as here at first, it is not computed.
 
     Shapes:
@@ -168,7 +168,6 @@ class Encoder(nn.Module):
         head_channels: int = 64,
         feature_channels: Mapping[int, int] | None = None,
         label_classes: int = 0,
-        direct: LabelUNet | None = None,
     ) -> None:
         super().__init__()
         if len(channels) < 4:
@@ -199,7 +198,8 @@ class Encoder(nn.Module):
         self.label_offsets: LabelOffsets | None = None
         if feature_channels and label_classes:
             self.label_offsets = LabelOffsets(channels[: min(feature_channels)], head_channels, label_classes)
-        self.direct, self.direct_share = direct, 0.0
+        self.direct: LabelUNet | None = None
+        self.direct_share = 0.0
 
     def forward(self, image: Tensor) -> Embedding:
         embedding = self.drawn(image)

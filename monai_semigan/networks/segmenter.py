@@ -100,9 +100,6 @@ class SemiGanSegmenter(nn.Module):
         widths = self.generator.synthesis.widths
         feature_channels = {(image_size // size).bit_length() - 1: widths[size] for size in feature_sizes}
         check_direct(direct_widths, direct_share, image_size=image_size, num_levels=num_levels)
-        direct = None
-        if direct_widths:
-            direct = LabelUNet(image_channels=image_channels, num_classes=num_classes, widths=direct_widths)
         self.encoder: Encoder | OfficialEncoder = (
             OfficialEncoder(image_size=image_size, **encoder_settings)
             if encoder_kind == "official"
@@ -110,12 +107,13 @@ class SemiGanSegmenter(nn.Module):
                 **encoder_settings,
                 feature_channels=feature_channels,
                 label_classes=num_classes if label_offsets else 0,
-                direct=direct,
             )
         )
-        if isinstance(self.encoder, Encoder):
-            self.encoder.direct_share = direct_share
         self.d_image = ImageDiscriminator(image_size=image_size, image_channels=image_channels, channels=channels)
+        if isinstance(self.encoder, Encoder) and direct_widths:  # last: the other first weights do not depend on it
+            route = LabelUNet(image_channels=image_channels, num_classes=num_classes, widths=direct_widths)
+            self.encoder.direct = route
+            self.encoder.direct_share = direct_share
         self.register_buffer("is_trained", torch.zeros(()))
 
     def forward(self, image: Tensor) -> Tensor:
