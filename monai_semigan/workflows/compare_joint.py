@@ -20,7 +20,7 @@ from monai_semigan.losses.perceptual import FeatureDistance
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.fusion import LabelFusion
 from monai_semigan.types import StageProgress
-from monai_semigan.workflows.direct_share import best_share, share_scores, store_share
+from monai_semigan.workflows.direct_share import store_share, with_best_share
 from monai_semigan.workflows.fit_checks import DataFacts
 from monai_semigan.workflows.fit_plan import SHARES, FitPlan, Speeds
 from monai_semigan.workflows.fit_stages import FitOptions, FitStages
@@ -89,9 +89,9 @@ def train_joint(
 
 def _choose_share(root: Path, row: Datalist, device: torch.device) -> None:
     bundle = open_bundle(root)
-    scores = share_scores(bundle, load_network(bundle, device=device), row)
-    if scores:
-        store_share(root, best_share(scores))
+    _, share = with_best_share(bundle, load_network(bundle, device=device), row)
+    if share is not None:
+        store_share(root, share)
 
 
 def share_out(

@@ -93,13 +93,12 @@ def test_adapting_refuses_another_kind_and_learns_a_site(tiny_bundle: Path, make
 
     narrow = {"image": replace(references(tiny_bundle)["image"], limit=1e-3)}
     store_references(tiny_bundle, narrow)
-    upright = write_list(tmp_path / "upright", make_xray, count=4)
+    upright = write_list(tmp_path / "upright", make_xray, count=8)
     adapt(tmp_path / "mine", bundle=tiny_bundle, datalist=upright, options=replace(QUICK, accept_unlike=True))
     opened = open_bundle(tmp_path / "mine")
     network, known = load_network(opened, device=CPU), references(tmp_path / "mine")["image"]
     assert known.limit > 1e-3
-    upright_others = score_images(known, network, prepared(opened.preset, make_xray, range(300, 306)))
-    assert (upright_others <= 0.5).sum() >= 5, "four images of the site are few: one may lie at the limit"
+    assert (score_images(known, network, prepared(opened.preset, make_xray, range(300, 306))) <= 0.5).all()
     turned_too = prepared(opened.preset, make_xray, range(300, 306)).rot90(1, (2, 3))
     assert (score_images(known, network, turned_too) > 0.5).all()
 
