@@ -87,7 +87,10 @@ def entries_of(data: Datalist, name: str) -> tuple[Entry, ...]:
 def score_set(
     entries: Sequence[Entry], segmenter: Segmenter, *, binary: bool, change: Change | None = None
 ) -> dict[str, Any]:
-    """Segment a set and return Dice per image, its mean over patients with an interval, and the image error."""
+    """Segment a set and return Dice per image, its mean over patients with an interval, and the image error.
+
+    Of several classes it is their mean, the background left out; a single patient has no interval.
+    """
     cases: list[CaseScore] = []
     errors: list[float] = []
     trust: list[tuple[float, float]] = []  # per image: expected Dice and Dice, means over classes
@@ -114,14 +117,15 @@ def score_set(
         assert record.reconstruction.refined is not None
         errors.append(record.reconstruction.refined)
         trust.append((float(np.mean([expected_of(part) for part in record.classes])), score.mean_dice))
-    summary = summarize(per_patient(cases))[0]
+    # Of several classes the rows of their mean come last.
+    summary = next(row for row in reversed(summarize(per_patient(cases))) if row.metric == "dice")
     return {
         "images": len(trust),
         "dice_per_image": float(np.mean([case.dice for case in cases])),
         "iou_per_image": float(np.mean([case.iou for case in cases])),
         "dice_per_patient": summary.mean,
-        "interval": [summary.low, summary.high],
-        "worst": min(case.dice for case in cases),
+        "interval": None if summary.low is None else [summary.low, summary.high],
+        "worst": min(dice for _, dice in trust),
         "image_error": float(np.mean(errors)),
         **trust_numbers(trust, segmenter.chains["image"].min_expected_dice),
         "seconds": time.perf_counter() - started,
@@ -131,10 +135,10 @@ def score_set(
 
 def set_line(row: Mapping[str, Any]) -> str:
     """Write `score_set` as a line."""
-    low, high = row["interval"]
+    interval = "[{:.4f}, {:.4f}]".format(*row["interval"]) if row["interval"] else "of one"
     return (
         f"Dice {row['dice_per_image']:.4f}, IoU {row['iou_per_image']:.4f} per image, "
-        f"Dice {row['dice_per_patient']:.4f} [{low:.4f}, {high:.4f}] per patient, worst {row['worst']:.3f}, "
+        f"Dice {row['dice_per_patient']:.4f} {interval} per patient, worst {row['worst']:.3f}, "
         f"image error {row['image_error']:.4f}, {row['seconds']:.1f} s; {trust_text(dict(row))}"
     )
 

@@ -27,9 +27,9 @@ from monai_semigan.segmentation.expected_dice import DiceCalibration, expected_d
 from monai_semigan.settings import to_json
 from monai_semigan.types import Progress
 from monai_semigan.workflows.disturbances import AS_THEY_ARE, DISTURBANCES, disturbed
+from monai_semigan.workflows.learned_chains import learned_chains
 from monai_semigan.workflows.limits import rounded_down
-from monai_semigan.workflows.ood_learning import with_looks
-from monai_semigan.workflows.training_data import labelled_pool, training_preset
+from monai_semigan.workflows.training_data import labelled_pool
 
 __all__ = [
     "BAD_DICE",
@@ -78,10 +78,9 @@ class LearnedExpectation:
 def learned_expectations(
     bundle: Bundle, network: SemiGanSegmenter, data: Datalist, *, progress: Progress | None = None
 ) -> dict[str, LearnedExpectation]:
-    """Find what the expected Dice of each chain is worth whose validation images a data list has; none without any.
+    """Find what the expected Dice of each of `learned_chains` is worth; none without validation images.
 
-    Of a bundle for volumes the slices of a patient are one case, and what it knows of a modality whose images are
-    compared without regard to contrast are these slices under random looks of other modalities.
+    Of a bundle for volumes the slices of a patient are one case.
 
     Args:
         bundle: Trained.
@@ -93,14 +92,9 @@ def learned_expectations(
     if not entries:
         return {}
     found = {}
-    for at, (name, chain) in enumerate(bundle.chains.items()):
-        if at and not chain.inversion.is_blind_to_contrast:
-            continue
-        preset = training_preset(bundle, name if bundle.takes_volumes else None)
+    for name, preset, shown in learned_chains(bundle):
         pool = labelled_pool(data, entries, preset, bundle.network.num_classes)
-        image, target = pool.images.float(), pool.targets.float()
-        if at:
-            image = with_looks(image, seed=at)
+        image, target = shown(pool.images.float(), seed=1), pool.targets.float()
         expected, true, weights = [], [], []
         for done, (kind, changed, labels) in enumerate(disturbed(image, target)):
             pairs = expected_and_true(network, changed, labels, cases)

@@ -24,8 +24,8 @@ from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.encoder_task import mean_dice
 from monai_semigan.workflows.disturbances import AS_THEY_ARE, disturbed
-from monai_semigan.workflows.ood_learning import with_looks
-from monai_semigan.workflows.training_data import labelled_pool, training_preset
+from monai_semigan.workflows.learned_chains import learned_chains
+from monai_semigan.workflows.training_data import labelled_pool
 
 __all__ = ["SHARES", "best_share", "share_scores", "store_share", "with_best_share"]
 
@@ -47,13 +47,9 @@ def share_scores(bundle: Bundle, network: SemiGanSegmenter, data: Datalist) -> d
     if not isinstance(encoder, Encoder) or encoder.direct is None or not data.validation:
         return {}
     by_chain: list[Mapping[float, float]] = []
-    for at, (name, chain) in enumerate(bundle.chains.items()):
-        if at and not chain.inversion.is_blind_to_contrast:
-            continue
-        preset = training_preset(bundle, name if bundle.takes_volumes else None)
+    for _, preset, shown in learned_chains(bundle):
         pool = labelled_pool(data, data.validation, preset, bundle.network.num_classes)
-        image = pool.images.float()
-        by_chain.append(_scores(network, with_looks(image, seed=at) if at else image, pool.targets.float()))
+        by_chain.append(_scores(network, shown(pool.images.float(), seed=1), pool.targets.float()))
     return {share: fmean(scores[share] for scores in by_chain) for share in SHARES}
 
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA
 from monai_semigan.bundle.bundle import Bundle
@@ -18,20 +17,17 @@ from monai_semigan.io.datalist import Datalist, Entry
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.ood import OodReference
 from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES, MOST_IMAGES, learn_reference
-from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
 from monai_semigan.types import Progress
-from monai_semigan.workflows.training_data import image_pool, training_preset
+from monai_semigan.workflows.learned_chains import learned_chains
+from monai_semigan.workflows.training_data import image_pool
 
-__all__ = ["has_enough", "known_images", "learned_references", "store_references", "with_looks"]
+__all__ = ["has_enough", "known_images", "learned_references", "store_references"]
 
 
 def learned_references(
     bundle: Bundle, network: SemiGanSegmenter, data: Datalist, *, progress: Progress | None = None
 ) -> dict[str, OodReference]:
-    """Learn a reference for each chain of a bundle whose images a data list has.
-
-    A bundle for volumes is trained on pictures of slices of its first modality. What it knows of a modality whose
-    images are compared without regard to contrast are these slices under random looks of other modalities.
+    """Learn a reference for each of `learned_chains`.
 
     Args:
         bundle: Trained.
@@ -41,14 +37,12 @@ def learned_references(
     """
     references = {}
     known = tuple(_evenly(known_images(data), MOST_IMAGES))
-    for at, (name, chain) in enumerate(bundle.chains.items()):
-        if at and not chain.inversion.is_blind_to_contrast:
-            continue
-        preset = training_preset(bundle, name if bundle.takes_volumes else None)
+    for name, preset, shown in learned_chains(bundle):
         images = image_pool(known, preset).images.float() if known else torch.zeros(0)
         home = image_pool(data.validation, preset).images.float() if data.validation else images[:0]
-        shown = (with_looks(images, seed=1), with_looks(home, seed=2)) if at else (images, home)
-        references[name] = learn_reference(network, *shown, has_upright=preset.has_upright, progress=progress)
+        references[name] = learn_reference(
+            network, shown(images, seed=1), shown(home, seed=2), has_upright=preset.has_upright, progress=progress
+        )
     return references
 
 
@@ -78,10 +72,3 @@ def known_images(data: Datalist) -> list[Entry]:
 
 def _evenly(entries: Sequence[Entry], most: int) -> list[Entry]:
     return [entries[at * len(entries) // most] for at in range(most)] if len(entries) > most else list(entries)
-
-
-def with_looks(images: Tensor, *, seed: int) -> Tensor:
-    """Show prepared slices ``(N, 1, S, S)`` as another modality might; other random numbers go on as before."""
-    with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
-        return cross_modality(images, CrossModalitySettings()) if len(images) else images

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -13,16 +13,13 @@ import torch
 
 from monai_semigan.bundle.bundle import Bundle, open_bundle
 from monai_semigan.devices import choose_device
-from monai_semigan.errors import BundleError, CheckpointError, ConfigError
+from monai_semigan.errors import BundleError, ConfigError
 from monai_semigan.files import read_json
 from monai_semigan.io.datalist import Datalist, load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
-from monai_semigan.networks.checkpoint import load_fitting, load_weights, part_of
-from monai_semigan.networks.checkpoint_file import file_digest, named_weights, read_checkpoint, read_state_dict
-from monai_semigan.networks.encoder import Encoder
+from monai_semigan.networks.checkpoint_file import file_digest
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.networks.start_weights import generator_arguments, read_start
 from monai_semigan.ops.precision import resolve_compute_dtype
 from monai_semigan.settings import read_settings, to_json
 from monai_semigan.training.encoder_step import EncoderStep
@@ -33,9 +30,9 @@ from monai_semigan.training.loop import TrainingLoop
 from monai_semigan.training.pool import Symmetries
 from monai_semigan.training.ranks import current_ranks, joined_ranks
 from monai_semigan.training.settings import EncoderTraining, GanTraining
-from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
-from monai_semigan.training.teacher import TEACHER_NAME, LabelTeacher, load_teacher
+from monai_semigan.training.teacher import load_teacher
 from monai_semigan.types import PathLike, StageProgress
+from monai_semigan.workflows.train_start import load_gan, load_start, load_trained, take_direct_route, teacher_file
 from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
 
 __all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan"]
@@ -161,13 +158,13 @@ def encoder_trainer(
     preset = training_preset(bundle, settings.modality)
     torch.manual_seed(settings.run.seed)  # the networks' first weights
     segmenter = SemiGanSegmenter(**to_json(bundle.network)).to(chosen)
-    snapshot = None if gan_run is None else _load_gan(segmenter, gan_run)
-    started = _load_trained(segmenter, start, with_gan=snapshot is None)
+    snapshot = None if gan_run is None else load_gan(segmenter, gan_run)
+    started = load_trained(segmenter, start, with_gan=snapshot is None)
     if not data.validation:
         raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
-    teacher_file, perceptual = _teacher_file(settings, snapshot), settings.perceptual
-    teacher = load_teacher(teacher_file, device=chosen) if teacher_file else None
-    _take_direct_route(segmenter, bundle.network.direct_widths, teacher, started)
+    taught_by, perceptual = teacher_file(settings, snapshot), settings.perceptual
+    teacher = load_teacher(taught_by, device=chosen) if taught_by else None
+    take_direct_route(segmenter, bundle.network.direct_widths, teacher, started)
     step = EncoderStep(
         segmenter,
         settings.encoder,
@@ -187,7 +184,7 @@ def encoder_trainer(
             **_facts(bundle, data, settings.symmetries, preset),
             "gan_snapshot": snapshot and snapshot.name,
             "start": None if start is None else file_digest(start),
-            "teacher": teacher_file and file_digest(teacher_file),
+            "teacher": taught_by and file_digest(taught_by),
         },
     )
     return TrainingLoop(task, run_dir, resume=resume, progress=progress)
@@ -318,7 +315,7 @@ def _gan_networks(bundle: Bundle, settings: GanTraining, device: torch.device, s
     ).to(device)
     networks = GanNetworks(generator, generator, d_image, d_pair)
     if start is not None:
-        _load_start(start, networks)
+        load_start(start, networks)
     average = copy.deepcopy(generator).requires_grad_(False).eval()
     if settings.bfloat16:
         compute_dtype, obstacle = resolve_compute_dtype("bfloat16", device)
@@ -326,92 +323,3 @@ def _gan_networks(bundle: Bundle, settings: GanTraining, device: torch.device, s
             logger.info("bfloat16 would be slow here, as %s: the training computes in float32.", obstacle)
         generator.synthesis.compute_dtype = d_image.compute_dtype = compute_dtype
     return GanNetworks(generator, average, d_image, d_pair)
-
-
-def _load_start(path: PathLike, networks: GanNetworks) -> None:
-    """Load converted weights, which must fit; or a bundle's, as far as they fit: its label heads may be of others."""
-    if "is_trained" in read_checkpoint(path):  # of a bundle
-        state = read_state_dict(path)
-        for name, network in (("generator", networks.generator), ("d_image", networks.d_image)):
-            load_fitting(network, part_of(state, name), source=path)
-        return
-    start = read_start(path)
-    wanted = generator_arguments(networks.generator)
-    differences = [
-        f"{key} {start.network.get(key)} instead of {value}"
-        for key, value in wanted.items()
-        if start.network.get(key) != value
-    ]
-    if differences:
-        raise ConfigError(
-            f"`{path}` must fit the network in the bundle's configs, but has {'; '.join(differences)}. Put the "
-            "`network` that `semigan convert` printed into a copy of the bundle, or convert with other --num-classes."
-        )
-    for name in ("generator", "d_image", "d_pair"):
-        if name in start.states:
-            load_weights(networks.named()[name], start.states[name], source=path)
-
-
-def _teacher_file(settings: EncoderTraining, snapshot: Path | None) -> Path | None:
-    """Return the file of the teacher that was asked for, or else of the GAN's run, if that has one."""
-    if settings.teacher is not None or snapshot is None:
-        return settings.teacher
-    beside = snapshot.parent / TEACHER_NAME
-    return beside if beside.exists() else None
-
-
-def _take_direct_route(
-    segmenter: SemiGanSegmenter, widths: Sequence[int], teacher: LabelTeacher | None, started: Collection[str]
-) -> None:
-    """Make the teacher the direct route of a network that has one; without a teacher, what it started from stays."""
-    if not widths:
-        return
-    assert isinstance(segmenter.encoder, Encoder), "others have no direct route"
-    direct = segmenter.encoder.direct
-    assert direct is not None
-    if teacher is None:
-        if any(name.startswith("direct.") for name in started):
-            return
-        raise ConfigError(
-            "A network with a direct route (`direct_widths`) must have a teacher, which becomes it: give `teacher` in "
-            "train.json, or --teacher."
-        )
-    if teacher.sizes["network"] != "label_unet" or teacher.sizes["features"] != list(widths):
-        raise ConfigError(
-            f"The teacher must have the network's `direct_widths` {list(widths)}, got {teacher.sizes}. Give one that "
-            "was trained with this network's settings."
-        )
-    load_weights(direct, teacher.net.state_dict(), source="the teacher")
-
-
-def _load_gan(segmenter: SemiGanSegmenter, gan_run: PathLike) -> Path:
-    """Load generator and discriminator of a GAN's run; return its snapshot."""
-    snapshot = Path(gan_run) if Path(gan_run).is_file() else latest_snapshot(gan_run)
-    if snapshot is None:
-        raise CheckpointError(f"`{gan_run}` must hold a snapshot of the GAN. Run `semigan train gan` first.")
-    try:
-        networks = load_snapshot(snapshot)["step"]["networks"]
-        parts = {name: networks[name] for name in ("generator_ema", "d_image")}
-    except (KeyError, TypeError, IndexError) as error:
-        raise CheckpointError(f"`{snapshot}` must hold the networks of a GAN's run, but does not.") from error
-    for network, name in ((segmenter.generator, "generator_ema"), (segmenter.d_image, "d_image")):
-        load_weights(network, named_weights(parts[name], source=snapshot, name=name), source=snapshot)
-    return snapshot
-
-
-def _load_trained(segmenter: SemiGanSegmenter, start: PathLike | None, *, with_gan: bool) -> frozenset[str]:
-    """Load the encoder of a bundle's weights as far as it fits, and the rest if asked; return the encoder's names."""
-    if start is None:
-        if with_gan:
-            raise ConfigError(
-                "An encoder must have a generator: give the GAN's run (`gan_run`, --gan) or the weights of a bundle "
-                "(`start`, --start)."
-            )
-        return frozenset()
-    state = read_state_dict(start)
-    if with_gan:
-        load_weights(segmenter.generator, part_of(state, "generator"), source=start)
-        load_weights(segmenter.d_image, part_of(state, "d_image"), source=start)
-    loaded = load_fitting(segmenter.encoder, part_of(state, "encoder"), source=start)
-    logger.info("%d of the encoder's %d tensors were loaded", len(loaded), len(segmenter.encoder.state_dict()))
-    return loaded

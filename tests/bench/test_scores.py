@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import abdomen, reproducibility, segment_cost
-from benchmarks.accuracy import changed_bundle, score_set, segmenters
+from benchmarks.accuracy import changed_bundle, score_set, segmenters, set_line
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.io.datalist import Entry
@@ -47,6 +47,21 @@ def test_a_set_is_scored_against_its_labels(tiny_bundle: Path, entries) -> None:
     assert steps == 1 and exact["images"] == 3
     assert exact["dice_per_image"] == exact["worst"] == 1
     assert other["dice_per_image"] < 1 and other["cases"].keys() == {"image0", "image1", "image2"}
+
+
+def test_several_classes_of_one_patient_are_a_mean_without_an_interval(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "face.png")
+    Image.fromarray(rng.integers(0, 6, (64, 64), dtype=np.uint8)).save(tmp_path / "parts.png")
+    entry = Entry(image=tmp_path / "face.png", label=tmp_path / "parts.png", patient_id="1")
+    ((_, segmenter),) = segmenters(open_bundle("face_parts_segmentation"), [0], "cpu")
+
+    row = score_set([entry], segmenter, binary=False)
+
+    drawn, true = segmenter.segment(read(entry.image)).label, np.array(Image.open(tmp_path / "parts.png"))
+    dice = [2 * ((drawn == k) & (true == k)).sum() / ((drawn == k).sum() + (true == k).sum()) for k in range(1, 6)]
+    assert row["dice_per_patient"] == row["worst"] == pytest.approx(np.mean(dice))
+    assert row["interval"] is None and "of one per patient" in set_line(row)
 
 
 def test_a_change_reaches_image_and_label(tiny_bundle: Path, entries) -> None:
