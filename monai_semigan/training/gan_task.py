@@ -19,6 +19,7 @@ from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
 from monai_semigan.training.sample_sheet import sample_sheet, save_image
 from monai_semigan.training.teacher import (
     TEACHER_NAME,
+    TRAINED_AGAIN,
     TeacherSettings,
     load_teacher,
     save_teacher,
@@ -100,7 +101,7 @@ class GanTask:
                 )
                 save_teacher(path, teacher)
             self.ranks.wait()
-            self.step.follow(load_teacher(path, device=self.device))
+            self.step.follow(load_teacher(path, device=self.device, remedy=TRAINED_AGAIN))
 
     def iterate(self, images_seen: int) -> dict[str, Tensor]:
         batch_size = self.settings.batch_size

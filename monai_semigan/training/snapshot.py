@@ -26,6 +26,8 @@ FORMAT = "semigan-snapshot-1"
 MAX_IMAGES = 10**8
 """The file's name has eight digits."""
 
+EARLIER = "Delete it to resume from the one before."
+
 
 def write_tensors(path: PathLike, content: dict[str, Any]) -> None:
     """Write a whole file with `torch.save`, or nothing.
@@ -68,18 +70,24 @@ def latest_snapshot(folder: PathLike) -> Path | None:
     return files[-1] if files else None
 
 
-def load_snapshot(path: PathLike) -> dict[str, Any]:
+def load_snapshot(path: PathLike, *, remedy: str | None = None) -> dict[str, Any]:
     """Load a snapshot onto the CPU.
+
+    Args:
+        path: The file.
+        remedy: What to do about a file that cannot be used, for the error; None where a run is resumed.
 
     Raises:
         CheckpointError: The file is missing, damaged, or not a snapshot of this format.
     """
-    state = read_checkpoint(path, remedy="Delete it to resume from the one before.")
+    state = read_checkpoint(path, remedy=remedy or EARLIER)
     if state.get("format") != FORMAT:
-        raise CheckpointError(f"`{path}` must have the format {FORMAT!r}. Start the run anew in another folder.")
+        raise CheckpointError(
+            f"`{path}` must have the format {FORMAT!r}. {remedy or 'Start the run anew in another folder.'}"
+        )
     images = state.get("images_seen")
     if type(images) is not int or not 0 <= images < MAX_IMAGES:
-        raise CheckpointError(f"`{path}` must say how many images were seen. Delete it to resume from the one before.")
+        raise CheckpointError(f"`{path}` must say how many images were seen. {remedy or EARLIER}")
     return state
 
 

@@ -37,6 +37,7 @@ from monai_semigan.types import PathLike, StageProgress
 __all__ = [
     "BASIC_UNET_FEATURES",
     "TEACHER_NAME",
+    "TRAINED_AGAIN",
     "LabelTeacher",
     "TeacherNetwork",
     "TeacherSettings",
@@ -53,7 +54,11 @@ TEACHER_NAME = "teacher.pt"
 
 FORMAT = "semigan-teacher-2"
 
-REMEDY = "Delete it: it is trained again when the run is resumed"
+TRAINED_AGAIN = "Delete it: it is trained again when the run is resumed."
+"""What to do about a damaged teacher in a run's own folder."""
+
+FROM_A_RUN = "Give the teacher.pt of a GAN's run."
+"""What to do about a file that the user gave: it may be anything, and is never to be deleted."""
 
 TeacherNetwork = Literal["label_unet", "basic_unet"]
 """`LabelUNet`, or MONAI's `BasicUNet`, which others are compared with."""
@@ -247,22 +252,27 @@ def save_teacher(path: PathLike, teacher: LabelTeacher) -> None:
     write_tensors(path, {"format": FORMAT, "sizes": teacher.sizes, "weights": teacher.state_dict()})
 
 
-def load_teacher(path: PathLike, *, device: torch.device) -> LabelTeacher:
+def load_teacher(path: PathLike, *, device: torch.device, remedy: str = FROM_A_RUN) -> LabelTeacher:
     """Read what `save_teacher` wrote; frozen, in evaluation mode.
+
+    Args:
+        path: The file.
+        device: Where the teacher is to compute.
+        remedy: What to do about a file that cannot be used, for the error.
 
     Raises:
         CheckpointError: The file is missing, damaged, or no teacher; or its sizes are out of range.
     """
-    content = read_checkpoint(path, remedy=f"{REMEDY}.")
+    content = read_checkpoint(path, remedy=remedy)
     if content.get("format") != FORMAT:
-        raise CheckpointError(f"`{path}` must have the format {FORMAT}. {REMEDY}.")
-    sizes = _checked_sizes(path, content.get("sizes"))
+        raise CheckpointError(f"`{path}` must have the format {FORMAT}. {remedy}")
+    sizes = _checked_sizes(path, content.get("sizes"), remedy)
     weights = named_weights(content.get("weights"), source=path, name="weights")
     teacher = build_with_weights(lambda: LabelTeacher(**sizes), weights, source=path)
     return teacher.eval().requires_grad_(False).to(device)
 
 
-def _checked_sizes(path: PathLike, sizes: Any) -> dict[str, Any]:
+def _checked_sizes(path: PathLike, sizes: Any, remedy: str) -> dict[str, Any]:
     """Check what a network is built from, so that a strange file can neither fail obscurely nor fill the memory."""
     values = dict(sizes) if isinstance(sizes, dict) else {}
     features, network = values.get("features"), values.get("network")
@@ -277,12 +287,12 @@ def _checked_sizes(path: PathLike, sizes: Any) -> dict[str, Any]:
     if not fits:
         raise CheckpointError(
             f"`{path}` must hold a teacher's sizes (image_channels 1 to 3, num_classes 2 to 255, features of 1 to "
-            f"{MAX_WIDTH}, network {' or '.join(get_args(TeacherNetwork))}). {REMEDY}."
+            f"{MAX_WIDTH}, network {' or '.join(get_args(TeacherNetwork))}). {remedy}"
         )
     try:
         _check_features(values["network"], values["features"])
     except ConfigError as error:
-        raise CheckpointError(f"`{path}` must hold a teacher: {error} {REMEDY}.") from error
+        raise CheckpointError(f"`{path}` must hold a teacher: {error} {remedy}") from error
     return values
 
 

@@ -21,7 +21,7 @@ from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval, p
 from monai_semigan.files import RunLock, make_folder
 from monai_semigan.io.datalist import load_datalist, owners
 from monai_semigan.settings import to_json
-from monai_semigan.training.teacher import TEACHER_NAME, load_teacher
+from monai_semigan.training.teacher import TEACHER_NAME, TRAINED_AGAIN, load_teacher
 from monai_semigan.types import PathLike, StageProgress
 from monai_semigan.workflows.fit_card import write_fit_page, write_fit_texts
 from monai_semigan.workflows.fit_checks import check_data
@@ -147,7 +147,9 @@ def _scored(work: FitStages, packed: Path, output: Path, plan: FitPlan) -> FitRe
     network = load_network(open_bundle(packed), device=work.device)
     own = score_encoder(network, work.validation).dice.tolist()
     unet, teacher = (
-        pool_dice(load_teacher(work.run / name, device=work.device), work.validation, work.device).tolist()
+        pool_dice(
+            load_teacher(work.run / name, device=work.device, remedy=TRAINED_AGAIN), work.validation, work.device
+        ).tolist()
         for name in (UNET_NAME, TEACHER_NAME)
     )
     patients = owners(work.data.validation)

@@ -23,6 +23,9 @@ __all__ = ["load_gan", "load_start", "load_trained", "take_direct_route", "teach
 
 logger = logging.getLogger(__name__)
 
+OF_A_GAN = "Give the folder of a GAN's run, or one of its snapshots."
+"""What to do about another file: the user gave it, so it is never to be deleted."""
+
 
 def load_start(path: PathLike, networks: GanNetworks) -> None:
     """Load converted weights, which must fit; or a bundle's, as far as they fit: its label heads may be of others."""
@@ -86,10 +89,12 @@ def load_gan(segmenter: SemiGanSegmenter, gan_run: PathLike) -> Path:
     if snapshot is None:
         raise CheckpointError(f"`{gan_run}` must hold a snapshot of the GAN. Run `semigan train gan` first.")
     try:
-        networks = load_snapshot(snapshot)["step"]["networks"]
+        networks = load_snapshot(snapshot, remedy=OF_A_GAN)["step"]["networks"]
         parts = {name: networks[name] for name in ("generator_ema", "d_image")}
     except (KeyError, TypeError, IndexError) as error:
-        raise CheckpointError(f"`{snapshot}` must hold the networks of a GAN's run, but does not.") from error
+        raise CheckpointError(
+            f"`{snapshot}` must hold the networks of a GAN's run. {OF_A_GAN}"
+        ) from error
     for network, name in ((segmenter.generator, "generator_ema"), (segmenter.d_image, "d_image")):
         load_weights(network, named_weights(parts[name], source=snapshot, name=name), source=snapshot)
     return snapshot

@@ -22,6 +22,7 @@ from monai_semigan.training.pool import ImagePool, LabelledPool
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 from monai_semigan.training.teacher import (
     TEACHER_NAME,
+    TRAINED_AGAIN,
     LabelTeacher,
     TeacherSettings,
     load_teacher,
@@ -81,6 +82,14 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     torch.save({"format": "other"}, tmp_path / TEACHER_NAME)
     with pytest.raises(CheckpointError, match="format"):
         load_teacher(tmp_path / TEACHER_NAME, device=CPU)
+
+
+def test_only_a_runs_own_file_is_to_be_deleted(tmp_path: Path) -> None:
+    torch.save({"format": "other"}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match=r"Give the teacher\.pt"):
+        load_teacher(tmp_path / "model.pt", device=CPU)
+    with pytest.raises(CheckpointError, match="Delete it"):
+        load_teacher(tmp_path / "model.pt", device=CPU, remedy=TRAINED_AGAIN)
 
 
 def test_wrong_settings() -> None:
