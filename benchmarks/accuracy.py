@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -126,11 +127,18 @@ def score_set(
         "dice_per_patient": summary.mean,
         "interval": None if summary.low is None else [summary.low, summary.high],
         "worst": min(dice for _, dice in trust),
+        "hd95_px": _middle([case.hd95_px for case in cases if case.hd95_px is not None]),
         "image_error": float(np.mean(errors)),
         **trust_numbers(trust, segmenter.chains["image"].min_expected_dice),
         "seconds": time.perf_counter() - started,
         "cases": dict(zip((entry.image.stem for entry in entries), (round(dice, 4) for _, dice in trust), strict=True)),
     }
+
+
+def _middle(distances: Sequence[float]) -> dict[str, float]:
+    """Return mean and median of distances, NaN of none; where a map has no surface, there is no distance."""
+    values = np.array(distances or [math.nan])
+    return {"mean": float(values.mean()), "median": float(np.median(values))}
 
 
 def set_line(row: Mapping[str, Any]) -> str:
@@ -139,6 +147,7 @@ def set_line(row: Mapping[str, Any]) -> str:
     return (
         f"Dice {row['dice_per_image']:.4f}, IoU {row['iou_per_image']:.4f} per image, "
         f"Dice {row['dice_per_patient']:.4f} {interval} per patient, worst {row['worst']:.3f}, "
+        f"HD95 {row['hd95_px']['mean']:.1f} px (median {row['hd95_px']['median']:.1f}), "
         f"image error {row['image_error']:.4f}, {row['seconds']:.1f} s; {trust_text(dict(row))}"
     )
 

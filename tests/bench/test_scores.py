@@ -46,6 +46,7 @@ def test_a_set_is_scored_against_its_labels(tiny_bundle: Path, entries) -> None:
 
     assert steps == 1 and exact["images"] == 3
     assert exact["dice_per_image"] == exact["worst"] == 1
+    assert exact["hd95_px"] == {"mean": 0, "median": 0} and other["hd95_px"]["mean"] > 0
     assert other["dice_per_image"] < 1 and other["cases"].keys() == {"image0", "image1", "image2"}
 
 
