@@ -15,7 +15,10 @@ from monai_semigan.errors import OutputError
 __all__ = ["ELSEWHERE_H", "free_claims", "said_in", "take_claim"]
 
 UNSIGNED_S = 60.0
-"""Age of a claim that says nobody's name, because its process was killed while it made it, seconds."""
+"""Age of a claim that says nobody's name, because its process was killed while it made it, seconds.
+
+Only where the file system has no hard links.
+"""
 
 ELSEWHERE_H = 24
 """Age of a claim of another machine that counts as left by a killed run, hours: far more than one case takes."""
@@ -55,21 +58,47 @@ def said_in(claim: Path) -> list[str]:
 
 
 def take_claim(claim: Path, location: str) -> bool:
-    """Create a claim of an input; False if a running process, here or on another machine, has it."""
-    for _ in range(3):  # what a gone process left is freed, and perhaps taken by another one before us
-        try:
-            with claim.open("x") as stream:
-                try:
-                    stream.write(f"{owner_name()} {location}")
-                    stream.flush()
-                except OSError:
-                    claim.unlink()
-                    raise
-        except FileExistsError:  # noqa: PERF203  (a try is what the loop is for)
+    """Create a claim of an input; False if a running process, here or on another machine, has it.
+
+    It is written under another name first: a process that is killed here leaves no claim that says nobody's name.
+    """
+    signed = claim.with_name(f".{claim.name}.{owner_name()}.tmp")
+    try:
+        signed.write_text(f"{owner_name()} {location}")
+        for _ in range(3):  # what a gone process left is freed, and perhaps taken by another one before us
+            if _put(signed, claim):
+                return True
             if not _free(claim):
                 return False
-        except OSError as error:
-            raise OutputError(f"`{claim.parent}` must be a folder that can be written: {error.strerror}.") from error
-        else:
-            return True
+    except OSError as error:
+        raise OutputError(f"`{claim.parent}` must be a folder that can be written: {error.strerror}.") from error
+    finally:
+        with suppress(OSError):
+            signed.unlink(missing_ok=True)
     return False
+
+
+def _put(signed: Path, claim: Path) -> bool:
+    """Give a file that is whole a second name, if that is free."""
+    try:
+        os.link(signed, claim)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system that has no such thing: there, the new file is empty for a moment
+        return _put_copy(signed, claim)
+    return True
+
+
+def _put_copy(signed: Path, claim: Path) -> bool:
+    try:
+        stream = claim.open("x")
+    except FileExistsError:
+        return False
+    with stream:
+        try:
+            stream.write(signed.read_text())
+            stream.flush()
+        except OSError:
+            claim.unlink()
+            raise
+    return True

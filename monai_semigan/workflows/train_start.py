@@ -92,9 +92,7 @@ def load_gan(segmenter: SemiGanSegmenter, gan_run: PathLike) -> Path:
         networks = load_snapshot(snapshot, remedy=OF_A_GAN)["step"]["networks"]
         parts = {name: networks[name] for name in ("generator_ema", "d_image")}
     except (KeyError, TypeError, IndexError) as error:
-        raise CheckpointError(
-            f"`{snapshot}` must hold the networks of a GAN's run. {OF_A_GAN}"
-        ) from error
+        raise CheckpointError(f"`{snapshot}` must hold the networks of a GAN's run. {OF_A_GAN}") from error
     for network, name in ((segmenter.generator, "generator_ema"), (segmenter.d_image, "d_image")):
         load_weights(network, named_weights(parts[name], source=snapshot, name=name), source=snapshot)
     return snapshot

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -187,6 +188,35 @@ def test_a_claim_that_was_freed_is_taken(tmp_path) -> None:
     assert not take_claim(claim, "here")
     os.utime(claim, (0, 0))
     assert take_claim(claim, "here")
+
+
+@pytest.mark.parametrize("moment", ["pathlib.Path.write_text", "os.link", "pathlib.Path.unlink"])
+def test_a_kill_leaves_no_claim_that_is_in_the_way(tmp_path, moment: str) -> None:
+    place, name = moment.rsplit(".", 1)
+    program = "import os, pathlib, sys; from monai_semigan.workflows.claims import take_claim\n"
+    program += f"before = {moment}\n"
+    program += f"{place}.{name} = lambda *a, **k: (before(*a, **k) if {name != 'link'} else None, os._exit(9))\n"
+    program += "take_claim(pathlib.Path(sys.argv[1]), 'here')"
+    claim = tmp_path / ".x.claim"
+
+    assert subprocess.run([sys.executable, "-c", program, claim], check=False).returncode == 9
+
+    assert take_claim(claim, "here"), "at once: nothing waits for an age"
+    atomic.remove_stale(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".x.claim"]
+
+
+def test_without_hard_links_a_claim_is_a_new_file(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*names: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    claim = tmp_path / ".x.claim"
+
+    assert take_claim(claim, "here")
+    assert claim.read_text() == f"{atomic.owner_name()} here"
+    assert not take_claim(claim, "there")
+    assert [path.name for path in tmp_path.iterdir()] == [".x.claim"]
 
 
 def test_a_claim_of_another_machine_is_free_after_a_day(tmp_path) -> None:
