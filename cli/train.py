@@ -58,7 +58,9 @@ def command() -> None:
 @run_dir
 @options.bundle
 @data
-@click.option("--start", type=click.Path(path_type=Path), help="Weights to start from, made by `semigan convert`.")
+@click.option(
+    "--start", type=click.Path(path_type=Path), help="Weights to start from: a bundle's, or of `semigan convert`."
+)
 @resume
 @kimg
 @options.device

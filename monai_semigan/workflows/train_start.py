@@ -11,6 +11,7 @@ from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.networks.checkpoint import load_fitting, load_weights, part_of
 from monai_semigan.networks.checkpoint_file import named_weights, read_checkpoint, read_state_dict
 from monai_semigan.networks.encoder import Encoder
+from monai_semigan.networks.growing import as_of_finer, halvings_between
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.networks.start_weights import generator_arguments, read_start
 from monai_semigan.training.gan_step import GanNetworks
@@ -28,11 +29,15 @@ OF_A_GAN = "Give the folder of a GAN's run, or one of its snapshots."
 
 
 def load_start(path: PathLike, networks: GanNetworks) -> None:
-    """Load converted weights, which must fit; or a bundle's, as far as they fit: its label heads may be of others."""
+    """Load converted weights, which must fit; or a bundle's, as far as they fit.
+
+    Its label heads may be of other classes, and its images coarser: the finest blocks start anew then.
+    """
     if "is_trained" in read_checkpoint(path):  # of a bundle
         state = read_state_dict(path)
-        for name, network in (("generator", networks.generator), ("d_image", networks.d_image)):
-            load_fitting(network, part_of(state, name), source=path)
+        halvings = halvings_between(networks.generator, state)
+        load_fitting(networks.generator, part_of(state, "generator"), source=path)
+        load_fitting(networks.d_image, as_of_finer(part_of(state, "d_image"), halvings), source=path)
         return
     start = read_start(path)
     wanted = generator_arguments(networks.generator)
@@ -111,6 +116,7 @@ def load_trained(segmenter: SemiGanSegmenter, start: PathLike | None, *, with_ga
     if with_gan:
         load_weights(segmenter.generator, part_of(state, "generator"), source=start)
         load_weights(segmenter.d_image, part_of(state, "d_image"), source=start)
-    loaded = load_fitting(segmenter.encoder, part_of(state, "encoder"), source=start)
+    halvings = halvings_between(segmenter.generator, state)
+    loaded = load_fitting(segmenter.encoder, as_of_finer(part_of(state, "encoder"), halvings), source=start)
     logger.info("%d of the encoder's %d tensors were loaded", len(loaded), len(segmenter.encoder.state_dict()))
     return loaded
