@@ -269,12 +269,13 @@ def test_a_network_with_offsets_is_traced() -> None:
 
 
 def test_trained_weights_label_alike_with_and_without_a_fresh_pyramid() -> None:
-    """Of the shipped weights all but the pyramid: what a bundle without offsets has."""
+    """Of the shipped weights all but the pyramid and the direct route: the paper's model."""
     bundle = open_bundle(PLAIN)
     state = read_state_dict(bundle.weights_file)
-    settings = bundle.network.arguments() | {"feature_sizes": ()}
+    settings = bundle.network.arguments() | {"feature_sizes": (), "direct_widths": (), "direct_share": 0.0}
     plain = SemiGanSegmenter(**settings).eval()
-    load_weights(plain, {key: value for key, value in state.items() if "pyramid" not in key}, source="weights")
+    others = ("encoder.pyramid.", "encoder.direct.")
+    load_weights(plain, {key: value for key, value in state.items() if not key.startswith(others)}, source="weights")
     spatial = SemiGanSegmenter(**settings | {"feature_sizes": [8, 16, 32], "label_offsets": True}).eval()
     load_fitting(spatial, plain.state_dict(), source="weights")
     model, other = (bundle.segmenter(device="cpu", steps=3) for _ in range(2))
