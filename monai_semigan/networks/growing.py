@@ -2,7 +2,8 @@
 """Weights of a network of coarser images for one of finer images, as progressive growing does (Karras et al. 2018).
 
 The generator counts its blocks from 4 pixels up, so what it learned keeps its names, and finer blocks are added. The
-image discriminator and the encoder count their levels from full resolution down, so theirs move.
+image discriminator and the encoder count their levels from full resolution down, so theirs move. A direct route knows
+images of one size alone, so it does not grow: a teacher of the finer images takes its place.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ __all__ = ["as_of_finer", "halvings_between"]
 FROM_FULL_SIZE = re.compile(r"((?:blocks|pyramid\.(?:laterals|smooths|outputs))\.)(\d+)(\..+)")
 """Names of discriminator and encoder that hold how often the image was halved."""
 
-BLOCK = re.compile(r"(?:generator\.)?synthesis\.blocks\.(\d+)\..+")
+BLOCK = re.compile(r"generator\.synthesis\.blocks\.(\d+)\..+")
 
 
 def halvings_between(generator: Generator, state: Mapping[str, Tensor]) -> int:
@@ -43,6 +44,8 @@ def as_of_finer(state: Mapping[str, Tensor], halvings: int) -> dict[str, Tensor]
     named: dict[str, Tensor] = {}
     for name, value in state.items():
         found = FROM_FULL_SIZE.fullmatch(name)
+        if halvings and name.startswith("direct."):
+            continue
         if found is None:
             named[name] = value
         elif int(found[2]) + halvings >= 0:

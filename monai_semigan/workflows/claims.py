@@ -43,7 +43,7 @@ def _free(claim: Path, lost: Collection[str] = ()) -> bool:
             taken = claim.with_name(f"{claim.name}.{owner_name()}.tmp")
             claim.rename(taken)
             if (said_in(taken) or [""])[0] != owner:  # made anew in between
-                os.link(taken, claim)
+                _put(taken, claim)
             taken.unlink()
             return True
     return False

@@ -74,7 +74,7 @@ def take_direct_route(
     direct = segmenter.encoder.direct
     assert direct is not None
     if teacher is None:
-        if any(name.startswith("direct.") for name in started):
+        if {f"direct.{name}" for name in direct.state_dict()} <= set(started):
             return
         raise ConfigError(
             "A network with a direct route (`direct_widths`) must have a teacher, which becomes it: give `teacher` in "

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from monai_semigan.errors import CheckpointError
+from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.gan_step import GanNetworks
-from monai_semigan.workflows.train_start import load_gan, load_start, load_trained
+from monai_semigan.workflows.train_start import load_gan, load_start, load_trained, take_direct_route
 
 FINER = {"image_size": 64, "channels": [8, 8, 8, 8, 6], "encoder_channels": [6, 8, 8, 8, 8]}
 
@@ -62,6 +62,17 @@ def test_an_encoder_grows_by_the_size_of_its_levels(tiny_settings, coarse) -> No
                 assert moved in loaded and torch.equal(after[moved], known[name])
     assert torch.equal(after["blocks.1.conv2.weight"], known["blocks.0.conv2.weight"])
     assert "blocks.0.conv2.weight" not in loaded
+
+
+@pytest.mark.parametrize("changes", [FINER, {"direct_widths": [4, 6]}], ids=["finer images", "other widths"])
+def test_a_direct_route_that_is_not_whole_needs_a_teacher(tiny_settings, coarse, changes) -> None:
+    network = SemiGanSegmenter(**{**tiny_settings, "feature_sizes": [8, 16], **changes})
+    widths = changes.get("direct_widths", tiny_settings["direct_widths"])
+
+    loaded = load_trained(network, coarse[1], with_gan=False)
+
+    with pytest.raises(ConfigError, match="must have a teacher"):
+        take_direct_route(network, widths, None, loaded)
 
 
 def test_the_same_size_moves_nothing(tiny_settings, coarse) -> None:
