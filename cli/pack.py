@@ -25,7 +25,7 @@ __all__ = ["command"]
 @click.option(
     "--teacher",
     type=click.Path(path_type=Path),
-    help="teacher.pt of a GAN's run, to draw the label beside the generator. [default: as the weights have it]",
+    help="teacher.pt of `semigan train`, to draw the label beside the generator. [default: as the weights have it]",
 )
 @click.option("--name", help="Of the new bundle. [default: the folder's]")
 @click.option("--version", help="Of the new bundle. [default: 0.1.0]")

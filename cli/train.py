@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``semigan train gan`` and ``semigan train encoder``."""
+"""``semigan train gan``, ``semigan train encoder`` and ``semigan train teacher``."""
 
 from __future__ import annotations
 
@@ -134,6 +134,29 @@ def encoder(
             progress=progress,
             **options,
         )
+    _announce(path)
+
+
+@command.command()
+@run_dir
+@options.bundle
+@data
+@click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps. [default: the bundle's]")
+@click.option("--seed", type=int, help="Of everything random. [default: the bundle's]")
+@options.device
+def teacher(run_dir: Path, bundle: str, **given: Any) -> None:
+    """Train the teacher alone, on labelled images; `train gan` in the same RUN_DIR takes it over.
+
+    \b
+    For a bundle that is trained already, a new direct route:
+      semigan train teacher runs/teacher -b my_bundle --data data.json
+      semigan pack new_bundle -b my_bundle --weights my_bundle/models/model.pt --teacher runs/teacher/teacher.pt
+      semigan tune -b new_bundle --data data.json --write
+    """
+    from monai_semigan.workflows.teaching import teach
+
+    with stage_bars("train ", unit=" kimg", divisor=1000) as progress:
+        path = teach(run_dir, bundle=bundle, progress=progress, **given)
     _announce(path)
 
 

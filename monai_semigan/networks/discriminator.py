@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_semigan.errors import check_shape
+from monai_semigan.networks.downsampling import reduced
 from monai_semigan.networks.layers import EqualizedConv2d, EqualizedLinear, minibatch_stddev
 from monai_semigan.networks.synthesis import check_channels
 
@@ -40,8 +41,9 @@ class ImageDiscriminator(nn.Module):
     Args:
         image_size: Side of the image, a power of two from 32 to 1024.
         image_channels: 1 or 3.
-        channels: Feature channels at 4, 8, ... ``image_size`` pixels; None for StyleGAN2's table.
+        channels: Feature channels at 4, 8, ... ``image_size / downsampling`` pixels; None for StyleGAN2's table.
         stddev_group: Largest group of the minibatch standard deviation.
+        downsampling: Factor by which the image is reduced first, see `networks.downsampling`.
 
     Shapes:
         ``(N, image_channels, S, S)`` in [-1, 1] -> logits ``(N,)``, float32; positive means real. Any N >= 1.
@@ -54,9 +56,11 @@ class ImageDiscriminator(nn.Module):
         image_channels: int = 1,
         channels: Sequence[int] | None = None,
         stddev_group: int = 4,
+        downsampling: int = 1,
     ) -> None:
         super().__init__()
-        table = check_channels(image_size, channels)[::-1]  # image_size ... 4
+        table = check_channels(image_size, channels, downsampling)[::-1]  # the finest ... 4
+        self.downsampling = downsampling
         self.image_size, self.image_channels, self.stddev_group = image_size, image_channels, stddev_group
         self.compute_dtype: torch.dtype | None = None
         self.from_image = EqualizedConv2d(image_channels, table[0], 1)
@@ -66,9 +70,9 @@ class ImageDiscriminator(nn.Module):
         self.output = EqualizedLinear(table[-1], 1)
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Return the map after each residual block, finest first: ``(N, C, S / 2, S / 2)`` to ``(N, C, 4, 4)``."""
+        """Return the map after each residual block, finest first, to ``(N, C, 4, 4)``."""
         check_shape("image", image.shape, f"N {self.image_channels} {self.image_size} {self.image_size}")
-        x = self.from_image(image.to(self.compute_dtype or image.dtype))
+        x = self.from_image(reduced(image, self.downsampling).to(self.compute_dtype or image.dtype))
         maps = []
         for block in self.blocks:
             x = block(x)

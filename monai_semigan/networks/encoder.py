@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_semigan.errors import ConfigError, ShapeError, check_shape
+from monai_semigan.networks.downsampling import check_downsampling, enlarged, reduced
 from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.label_unet import LabelUNet
 
@@ -91,7 +92,7 @@ class FeaturePyramid(nn.Module):
         for at in self.levels:
             level = self.laterals[str(at)](levels[at])
             if top is not None:
-                level = level + _enlarged(top, level)
+                level = level + _as_large_as(top, level)
             top = self.smooths[str(at)](level)
             if str(at) in self.outputs:
                 offsets.append(self.outputs[str(at)](top))
@@ -124,7 +125,7 @@ class LabelOffsets(nn.Module):
         x = self.narrow(top)
         finer = reversed(levels[: len(self.laterals)])
         for lateral, smooth, level in zip(self.laterals, self.smooths, finer, strict=True):
-            x = smooth(lateral(level) + _enlarged(x, level))
+            x = smooth(lateral(level) + _as_large_as(x, level))
         offsets: Tensor = self.output(x)
         return offsets
 
@@ -136,21 +137,22 @@ class Encoder(nn.Module):
         image_channels: 1 or 3.
         num_layers: Styles L of the generator.
         w_dim: Size of a style.
-        channels: Widths of the trunk: the first at full resolution, each further one at half the size of the one
-            before; at least four.
+        channels: Widths of the trunk: the first at the reduced image's resolution, each further one at half the size of
+            the one before; at least four.
         head_channels: Width of the pyramid levels that the heads read.
-        feature_channels: Channels of the generator's features that get offsets, by how often the image's side is halved
-            to theirs; at most the trunk's halvings. Empty for styles alone.
+        feature_channels: Channels of the generator's features that get offsets, by how often the reduced image's side
+            is halved to theirs; at most the trunk's halvings. Empty for styles alone.
         label_classes: Classes K of the label if its logits get offsets too, else 0; needs ``feature_channels``.
+        downsampling: Factor d by which the image is reduced for the trunk, see `networks.downsampling`.
 
     Attributes:
         direct: The direct route, None at first: whoever builds the network gives it one.
         direct_share: Weight of the direct route in the label, in [0, 1]; with 0, as here at first, it is not computed.
 
     Shapes:
-        ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by ``2 ** (len(channels) - 1)``
-        -> w_plus ``(N, L, w_dim)``, features ``(N, C, H / 2 ** i, W / 2 ** i)`` for each i of ``feature_channels``,
-        coarse to fine, label ``(N, K, H, W)`` if there are offsets of it or a direct route.
+        ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by ``d * 2 ** (len(channels) - 1)``
+        -> w_plus ``(N, L, w_dim)``, features ``(N, C, H / d / 2 ** i, W / d / 2 ** i)`` for each i of
+        ``feature_channels``, coarse to fine, label ``(N, K, H, W)`` if there are offsets of it or a direct route.
 
     State:
         latent_avg: ``(w_dim,)``, the generator's mean of w, which the heads' output is added to.
@@ -168,12 +170,14 @@ class Encoder(nn.Module):
         head_channels: int = 64,
         feature_channels: Mapping[int, int] | None = None,
         label_classes: int = 0,
+        downsampling: int = 1,
     ) -> None:
         super().__init__()
+        check_downsampling(downsampling)
         if len(channels) < 4:
             raise ConfigError(f"`channels` must have at least four widths, got {list(channels)}.")
         self.image_channels, self.num_layers, self.w_dim = image_channels, num_layers, w_dim
-        self.stride = 2 ** (len(channels) - 1)
+        self.downsampling, self.stride = downsampling, downsampling * 2 ** (len(channels) - 1)
         self.stem = nn.Conv2d(image_channels, channels[0], 3, padding=1)
         self.blocks = nn.ModuleList(EncoderBlock(i, o) for i, o in pairwise(channels))
         self.laterals = nn.ModuleList(nn.Conv2d(width, head_channels, 1) for width in channels[-3:])  # fine to coarse
@@ -212,7 +216,7 @@ class Encoder(nn.Module):
         n, height, width = check_shape("image", image.shape, f"N {self.image_channels} H W").values()
         if height % self.stride or width % self.stride:
             raise ShapeError(f"`image` must have sides divisible by {self.stride}, got {height} x {width}.")
-        x = self.stem(image).contiguous(memory_format=torch.channels_last)
+        x = self.stem(reduced(image, self.downsampling)).contiguous(memory_format=torch.channels_last)
         levels: list[Tensor] = [x]
         for block in self.blocks:
             x = block(x)
@@ -222,7 +226,7 @@ class Encoder(nn.Module):
         for at in (2, 1, 0):  # coarse to fine
             level = self.laterals[at](levels[at - 3])
             if top is not None:
-                level = level + _enlarged(top, level)
+                level = level + _as_large_as(top, level)
             top = level
             pooled = F.adaptive_avg_pool2d(F.silu(self.smooths[at](F.silu(level))), HEAD_GRID)
             offsets.append(self.heads[at](pooled.flatten(1)).reshape(n, -1, self.w_dim))
@@ -230,15 +234,16 @@ class Encoder(nn.Module):
         if self.pyramid is None:
             return Embedding(w_plus)
         features, finest = self.pyramid(levels)
-        label = None if self.label_offsets is None else self.label_offsets(finest, levels)
-        return Embedding(w_plus, tuple(features), label)
+        if self.label_offsets is None:
+            return Embedding(w_plus, tuple(features))
+        return Embedding(w_plus, tuple(features), enlarged(self.label_offsets(finest, levels), self.downsampling))
 
 
 def _smooth(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), _group_norm(channels), nn.SiLU())
 
 
-def _enlarged(coarse: Tensor, fine: Tensor) -> Tensor:
+def _as_large_as(coarse: Tensor, fine: Tensor) -> Tensor:
     return F.interpolate(coarse, size=fine.shape[2:], mode="bilinear", align_corners=False)
 
 

@@ -24,7 +24,8 @@ class Generator(nn.Module):
         z_dim: Size of the latent code.
         w_dim: Size of a style.
         num_mapping_layers: Layers of the mapping network.
-        channels: Feature channels at 4, 8, ... ``image_size`` pixels; None for StyleGAN2's table.
+        channels: Feature channels at 4, 8, ... ``image_size / downsampling`` pixels; None for StyleGAN2's table.
+        downsampling: Factor by which what is rendered is smaller than the image, see `networks.downsampling`.
 
     Shapes:
         z ``(N, z_dim)`` -> image ``(N, image_channels, S, S)``, label_logits ``(N, K, S, S)``.
@@ -43,6 +44,7 @@ class Generator(nn.Module):
         w_dim: int = 512,
         num_mapping_layers: int = 8,
         channels: Sequence[int] | None = None,
+        downsampling: int = 1,
     ) -> None:
         super().__init__()
         if num_classes < 2:
@@ -55,6 +57,7 @@ class Generator(nn.Module):
             image_channels=image_channels,
             w_dim=w_dim,
             channels=channels,
+            downsampling=downsampling,
         )
         self.mapping = MappingNetwork(
             z_dim=z_dim, w_dim=w_dim, num_layers=self.synthesis.num_layers, num_mapping_layers=num_mapping_layers

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from monai_semigan.errors import check_shape
+from monai_semigan.networks.downsampling import check_downsampling, reduced
 
 __all__ = ["MultiscaleDiscriminator"]
 
@@ -52,6 +53,7 @@ class MultiscaleDiscriminator(nn.Module):
         num_classes: Channels of the label map.
         num_scales: Discriminators; each sees the pair at half the size of the one before.
         base_channels: Width of each discriminator's first convolution.
+        downsampling: Factor by which the pair is reduced first, see `networks.downsampling`.
 
     Shapes:
         image ``(N, C, S, S)`` in [-1, 1], label ``(N, K, S, S)`` in [-1, 1] (1 is certain, -1 is excluded)
@@ -59,10 +61,17 @@ class MultiscaleDiscriminator(nn.Module):
     """
 
     def __init__(
-        self, *, image_channels: int = 1, num_classes: int = 2, num_scales: int = 3, base_channels: int = 64
+        self,
+        *,
+        image_channels: int = 1,
+        num_classes: int = 2,
+        num_scales: int = 3,
+        base_channels: int = 64,
+        downsampling: int = 1,
     ) -> None:
         super().__init__()
-        self.image_channels, self.num_classes = image_channels, num_classes
+        check_downsampling(downsampling)
+        self.image_channels, self.num_classes, self.downsampling = image_channels, num_classes, downsampling
         self.critics = nn.ModuleList(
             PatchDiscriminator(image_channels + num_classes, base_channels=base_channels) for _ in range(num_scales)
         )
@@ -70,7 +79,8 @@ class MultiscaleDiscriminator(nn.Module):
     def forward(self, image: Tensor, label: Tensor) -> list[Tensor]:
         size = check_shape("image", image.shape, f"N {self.image_channels} H W")
         check_shape("label", label.shape, f"{size['N']} {self.num_classes} {size['H']} {size['W']}")
-        pair = torch.cat([image, label], dim=1).contiguous(memory_format=torch.channels_last)
+        pair = reduced(torch.cat([image, label], dim=1), self.downsampling)
+        pair = pair.contiguous(memory_format=torch.channels_last)
         logits = []
         for at, discriminator in enumerate(self.critics):
             if at:

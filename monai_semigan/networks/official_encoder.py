@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.networks.downsampling import check_downsampling, reduced
 from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.layers import EqualizedLinear
 
@@ -117,18 +118,19 @@ class OfficialEncoder(nn.Module):
     """Predict the styles of an image, as absolute points of W+; its embeddings have no offsets.
 
     Args:
-        image_size: Side of the image, a power of two from 32 to 256.
+        image_size: Side of the image; reduced, a power of two from 32 to 256.
         image_channels: 1 or 3.
         num_layers: Styles L of the generator.
         w_dim: Size of a style.
         channels: Inner channels of the four stages' bottlenecks.
         head_channels: Width of the pyramid and of the heads.
+        downsampling: Factor by which the image is reduced first, see `networks.downsampling`.
 
     Shapes:
         ``(N, image_channels, S, S)`` in [-1, 1] -> w_plus ``(N, L, w_dim)``.
 
     Raises:
-        ConfigError: ``image_size`` is above 256, or there are not four stages.
+        ConfigError: The reduced image is above 256 px, or there are not four stages.
     """
 
     def __init__(
@@ -140,13 +142,15 @@ class OfficialEncoder(nn.Module):
         w_dim: int = 512,
         channels: Sequence[int] = (64, 128, 256, 512),
         head_channels: int = 512,
+        downsampling: int = 1,
     ) -> None:
         super().__init__()
-        if image_size > LARGEST_IMAGE:
+        check_downsampling(downsampling)
+        if image_size // downsampling > LARGEST_IMAGE:
             raise ConfigError(f"`image_size` must be at most {LARGEST_IMAGE} for this encoder, got {image_size}.")
         if len(channels) != len(STAGE_DEPTHS):
             raise ConfigError(f"`channels` must have {len(STAGE_DEPTHS)} widths, got {list(channels)}.")
-        self.image_size, self.image_channels = image_size, image_channels
+        self.image_size, self.image_channels, self.downsampling = image_size, image_channels, downsampling
         self.num_layers, self.w_dim = num_layers, w_dim
         self.stem = NormedConv(image_channels, channels[0], 7, stride=2)
         self.stages: Sequence[nn.Sequential] = nn.ModuleList()  # type: ignore[assignment]
@@ -167,7 +171,7 @@ class OfficialEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Embedding:
         check_shape("image", image.shape, f"N {self.image_channels} {self.image_size} {self.image_size}")
-        x = F.max_pool2d(F.relu(self.stem(image)), 3, stride=2, padding=1)
+        x = F.max_pool2d(F.relu(self.stem(reduced(image, self.downsampling))), 3, stride=2, padding=1)
         maps: list[Tensor] = []
         for stage in self.stages:
             x = stage(x)

@@ -36,7 +36,8 @@ class SemiGanSegmenter(nn.Module):
         z_dim: Size of the latent code.
         w_dim: Size of a style.
         num_mapping_layers: Layers of the mapping network.
-        channels: Feature channels of generator and discriminator at 4, 8, ... ``image_size`` px; None for StyleGAN2's.
+        channels: Feature channels of generator and discriminator at 4, 8, ... ``image_size / downsampling`` px; None
+            for StyleGAN2's.
         encoder_channels: Widths of the encoder's trunk.
         head_channels: Width of the encoder's pyramid.
         encoder_kind: ``pyramid`` for `Encoder`, ``official`` for `OfficialEncoder`.
@@ -44,6 +45,7 @@ class SemiGanSegmenter(nn.Module):
         label_offsets: The encoder shifts the label logits too; needs ``feature_sizes``.
         direct_widths: Channels of the direct route; empty for none.
         direct_share: Its weight in the label, in [0, 1].
+        downsampling: Factor by which the image is reduced for all but the direct route, see `networks.downsampling`.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -75,6 +77,7 @@ class SemiGanSegmenter(nn.Module):
         label_offsets: bool = False,
         direct_widths: Sequence[int] = (),
         direct_share: float = 0.0,
+        downsampling: int = 1,
     ) -> None:
         super().__init__()
         self.generator = Generator(
@@ -85,6 +88,7 @@ class SemiGanSegmenter(nn.Module):
             w_dim=w_dim,
             num_mapping_layers=num_mapping_layers,
             channels=channels,
+            downsampling=downsampling,
         )
         if encoder_kind not in ENCODER_KINDS:
             raise ConfigError(f"`encoder_kind` must be one of {', '.join(ENCODER_KINDS)}, got {encoder_kind!r}.")
@@ -94,11 +98,13 @@ class SemiGanSegmenter(nn.Module):
             "w_dim": w_dim,
             "channels": encoder_channels,
             "head_channels": head_channels,
+            "downsampling": downsampling,
         }
         num_levels = 0 if encoder_kind == "official" else len(encoder_channels)
-        check_feature_sizes(feature_sizes, image_size=image_size, num_levels=num_levels)
+        reduced_size = image_size // downsampling
+        check_feature_sizes(feature_sizes, image_size=reduced_size, num_levels=num_levels)
         widths = self.generator.synthesis.widths
-        feature_channels = {(image_size // size).bit_length() - 1: widths[size] for size in feature_sizes}
+        feature_channels = {(reduced_size // size).bit_length() - 1: widths[size] for size in feature_sizes}
         check_direct(direct_widths, direct_share, image_size=image_size, num_levels=num_levels)
         self.encoder: Encoder | OfficialEncoder = (
             OfficialEncoder(image_size=image_size, **encoder_settings)
@@ -109,7 +115,9 @@ class SemiGanSegmenter(nn.Module):
                 label_classes=num_classes if label_offsets else 0,
             )
         )
-        self.d_image = ImageDiscriminator(image_size=image_size, image_channels=image_channels, channels=channels)
+        self.d_image = ImageDiscriminator(
+            image_size=image_size, image_channels=image_channels, channels=channels, downsampling=downsampling
+        )
         if isinstance(self.encoder, Encoder) and direct_widths:  # last: the other first weights do not depend on it
             route = LabelUNet(image_channels=image_channels, num_classes=num_classes, widths=direct_widths)
             self.encoder.direct = route

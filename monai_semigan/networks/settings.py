@@ -41,19 +41,21 @@ class NetworkSettings:
         z_dim: Size of the latent code.
         w_dim: Size of a style.
         num_mapping_layers: Layers of the mapping network.
-        channels: Feature channels of generator and discriminator at 4, 8, ... ``image_size`` pixels; null for
-            StyleGAN2's table.
+        channels: Feature channels of generator and discriminator at 4, 8, ... ``image_size / downsampling`` pixels;
+            null for StyleGAN2's table.
         encoder_channels: Widths of the encoder's trunk.
         head_channels: Width of the encoder's pyramid.
         encoder_kind: ``pyramid`` for `Encoder`, ``official`` for `OfficialEncoder`.
         feature_sizes: Resolutions, pixels, whose features the encoder shifts, a spatial part of the embedding; each is
-            above 4 and one of the encoder's trunk: ``image_size`` halved less often than ``encoder_channels`` has
-            widths. Empty for styles alone, as the paper has it.
+            above 4 and one of the encoder's trunk: ``image_size / downsampling`` halved less often than
+            ``encoder_channels`` has widths. Empty for styles alone, as the paper has it.
         label_offsets: The encoder shifts the label logits as well; needs ``feature_sizes``.
         direct_widths: Channels of the direct route, a small U-Net from the image to the label: at the image's
             resolution and at each halving. Empty for none.
         direct_share: Weight of the direct route in the label, in [0, 1]; the rest is the generator's. `tune` finds it
             on validation images.
+        downsampling: 1, 2 or 4: by how much the image is reduced for the generator, the discriminators and the
+            encoder's trunk. What the generator renders is enlarged by as much; the direct route sees the image whole.
     """
 
     image_size: Annotated[int, Range(32, 1024)]
@@ -70,15 +72,16 @@ class NetworkSettings:
     label_offsets: bool = False
     direct_widths: tuple[Width, ...] = ()
     direct_share: Annotated[float, Range(0, 1)] = 0.0
+    downsampling: Literal[1, 2, 4] = 1
 
     def __post_init__(self) -> None:
         check_settings(self)
-        check_channels(self.image_size, self.channels)
+        check_channels(self.image_size, self.channels, self.downsampling)
         most = len(STAGE_DEPTHS) if self.encoder_kind == "official" else MAX_ENCODER_WIDTHS
         if not 4 <= len(self.encoder_channels) <= most:
             raise ConfigError(f"`encoder_channels` must have 4 to {most} widths, got {len(self.encoder_channels)}.")
         num_levels = 0 if self.encoder_kind == "official" else len(self.encoder_channels)
-        check_feature_sizes(self.feature_sizes, image_size=self.image_size, num_levels=num_levels)
+        check_feature_sizes(self.feature_sizes, image_size=self._reduced_size, num_levels=num_levels)
         if self.label_offsets and not self.feature_sizes:
             raise ConfigError("`label_offsets` must be false without `feature_sizes`: its offsets go on from theirs.")
         check_direct(self.direct_widths, self.direct_share, image_size=self.image_size, num_levels=num_levels)
@@ -91,7 +94,7 @@ class NetworkSettings:
     @property
     def num_parameters(self) -> int:
         """Estimate the parameters of generator, encoder and D_r: weights alone, right to a few percent."""
-        table, w = check_channels(self.image_size, self.channels), self.w_dim
+        table, w = self._table, self.w_dim
         heads = self.image_channels + self.num_classes
         mapping = self.z_dim * w + (self.num_mapping_layers - 1) * w**2
         first = table[0] * (16 + 9 * table[0] + 2 * w + heads)
@@ -102,7 +105,15 @@ class NetworkSettings:
 
     @property
     def _num_layers(self) -> int:
-        return 2 * (self.image_size.bit_length() - 2)
+        return 2 * (self._reduced_size.bit_length() - 2)
+
+    @property
+    def _reduced_size(self) -> int:
+        return self.image_size // self.downsampling
+
+    @property
+    def _table(self) -> tuple[int, ...]:
+        return check_channels(self.image_size, self.channels, self.downsampling)
 
     @property
     def _pyramid_parameters(self) -> int:
@@ -115,8 +126,8 @@ class NetworkSettings:
     def _feature_parameters(self) -> int:
         if not self.feature_sizes:
             return 0
-        head, table = self.head_channels, check_channels(self.image_size, self.channels)
-        levels = self.encoder_channels[(self.image_size // max(self.feature_sizes)).bit_length() - 1 :]
+        head, table = self.head_channels, self._table
+        levels = self.encoder_channels[(self._reduced_size // max(self.feature_sizes)).bit_length() - 1 :]
         outputs = sum(table[size.bit_length() - 3] for size in self.feature_sizes)
         return head * (sum(levels) + 9 * head * len(levels) + 9 * outputs) + self._label_parameters
 
@@ -124,7 +135,7 @@ class NetworkSettings:
     def _label_parameters(self) -> int:
         if not self.label_offsets:
             return 0
-        finer = self.encoder_channels[: (self.image_size // max(self.feature_sizes)).bit_length() - 1]
+        finer = self.encoder_channels[: (self._reduced_size // max(self.feature_sizes)).bit_length() - 1]
         smooths = 18 * LABEL_WIDTH**2 * len(finer)
         return LABEL_WIDTH * (self.head_channels + sum(finer) + 9 * self.num_classes) + smooths
 

@@ -91,10 +91,10 @@ def is_start(content: dict[str, Any]) -> bool:
 
 
 def generator_arguments(generator: Generator) -> dict[str, Any]:
-    """Return the arguments that build such a generator, the channels as a table."""
+    """Return the arguments that build a generator of these weights, the channels as a table; nothing is enlarged."""
     synthesis, mapping = generator.synthesis, generator.mapping
     return {
-        "image_size": synthesis.image_size,
+        "image_size": synthesis.image_size // synthesis.downsampling,
         "num_classes": synthesis.num_classes,
         "image_channels": synthesis.image_channels,
         "z_dim": mapping.z_dim,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_semigan.errors import ConfigError, ShapeError, check_shape
+from monai_semigan.networks.downsampling import check_downsampling, enlarged
 from monai_semigan.networks.embedding import Embedding
 from monai_semigan.networks.layers import EqualizedLinear
 from monai_semigan.ops.fir import normalized_taps, upsample_padding
@@ -32,20 +33,23 @@ def default_channels(image_size: int, *, multiplier: int = 2) -> tuple[int, ...]
     return tuple(min(512, multiplier * 16384 // size) for size in sizes)
 
 
-def check_channels(image_size: int, channels: Sequence[int] | None) -> tuple[int, ...]:
-    """Validate an image size and its channel table; None gives `default_channels`.
+def check_channels(image_size: int, channels: Sequence[int] | None, downsampling: int = 1) -> tuple[int, ...]:
+    """Validate an image size, how much smaller the generator's is, and its channel table; None for the default one.
 
     Raises:
-        ConfigError: ``image_size`` is no power of two from 32 to 1024, or the table has another number of entries.
+        ConfigError: ``image_size`` is no power of two from 32 to 1024, ``downsampling`` none of its values or one that
+            leaves less than 32 px, or the table has another number of entries.
     """
     if image_size < 32 or image_size > 1024 or image_size & (image_size - 1):
         raise ConfigError(f"`image_size` must be a power of two from 32 to 1024, got {image_size}.")
-    table = default_channels(image_size) if channels is None else tuple(channels)
-    expected = image_size.bit_length() - 2
+    check_downsampling(downsampling)
+    size = image_size // downsampling
+    if size < 32:
+        raise ConfigError(f"`downsampling` must leave 32 px, got {downsampling} for images of {image_size} px.")
+    table = default_channels(size) if channels is None else tuple(channels)
+    expected = size.bit_length() - 2
     if len(table) != expected or min(table) < 1:
-        raise ConfigError(
-            f"`channels` must have {expected} positive entries (4, 8, ... {image_size} px), got {list(table)}."
-        )
+        raise ConfigError(f"`channels` must have {expected} positive entries (4, 8, ... {size} px), got {list(table)}.")
     return table
 
 
@@ -150,12 +154,13 @@ class SynthesisNetwork(nn.Module):
     The style of layer ``i`` is ``w_plus[:, i]``: index 0 for the convolution at 4 px, then for the block at
     ``2 ** (b + 2)`` px indices ``2b - 1`` and ``2b`` for its convolutions and ``2b + 1`` for both of its heads, which
     the next block's first convolution shares. Offsets of a resolution are added to what its block returns, so that the
-    heads and all later blocks see them; those of the label to the sum of the label heads.
+    heads and all later blocks see them; those of the label to the sum of the label heads. Blocks go up to
+    S / ``downsampling`` px; the heads' sums are enlarged to S px.
 
     Shapes:
         w_plus ``(N, L, w_dim)``, features ``(N, C_r, r, r)``, label ``(N, num_classes, S, S)``
         -> image ``(N, image_channels, S, S)``, about [-1, 1] but unbounded; label_logits ``(N, num_classes, S, S)``,
-        unbounded. ``L = 2 log2(S) - 2``.
+        unbounded. ``L = 2 log2(S / downsampling) - 2``.
     """
 
     taps: Tensor
@@ -168,16 +173,17 @@ class SynthesisNetwork(nn.Module):
         image_channels: int = 1,
         w_dim: int = 512,
         channels: Sequence[int] | None = None,
+        downsampling: int = 1,
     ) -> None:
         super().__init__()
-        table = check_channels(image_size, channels)
+        table = check_channels(image_size, channels, downsampling)
         self.image_size, self.num_classes, self.image_channels, self.w_dim = (
             image_size,
             num_classes,
             image_channels,
             w_dim,
         )
-        self.num_layers = 2 * len(table)
+        self.downsampling, self.num_layers = downsampling, 2 * len(table)
         self.compute_dtype: torch.dtype | None = None
         self.const = nn.Parameter(torch.randn(1, table[0], 4, 4))
         self.blocks: Sequence[SynthesisBlock] = nn.ModuleList(  # type: ignore[assignment]
@@ -236,6 +242,9 @@ class SynthesisNetwork(nn.Module):
             if with_label:
                 label_logits = self._add_skip(label_logits, block.to_label(x, head_style))
         assert image is not None
+        image = enlarged(image, self.downsampling)
+        if label_logits is not None:
+            label_logits = enlarged(label_logits, self.downsampling)
         if label_logits is not None and embedding.label is not None:
             check_shape("label", embedding.label.shape, " ".join(map(str, label_logits.shape)))
             label_logits = embedding.label_share * label_logits + embedding.label

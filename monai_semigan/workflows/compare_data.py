@@ -17,8 +17,9 @@ from monai_semigan.io.datalist import Datalist, Entry, owners
 from monai_semigan.io.label_subset import with_labels
 from monai_semigan.report.comparison_record import VALIDATION
 from monai_semigan.training.pool import ImagePool, LabelledPool, Symmetries, with_symmetries
-from monai_semigan.workflows.train import training_config
+from monai_semigan.training.settings import GanTraining
 from monai_semigan.workflows.training_data import ignored_pixels, image_pool, labelled_pool, training_preset
+from monai_semigan.workflows.training_files import bundle_training
 
 __all__ = ["ComparisonData", "ScoredSet", "check_tests", "set_name_of"]
 
@@ -50,7 +51,7 @@ class ComparisonData:
     def __init__(self, data: Datalist, source: Bundle, num_classes: int) -> None:
         self.data, self.num_classes = data, num_classes
         self.preset: Any = training_preset(source)
-        self.symmetries: Symmetries = training_config(str(source.root), "train.json", None).get("symmetries", "none")
+        self.symmetries: Symmetries = bundle_training(GanTraining, str(source.root), "train.json").symmetries
 
     def row(self, labels: int) -> Datalist:
         """Return the list with fewer labels."""

@@ -34,8 +34,9 @@ from monai_semigan.types import StageProgress
 from monai_semigan.workflows.fit_checks import DataFacts
 from monai_semigan.workflows.fit_folder import DATA_NAME, listed, own_list, require_same, skeleton
 from monai_semigan.workflows.fit_plan import FitPlan, Speeds, make_plan, parse_budget
-from monai_semigan.workflows.train import encoder_trainer, gan_trainer, training_config
+from monai_semigan.workflows.train import encoder_trainer, gan_trainer
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
+from monai_semigan.workflows.training_files import bundle_training
 
 __all__ = ["UNET_NAME", "FitOptions", "FitStages", "source_bundle"]
 
@@ -152,16 +153,12 @@ class FitStages:
         self.batch_size = BATCH[self.device.type]
         self.data = own_list(run, data)
         self.skeleton = skeleton(run, source, self.data, facts.num_classes)
-        self.gan = read_settings(GanTraining, self._config("train.json"), "train.json")
-        self.encoder = read_settings(EncoderTraining, self._config("train_encoder.json"), "train_encoder.json")
+        root = str(self.skeleton.root)
+        self.gan = bundle_training(GanTraining, root, "train.json")
+        self.encoder = bundle_training(EncoderTraining, root, "train_encoder.json")
         preset, count = training_preset(self.skeleton), facts.num_classes
         self.labelled = labelled_pool(self.data, self.data.labelled, preset, count, self.gan.symmetries)
         self.validation = labelled_pool(self.data, self.data.validation, preset, count)
-
-    def _config(self, name: str) -> dict[str, Any]:
-        places = ("bundle_root", "datalist", "run_dir", "gan_run", "device", "resume", "start")
-        content = training_config(str(self.skeleton.root), name, None)
-        return {key: value for key, value in content.items() if key not in places}
 
     # The plan
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -13,15 +12,14 @@ import torch
 
 from monai_semigan.bundle.bundle import Bundle, open_bundle
 from monai_semigan.devices import choose_device
-from monai_semigan.errors import BundleError, ConfigError
-from monai_semigan.files import read_json
+from monai_semigan.errors import ConfigError
 from monai_semigan.io.datalist import Datalist, load_datalist
 from monai_semigan.losses.perceptual import MonaiPerceptualDistance
 from monai_semigan.networks.checkpoint_file import file_digest
 from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscriminator
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.ops.precision import resolve_compute_dtype
-from monai_semigan.settings import read_settings, to_json
+from monai_semigan.settings import to_json
 from monai_semigan.training.encoder_step import EncoderStep
 from monai_semigan.training.encoder_task import BEST_NAME, EncoderTask
 from monai_semigan.training.gan_step import GanNetworks, GanStep
@@ -34,6 +32,7 @@ from monai_semigan.training.teacher import load_teacher
 from monai_semigan.types import PathLike, StageProgress
 from monai_semigan.workflows.train_start import load_gan, load_start, load_trained, take_direct_route, teacher_file
 from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
+from monai_semigan.workflows.training_files import trainer_settings, training_config
 
 __all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan"]
 
@@ -41,11 +40,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 logger = logging.getLogger(__name__)
-
-MAX_CONFIG_BYTES = 2**20
-
-OF_THE_BUNDLE = ("network", "domain", "preprocessing")
-"""Entries of older training files: the bundle's metadata says them."""
 
 
 class RunOptions(TypedDict, total=False):
@@ -87,8 +81,8 @@ def gan_trainer(
         ConfigError: A setting is unknown or out of range, or ``start`` is of another network.
         InputError: The data list or one of its files cannot be used.
     """
-    settings = read_settings(GanTraining, _own(training), "trainer")
-    bundle, data, chosen = open_bundle(bundle_root), load_datalist(datalist), _training_device(device)
+    settings = trainer_settings(GanTraining, training, "trainer")
+    bundle, data, chosen = open_bundle(bundle_root), load_datalist(datalist), training_device(device)
     preset = training_preset(bundle, settings.modality)
     networks = _gan_networks(bundle, settings, chosen, start)
     step = GanStep(
@@ -153,8 +147,8 @@ def encoder_trainer(
             has a direct route, but there is no teacher for it.
         InputError: The data list or one of its files cannot be used.
     """
-    settings = read_settings(EncoderTraining, _own(training), "trainer")
-    bundle, data, chosen = open_bundle(bundle_root), load_datalist(datalist), _training_device(device)
+    settings = trainer_settings(EncoderTraining, training, "trainer")
+    bundle, data, chosen = open_bundle(bundle_root), load_datalist(datalist), training_device(device)
     preset = training_preset(bundle, settings.modality)
     torch.manual_seed(settings.run.seed)  # the networks' first weights
     segmenter = SemiGanSegmenter(**to_json(bundle.network)).to(chosen)
@@ -258,34 +252,6 @@ def train_encoder(
     return Path(run_dir) / BEST_NAME
 
 
-def training_config(bundle: str, name: str, total_kimg: float | None) -> dict[str, Any]:
-    """Read the trainer's arguments out of a bundle's training file, as data: nothing in it is executed."""
-    root = open_bundle(bundle).root
-    config = read_json(root / "configs" / name, MAX_CONFIG_BYTES, error=BundleError)
-    if not isinstance(config, dict) or not isinstance(config.get("trainer"), dict):
-        raise ConfigError(f"`{name}` of the bundle must be an object with the entry `trainer`.")
-    settings: dict[str, Any] = _followed(config["trainer"], config)
-    if total_kimg is not None:
-        settings["run"] = {**settings.get("run", {}), "total_kimg": total_kimg}
-    return {**{key: value for key, value in settings.items() if not key.startswith("_")}, "bundle_root": root}
-
-
-def _followed(value: Any, config: Mapping[str, Any], names: tuple[str, ...] = ()) -> Any:
-    """Replace references ``@name`` to top-level entries of the same file, at any depth."""
-    if isinstance(value, str) and value.startswith("@"):
-        name = value[1:]
-        if name not in config or name in names:
-            raise ConfigError(f"`{value}` must name a top-level entry of the training file, and not refer to itself.")
-        return _followed(config[name], config, (*names, name))
-    if isinstance(value, Mapping):
-        return {key: _followed(item, config, names) for key, item in value.items()}
-    return [_followed(item, config, names) for item in value] if isinstance(value, list) else value
-
-
-def _own(training: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in training.items() if key not in OF_THE_BUNDLE}
-
-
 def _facts(bundle: Bundle, data: Datalist, symmetries: Symmetries, preset: Any) -> dict[str, Any]:
     """What both trainings write down of bundle and data."""
     return {
@@ -296,7 +262,8 @@ def _facts(bundle: Bundle, data: Datalist, symmetries: Symmetries, preset: Any) 
     }
 
 
-def _training_device(name: str) -> torch.device:
+def training_device(name: str) -> torch.device:
+    """Choose a device, set up for training."""
     device = choose_device(name)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32, as convolutions have it by default
@@ -311,6 +278,7 @@ def _gan_networks(bundle: Bundle, settings: GanTraining, device: torch.device, s
     d_pair = MultiscaleDiscriminator(
         image_channels=segmenter.encoder.image_channels,
         num_classes=generator.synthesis.num_classes,
+        downsampling=generator.synthesis.downsampling,
         **to_json(settings.d_pair),
     ).to(device)
     networks = GanNetworks(generator, generator, d_image, d_pair)

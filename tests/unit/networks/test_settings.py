@@ -23,8 +23,12 @@ SHIPPED = {"z_dim": 128, "w_dim": 128, "num_mapping_layers": 4, "channels": (128
             image_size=64, num_classes=3, channels=(16,) * 5, encoder_channels=(8, 16, 24, 40), head_channels=32,
             encoder_kind="official", w_dim=24,
         ),
+        NetworkSettings(
+            image_size=128, downsampling=2, num_classes=2, **SHIPPED, feature_sizes=(8, 16, 32), label_offsets=True,
+            direct_widths=(8, 16, 24, 48, 96, 192),
+        ),
     ],
-    ids=["shipped", "stylegan2", "small", "official"],
+    ids=["shipped", "stylegan2", "small", "official", "finer images"],
 )  # fmt: skip
 def test_the_estimate_is_near_the_number_of_parameters(settings: NetworkSettings) -> None:
     with torch.device("meta"):

@@ -10,11 +10,9 @@ import pytest
 
 from monai_semigan.bundles import bundle_root, list_bundles
 from monai_semigan.errors import ConfigError
-from monai_semigan.settings import read_settings
 from monai_semigan.training.settings import EncoderTraining, GanTraining
-from monai_semigan.workflows.train import gan_trainer, training_config
-
-PLACE = {"bundle_root", "datalist", "run_dir", "gan_run", "device", "resume", "start"}
+from monai_semigan.workflows.train import gan_trainer
+from monai_semigan.workflows.training_files import bundle_training, training_config
 
 
 def edit(root: Path, **changes: object) -> None:
@@ -25,9 +23,7 @@ def edit(root: Path, **changes: object) -> None:
 @pytest.mark.parametrize("name", list_bundles())
 @pytest.mark.parametrize(("file", "kind"), [("train.json", GanTraining), ("train_encoder.json", EncoderTraining)])
 def test_shipped_training_files_hold_valid_settings(name, file, kind):
-    config = training_config(name, file, None)
-
-    settings = read_settings(kind, {key: value for key, value in config.items() if key not in PLACE}, file)
+    settings = bundle_training(kind, name, file)
 
     written = json.loads((bundle_root(name) / "configs" / file).read_text())
     assert settings.run.total_kimg == written["total_kimg"] and settings.run.seed == 0
