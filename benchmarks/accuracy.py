@@ -90,12 +90,15 @@ def score_set(
 ) -> dict[str, Any]:
     """Segment a set and return Dice per image, its mean over patients with an interval, and the image error.
 
-    Of several classes it is their mean, the background left out; a single patient has no interval.
+    Of several classes it is their mean, the background left out; a single patient has no interval. ``iou_of_pixels`` is
+    by class, background first, over all pixels of the set.
     """
     cases: list[CaseScore] = []
     errors: list[float] = []
     trust: list[tuple[float, float]] = []  # per image: expected Dice and Dice, means over classes
     references: list[np.ndarray] = []
+    classes = len(segmenter.model.class_names)
+    pixels_of = np.zeros((classes, classes), np.int64)  # reference, result
 
     def sources() -> Iterator[Source]:
         for entry in entries:
@@ -113,12 +116,17 @@ def score_set(
         entry, record = entries[at], result.record
         ignore = read_label(entry.ignore, binary=True).astype(bool) if entry.ignore else None
         name = entry.image.stem
-        score = score_label(result.label, references[at], ignore=ignore, num_classes=len(segmenter.model.class_names))
+        score = score_label(result.label, references[at], ignore=ignore, num_classes=classes)
+        pair = references[at].astype(np.int64) * classes + result.label
+        counted = pair if ignore is None else pair[~ignore]
+        pixels_of += np.bincount(counted.ravel(), minlength=classes**2).reshape(classes, classes)
         cases += score.of_case(name, entry.patient_id or name)
         assert record.reconstruction.refined is not None
         errors.append(record.reconstruction.refined)
         trust.append((float(np.mean([expected_of(part) for part in record.classes])), score.mean_dice))
     # Of several classes the rows of their mean come last.
+    hits = np.diag(pixels_of)
+    union = pixels_of.sum(axis=0) + pixels_of.sum(axis=1) - hits
     summary = next(row for row in reversed(summarize(per_patient(cases))) if row.metric == "dice")
     return {
         "images": len(trust),
@@ -126,6 +134,7 @@ def score_set(
         "iou_per_image": float(np.mean([case.iou for case in cases])),
         "dice_per_patient": summary.mean,
         "interval": None if summary.low is None else [summary.low, summary.high],
+        "iou_of_pixels": np.divide(hits, union, out=np.full(classes, np.nan), where=union > 0).tolist(),
         "worst": min(dice for _, dice in trust),
         "hd95_px": _middle([case.hd95_px for case in cases if case.hd95_px is not None]),
         "image_error": float(np.mean(errors)),
@@ -144,8 +153,10 @@ def _middle(distances: Sequence[float]) -> dict[str, float]:
 def set_line(row: Mapping[str, Any]) -> str:
     """Write `score_set` as a line."""
     interval = "[{:.4f}, {:.4f}]".format(*row["interval"]) if row["interval"] else "of one"
+    by_class = row["iou_of_pixels"]
     return (
         f"Dice {row['dice_per_image']:.4f}, IoU {row['iou_per_image']:.4f} per image, "
+        f"{np.mean(by_class):.4f} of pixels ({' '.join(f'{value:.3f}' for value in by_class)}), "
         f"Dice {row['dice_per_patient']:.4f} {interval} per patient, worst {row['worst']:.3f}, "
         f"HD95 {row['hd95_px']['mean']:.1f} px (median {row['hd95_px']['median']:.1f}), "
         f"image error {row['image_error']:.4f}, {row['seconds']:.1f} s; {trust_text(dict(row))}"

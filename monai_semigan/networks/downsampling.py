@@ -2,8 +2,8 @@
 """Images of S x S px for a generator that renders S / d.
 
 A generator of finer images is dear to train, and the last pixels of a border are what it draws worst. A direct route
-draws them well (`networks.label_unet`), so it alone sees the image whole: encoder and discriminators see the mean of
-d x d pixels, and what the generator renders is enlarged d times.
+draws them well (`networks.label_unet`), so it alone sees the image whole, d x d pixels as channels of one; encoder and
+discriminators see their mean, and what the generator renders is enlarged d times.
 """
 
 from __future__ import annotations

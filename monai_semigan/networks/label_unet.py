@@ -3,7 +3,8 @@
 
 A small U-Net (Ronneberger et al. 2015), narrow at full resolution, where a channel is dear, and wide where it is cheap.
 Instance normalization, as in MONAI's `BasicUNet`: what a scanner does to contrast is gone at the first layer, and a
-prediction never depends on its batch mates.
+prediction never depends on its batch mates. Of finer images it takes d x d pixels as channels of one, and gives as many
+logits back (Shi et al. 2016, sub-pixel convolution): full resolution, where a CPU is slow, is left out.
 
 It is what labels unlabelled images in training (`training.teacher`), and where a bundle says so its logits are mixed
 with the generator's (`Encoder`).
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_semigan.errors import ConfigError, ShapeError, check_shape
+from monai_semigan.networks.downsampling import check_downsampling
 
 __all__ = ["DIRECT_WIDTHS", "LabelUNet", "check_direct", "check_direct_widths"]
 
@@ -41,30 +43,42 @@ class LabelUNet(nn.Module):
     Args:
         image_channels: 1 or 3.
         num_classes: K, background included.
-        widths: Channels at the image's resolution and at each halving; at least two.
+        widths: Channels at the resolution that it works at and at each halving; at least two.
+        downsampling: Factor d from the image's resolution to the one that it works at.
 
     Shapes:
-        ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by ``2 ** (len(widths) - 1)``
+        ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by
+        ``d * 2 ** (len(widths) - 1)``
         -> logits ``(N, K, H, W)``.
 
     Raises:
-        ConfigError: The widths are too few or too many.
+        ConfigError: The widths are too few or too many, or the factor is none of `networks.downsampling`.
         ShapeError: An image is not of such a shape.
     """
 
-    def __init__(self, *, image_channels: int, num_classes: int, widths: Sequence[int] = DIRECT_WIDTHS) -> None:
+    def __init__(
+        self,
+        *,
+        image_channels: int,
+        num_classes: int,
+        widths: Sequence[int] = DIRECT_WIDTHS,
+        downsampling: int = 1,
+    ) -> None:
         super().__init__()
         check_direct_widths(widths)
-        self.image_channels, self.stride = image_channels, 2 ** (len(widths) - 1)
-        self.downs = nn.ModuleList(_Convs(i, o) for i, o in pairwise((image_channels, *widths)))
+        check_downsampling(downsampling)
+        self.image_channels, self.downsampling = image_channels, downsampling
+        self.stride = downsampling * 2 ** (len(widths) - 1)
+        self.downs = nn.ModuleList(_Convs(i, o) for i, o in pairwise((image_channels * downsampling**2, *widths)))
         self.ups = nn.ModuleList(_Convs(coarse + fine, fine) for fine, coarse in reversed(list(pairwise(widths))))
-        self.output = nn.Conv2d(widths[0], num_classes, 1)
+        self.output = nn.Conv2d(widths[0], num_classes * downsampling**2, 1)
 
     def forward(self, image: Tensor) -> Tensor:
         _, height, width = check_shape("image", image.shape, f"N {self.image_channels} H W").values()
         if height % self.stride or width % self.stride:
             raise ShapeError(f"`image` must have sides divisible by {self.stride}, got {height} x {width}.")
-        x = self.downs[0](image.contiguous(memory_format=torch.channels_last))
+        x = F.pixel_unshuffle(image, self.downsampling).contiguous(memory_format=torch.channels_last)
+        x = self.downs[0](x)
         finer: list[Tensor] = []
         for down in self.downs[1:]:
             finer.append(x)
@@ -73,7 +87,7 @@ class LabelUNet(nn.Module):
             skip = finer.pop()
             enlarged = F.interpolate(x, size=skip.shape[2:], mode="bilinear", align_corners=False)
             x = up(torch.cat([enlarged, skip], dim=1))
-        return self.output(x)
+        return F.pixel_shuffle(self.output(x), self.downsampling)
 
 
 class _Convs(nn.Module):
@@ -107,7 +121,7 @@ def check_direct(widths: Sequence[int], share: float, *, image_size: int, num_le
     Args:
         widths: Its channels; empty for none.
         share: Its weight in the label.
-        image_size: Side of the image, pixels.
+        image_size: Side of the image, reduced, pixels.
         num_levels: See `networks.embedding.check_feature_sizes`.
 
     Raises:

@@ -45,7 +45,7 @@ class SemiGanSegmenter(nn.Module):
         label_offsets: The encoder shifts the label logits too; needs ``feature_sizes``.
         direct_widths: Channels of the direct route; empty for none.
         direct_share: Its weight in the label, in [0, 1].
-        downsampling: Factor by which the image is reduced for all but the direct route, see `networks.downsampling`.
+        downsampling: Factor by which the image is reduced, see `networks.downsampling`.
 
     Raises:
         ConfigError: A setting is out of range.
@@ -105,7 +105,7 @@ class SemiGanSegmenter(nn.Module):
         check_feature_sizes(feature_sizes, image_size=reduced_size, num_levels=num_levels)
         widths = self.generator.synthesis.widths
         feature_channels = {(reduced_size // size).bit_length() - 1: widths[size] for size in feature_sizes}
-        check_direct(direct_widths, direct_share, image_size=image_size, num_levels=num_levels)
+        check_direct(direct_widths, direct_share, image_size=reduced_size, num_levels=num_levels)
         self.encoder: Encoder | OfficialEncoder = (
             OfficialEncoder(image_size=image_size, **encoder_settings)
             if encoder_kind == "official"
@@ -119,8 +119,12 @@ class SemiGanSegmenter(nn.Module):
             image_size=image_size, image_channels=image_channels, channels=channels, downsampling=downsampling
         )
         if isinstance(self.encoder, Encoder) and direct_widths:  # last: the other first weights do not depend on it
-            route = LabelUNet(image_channels=image_channels, num_classes=num_classes, widths=direct_widths)
-            self.encoder.direct = route
+            self.encoder.direct = LabelUNet(
+                image_channels=image_channels,
+                num_classes=num_classes,
+                widths=direct_widths,
+                downsampling=downsampling,
+            )
             self.encoder.direct_share = direct_share
         self.register_buffer("is_trained", torch.zeros(()))
 

@@ -50,12 +50,13 @@ class NetworkSettings:
             above 4 and one of the encoder's trunk: ``image_size / downsampling`` halved less often than
             ``encoder_channels`` has widths. Empty for styles alone, as the paper has it.
         label_offsets: The encoder shifts the label logits as well; needs ``feature_sizes``.
-        direct_widths: Channels of the direct route, a small U-Net from the image to the label: at the image's
-            resolution and at each halving. Empty for none.
+        direct_widths: Channels of the direct route, a small U-Net from the image to the label: at
+            ``image_size / downsampling`` pixels and at each halving. Empty for none.
         direct_share: Weight of the direct route in the label, in [0, 1]; the rest is the generator's. `tune` finds it
             on validation images.
         downsampling: 1, 2 or 4: by how much the image is reduced for the generator, the discriminators and the
-            encoder's trunk. What the generator renders is enlarged by as much; the direct route sees the image whole.
+            encoder's trunk. What the generator renders is enlarged by as much; the direct route takes the pixels as
+            channels instead, and sees the image whole.
     """
 
     image_size: Annotated[int, Range(32, 1024)]
@@ -84,7 +85,7 @@ class NetworkSettings:
         check_feature_sizes(self.feature_sizes, image_size=self._reduced_size, num_levels=num_levels)
         if self.label_offsets and not self.feature_sizes:
             raise ConfigError("`label_offsets` must be false without `feature_sizes`: its offsets go on from theirs.")
-        check_direct(self.direct_widths, self.direct_share, image_size=self.image_size, num_levels=num_levels)
+        check_direct(self.direct_widths, self.direct_share, image_size=self._reduced_size, num_levels=num_levels)
         if self.num_parameters > MAX_PARAMETERS:
             raise ConfigError(
                 f"The network must have at most {MAX_PARAMETERS / 1e6:.0f} million parameters, "
@@ -143,9 +144,10 @@ class NetworkSettings:
     def _direct_parameters(self) -> int:
         if not self.direct_widths:
             return 0
-        downs = sum(9 * o * (i + o) for i, o in pairwise((self.image_channels, *self.direct_widths)))
+        packed = self.downsampling**2  # pixels as channels
+        downs = sum(9 * o * (i + o) for i, o in pairwise((self.image_channels * packed, *self.direct_widths)))
         ups = sum(9 * fine * (coarse + 2 * fine) for fine, coarse in pairwise(self.direct_widths))
-        return downs + ups + self.num_classes * self.direct_widths[0]
+        return downs + ups + self.num_classes * packed * self.direct_widths[0]
 
     @property
     def _official_parameters(self) -> int:

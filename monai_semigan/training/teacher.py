@@ -24,7 +24,9 @@ from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.losses.segmentation import dice_cross_entropy
 from monai_semigan.networks.checkpoint import build_with_weights
 from monai_semigan.networks.checkpoint_file import named_weights, read_checkpoint
+from monai_semigan.networks.downsampling import check_downsampling
 from monai_semigan.networks.label_unet import DIRECT_WIDTHS, LabelUNet, check_direct_widths
+from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import AugmentSettings, draw_augmentation
 from monai_semigan.training.consistency import Consistency, ConsistencySettings
@@ -80,6 +82,7 @@ class TeacherSettings:
     Attributes:
         network: Which U-Net.
         features: Its channels from fine to coarse; MONAI's has five resolutions and a last layer.
+        downsampling: Of `LabelUNet`: that of the network whose direct route it becomes.
         steps: Optimizer steps; it sees labelled images alone, so minutes are enough. A short run of the GAN has fewer:
             the teacher never sees more images than the GAN.
         batch_size: Images per step.
@@ -93,6 +96,7 @@ class TeacherSettings:
 
     network: TeacherNetwork = "label_unet"
     features: tuple[Annotated[int, Range(1, MAX_WIDTH)], ...] = DIRECT_WIDTHS
+    downsampling: Literal[1, 2, 4] = 1
     steps: Annotated[int, Range(1, 10_000_000)] = 1200
     batch_size: Annotated[int, Range(1, 65536)] = 16
     learning_rate: Annotated[float, Range(0, 1, exclusive="low")] = 2e-3
@@ -115,15 +119,17 @@ class TeacherSettings:
 
     def __post_init__(self) -> None:
         check_settings(self)
-        _check_features(self.network, self.features)
+        _check_network(self.network, self.features, self.downsampling)
 
     def for_length(self, total_images: int) -> TeacherSettings:
         """Return the settings for a GAN that sees ``total_images``: no more images than those."""
         return replace(self, steps=min(self.steps, max(total_images // self.batch_size, 1)))
 
-    def as_direct_route(self, widths: Sequence[int]) -> TeacherSettings:
-        """Return the settings for a network whose direct route it becomes; unchanged for one without (no widths)."""
-        return replace(self, network="label_unet", features=tuple(widths)) if widths else self
+    def as_direct_route(self, network: NetworkSettings) -> TeacherSettings:
+        """Return the settings for a network whose direct route it becomes; unchanged for one without."""
+        if not network.direct_widths:
+            return self
+        return replace(self, network="label_unet", features=network.direct_widths, downsampling=network.downsampling)
 
 
 class LabelTeacher(nn.Module):
@@ -134,6 +140,7 @@ class LabelTeacher(nn.Module):
         num_classes: K, background included.
         features: As in `TeacherSettings`.
         network: Likewise.
+        downsampling: Likewise.
 
     Shapes:
         ``(N, C, S, S)`` in [-1, 1] -> probabilities ``(N, K, S, S)``.
@@ -146,12 +153,18 @@ class LabelTeacher(nn.Module):
         num_classes: int,
         features: Sequence[int] = DIRECT_WIDTHS,
         network: TeacherNetwork = "label_unet",
+        downsampling: int = 1,
     ) -> None:
         super().__init__()
         channels: dict[str, int] = {"image_channels": image_channels, "num_classes": num_classes}
-        self.sizes: dict[str, Any] = {**channels, "features": list(features), "network": network}
+        self.sizes: dict[str, Any] = {
+            **channels,
+            "features": list(features),
+            "network": network,
+            "downsampling": downsampling,
+        }
         self.net = (
-            LabelUNet(**channels, widths=features)
+            LabelUNet(**channels, widths=features, downsampling=downsampling)
             if network == "label_unet"
             else basic_unet(**channels, features=features)
         )
@@ -205,6 +218,7 @@ def train_teacher(
         num_classes=labelled.targets.shape[1],
         features=settings.features,
         network=settings.network,
+        downsampling=settings.downsampling,
     ).to(device)
     consistency, unlabelled = None, unlabelled or labelled
     if settings.consistency is not None:
@@ -275,12 +289,14 @@ def load_teacher(path: PathLike, *, device: torch.device, remedy: str = FROM_A_R
 def _checked_sizes(path: PathLike, sizes: Any, remedy: str) -> dict[str, Any]:
     """Check what a network is built from, so that a strange file can neither fail obscurely nor fill the memory."""
     values = dict(sizes) if isinstance(sizes, dict) else {}
+    values.setdefault("downsampling", 1)  # not written by earlier versions
     features, network = values.get("features"), values.get("network")
     limits = {"image_channels": (1, 3), "num_classes": (2, 255)}
     fits = (
-        values.keys() == {*limits, "features", "network"}
+        values.keys() == {*limits, "features", "network", "downsampling"}
         and all(type(values[name]) is int and low <= values[name] <= high for name, (low, high) in limits.items())
         and network in get_args(TeacherNetwork)
+        and type(values["downsampling"]) is int
         and isinstance(features, list)
         and all(type(width) is int and 1 <= width <= MAX_WIDTH for width in features)
     )
@@ -290,14 +306,17 @@ def _checked_sizes(path: PathLike, sizes: Any, remedy: str) -> dict[str, Any]:
             f"{MAX_WIDTH}, network {' or '.join(get_args(TeacherNetwork))}). {remedy}"
         )
     try:
-        _check_features(values["network"], values["features"])
+        _check_network(values["network"], values["features"], values["downsampling"])
     except ConfigError as error:
         raise CheckpointError(f"`{path}` must hold a teacher: {error} {remedy}") from error
     return values
 
 
-def _check_features(network: TeacherNetwork, features: Sequence[int]) -> None:
+def _check_network(network: TeacherNetwork, features: Sequence[int], downsampling: int) -> None:
+    check_downsampling(downsampling)
     if network == "label_unet":
         check_direct_widths(features)
+    elif downsampling != 1:
+        raise ConfigError(f"`downsampling` must be 1 for basic_unet, which sees images whole, got {downsampling}.")
     elif len(features) != len(BASIC_UNET_FEATURES):
         raise ConfigError(f"`features` must be {len(BASIC_UNET_FEATURES)} numbers of channels, got {list(features)}.")

@@ -183,7 +183,7 @@ class FitStages:
 
     @property
     def _teacher(self) -> TeacherSettings:
-        return (self.gan.teacher or TeacherSettings()).as_direct_route(self.skeleton.network.direct_widths)
+        return (self.gan.teacher or TeacherSettings()).as_direct_route(self.skeleton.network)
 
     def speeds(self) -> Speeds:
         """Time a few iterations of each stage, as they will run, on a few of the images."""

@@ -191,6 +191,11 @@ def _with_direct_route(
     loaded = load_teacher(teacher, device=torch.device("cpu"))
     if not isinstance(loaded.net, LabelUNet):
         raise CheckpointError(f"`{escaped(teacher)}` must be a teacher with the network label_unet, got basic_unet.")
+    if loaded.net.downsampling != settings.downsampling:
+        raise CheckpointError(
+            f"`{escaped(teacher)}` must be a teacher with the network's `downsampling` {settings.downsampling}, got "
+            f"{loaded.net.downsampling}. Train one for this bundle with `semigan train teacher`."
+        )
     kept = {key: value for key, value in state.items() if not key.startswith(DIRECT_ROUTE)}
     route = {f"{DIRECT_ROUTE}{key}": value for key, value in loaded.net.state_dict().items()}
     share = settings.direct_share or EQUAL_SHARE

@@ -53,7 +53,7 @@ def teach(
     """
     settings = bundle_training(GanTraining, bundle, "train.json")
     described, data = open_bundle(bundle), load_datalist(datalist)
-    teacher = (settings.teacher or TeacherSettings()).as_direct_route(described.network.direct_widths)
+    teacher = (settings.teacher or TeacherSettings()).as_direct_route(described.network)
     if steps is not None:
         teacher = replace(teacher, steps=steps)
     preset = training_preset(described, settings.modality)

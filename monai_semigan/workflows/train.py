@@ -94,7 +94,7 @@ def gan_trainer(
         ranks=current_ranks(),
     )
     num_classes = networks.generator.synthesis.num_classes
-    teacher = settings.teacher and settings.teacher.as_direct_route(bundle.network.direct_widths)
+    teacher = settings.teacher and settings.teacher.as_direct_route(bundle.network)
     task = GanTask(
         step,
         unlabelled=image_pool(data.unlabelled, preset, settings.symmetries),
@@ -158,7 +158,7 @@ def encoder_trainer(
         raise ConfigError(f"`{datalist}` must list validation images: they choose the checkpoint.")
     taught_by, perceptual = teacher_file(settings, snapshot), settings.perceptual
     teacher = load_teacher(taught_by, device=chosen) if taught_by else None
-    take_direct_route(segmenter, bundle.network.direct_widths, teacher, started)
+    take_direct_route(segmenter, bundle.network, teacher, started)
     step = EncoderStep(
         segmenter,
         settings.encoder,

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 
 from monai_semigan.errors import CheckpointError, ConfigError
@@ -13,6 +13,7 @@ from monai_semigan.networks.checkpoint_file import named_weights, read_checkpoin
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.growing import as_of_finer, halvings_between
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.networks.start_weights import generator_arguments, read_start
 from monai_semigan.training.gan_step import GanNetworks
 from monai_semigan.training.settings import EncoderTraining
@@ -65,10 +66,10 @@ def teacher_file(settings: EncoderTraining, snapshot: Path | None) -> Path | Non
 
 
 def take_direct_route(
-    segmenter: SemiGanSegmenter, widths: Sequence[int], teacher: LabelTeacher | None, started: Collection[str]
+    segmenter: SemiGanSegmenter, network: NetworkSettings, teacher: LabelTeacher | None, started: Collection[str]
 ) -> None:
     """Make the teacher the direct route of a network that has one; without a teacher, what it started from stays."""
-    if not widths:
+    if not network.direct_widths:
         return
     assert isinstance(segmenter.encoder, Encoder), "others have no direct route"
     direct = segmenter.encoder.direct
@@ -80,10 +81,15 @@ def take_direct_route(
             "A network with a direct route (`direct_widths`) must have a teacher, which becomes it: give `teacher` in "
             "train.json, or --teacher."
         )
-    if teacher.sizes["network"] != "label_unet" or teacher.sizes["features"] != list(widths):
+    wanted = {
+        "network": "label_unet",
+        "features": list(network.direct_widths),
+        "downsampling": network.downsampling,
+    }
+    if any(teacher.sizes[name] != value for name, value in wanted.items()):
         raise ConfigError(
-            f"The teacher must have the network's `direct_widths` {list(widths)}, got {teacher.sizes}. Give one that "
-            "was trained with this network's settings."
+            f"The teacher must be of the network's `direct_widths` {wanted['features']} and `downsampling` "
+            f"{network.downsampling}, got {teacher.sizes}. Give one that was trained with this network's settings."
         )
     load_weights(direct, teacher.net.state_dict(), source="the teacher")
 

@@ -45,7 +45,12 @@ def test_a_set_is_scored_against_its_labels(tiny_bundle: Path, entries) -> None:
     exact, other = (score_set(given, segmenter, binary=True) for given in (own, entries))
 
     assert steps == 1 and exact["images"] == 3
-    assert exact["dice_per_image"] == exact["worst"] == 1
+    assert exact["dice_per_image"] == exact["worst"] == 1 and exact["iou_of_pixels"] == [1, 1]
+    labels, masks = (
+        np.concatenate([np.array(Image.open(entry.label)).ravel() > 0 for entry in given]) for given in (own, entries)
+    )
+    for at, (label, mask) in enumerate(((~labels, ~masks), (labels, masks))):
+        assert other["iou_of_pixels"][at] == pytest.approx((label & mask).sum() / (label | mask).sum())
     assert exact["hd95_px"] == {"mean": 0, "median": 0} and other["hd95_px"]["mean"] > 0
     assert other["dice_per_image"] < 1 and other["cases"].keys() == {"image0", "image1", "image2"}
 

@@ -37,6 +37,24 @@ def test_a_prediction_does_not_depend_on_its_mates_or_on_contrast() -> None:
     torch.testing.assert_close(network(image * 0.5), network(image), rtol=1e-3, atol=1e-3)
 
 
+def test_of_finer_images_pixels_are_channels_and_logits_come_back_as_pixels() -> None:
+    torch.manual_seed(0)
+    fine = LabelUNet(image_channels=3, num_classes=2, widths=(4, 6), downsampling=2).eval()
+    packed = LabelUNet(image_channels=12, num_classes=8, widths=(4, 6)).eval()
+    packed.load_state_dict(fine.state_dict())
+    image = torch.rand(2, 3, 16, 24)
+
+    found = fine(image)
+    channels = image.reshape(2, 3, 8, 2, 12, 2).permute(0, 1, 3, 5, 2, 4).reshape(2, 12, 8, 12)
+    logits = packed(channels).reshape(2, 2, 2, 2, 8, 12).permute(0, 1, 4, 2, 5, 3).reshape(2, 2, 16, 24)
+
+    torch.testing.assert_close(found, logits)
+    with pytest.raises(ShapeError, match="divisible by 4, got 18 x 16"):
+        fine(torch.rand(1, 3, 18, 16))
+    with pytest.raises(ConfigError, match="`downsampling` must be one of 1, 2, 4, got 3"):
+        LabelUNet(image_channels=1, num_classes=2, widths=(4, 6), downsampling=3)
+
+
 def test_wrong_widths_and_images() -> None:
     with pytest.raises(ConfigError, match=r"2 to 9 widths, got \[4\]"):
         LabelUNet(image_channels=1, num_classes=2, widths=(4,))

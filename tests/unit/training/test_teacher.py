@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from monai_semigan.errors import CheckpointError, ConfigError
+from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.settings import read_settings
 from monai_semigan.training import encoder_step as encoder_step_module
 from monai_semigan.training import teacher as teacher_module
@@ -71,6 +72,34 @@ def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
     assert not any(parameter.requires_grad for parameter in again.parameters())
 
 
+def test_it_takes_pixels_as_channels_where_the_network_does(tmp_path: Path) -> None:
+    network = NetworkSettings(image_size=64, downsampling=2, num_classes=2, channels=(4,) * 4, direct_widths=(4, 6))
+    settings = SMALL.as_direct_route(network)
+    assert (settings.features, settings.downsampling) == ((4, 6), 2)
+
+    save_teacher(tmp_path / TEACHER_NAME, train_teacher(blobs(), settings, device=CPU))
+
+    again = load_teacher(tmp_path / TEACHER_NAME, device=CPU)
+    assert again.net.downs[0].conv1.weight.shape[1] == 4 * blobs().images.shape[1]
+    assert again(blobs().images).shape == blobs().targets.shape
+    plain = replace(network, direct_widths=())
+    assert SMALL.as_direct_route(plain) == SMALL
+
+
+def test_a_file_of_an_earlier_version_comes_back(tmp_path: Path) -> None:
+    teacher = train_teacher(blobs(), SMALL, device=CPU)
+    del teacher.sizes["downsampling"]
+    save_teacher(tmp_path / TEACHER_NAME, teacher)
+    again = load_teacher(tmp_path / TEACHER_NAME, device=CPU)
+    torch.testing.assert_close(again(blobs().images), teacher(blobs().images), rtol=0, atol=0)
+
+    for wrong in (3, "2", True):
+        teacher.sizes["downsampling"] = wrong
+        save_teacher(tmp_path / TEACHER_NAME, teacher)
+        with pytest.raises(CheckpointError, match=r"Give the teacher\.pt"):
+            load_teacher(tmp_path / TEACHER_NAME, device=CPU)
+
+
 @pytest.mark.parametrize("content", [b"", b"no archive"])
 def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / TEACHER_NAME).write_bytes(content)
@@ -99,6 +128,8 @@ def test_wrong_settings() -> None:
         TeacherSettings(features=(4,))
     with pytest.raises(ConfigError, match="steps"):
         TeacherSettings(steps=0)
+    with pytest.raises(ConfigError, match="`downsampling` must be 1 for basic_unet"):
+        TeacherSettings(network="basic_unet", features=(4,) * 6, downsampling=2)
 
 
 def test_its_loss_reaches_label_heads_and_trunk_but_not_image_heads(make_gan, tmp_path: Path) -> None:

@@ -207,7 +207,13 @@ def test_a_teacher_becomes_the_direct_route(published: Path, tiny_settings, edit
     features = (4, 4, 4, 4, 4, 4)
     basic = LabelTeacher(image_channels=1, num_classes=2, features=features, network="basic_unet")
     save_teacher(tmp_path / "basic.pt", basic)
-    for name, message in (("three", "of another shape"), ("basic", "label_unet, got basic_unet")):
+    fine = LabelTeacher(image_channels=1, num_classes=2, features=(6, 4, 4), downsampling=2)
+    save_teacher(tmp_path / "fine.pt", fine)
+    for name, message in (
+        ("three", "of another shape"),
+        ("basic", "label_unet, got basic_unet"),
+        ("fine", "network's `downsampling` 1, got 2"),
+    ):
         with pytest.raises(CheckpointError, match=message):
             pack(tmp_path / name, bundle=published, weights=tmp_path / "plain.pt", teacher=tmp_path / f"{name}.pt")
         assert not (tmp_path / name).exists()

@@ -38,7 +38,13 @@ def test_the_command_trains_a_teacher_of_the_networks_widths(tiny_bundle, datali
 
     assert shown.splitlines()[-1] == str(tmp_path / "t" / "teacher.pt")
     teacher = load_teacher(tmp_path / "t" / "teacher.pt", device=CPU)
-    assert teacher.sizes == {"image_channels": 1, "num_classes": 2, "features": [4, 4], "network": "label_unet"}
+    assert teacher.sizes == {
+        "image_channels": 1,
+        "num_classes": 2,
+        "features": [4, 4],
+        "network": "label_unet",
+        "downsampling": 1,
+    }
     again = load_teacher(teach(tmp_path / "u", bundle=str(tiny_bundle), datalist=datalist, steps=3, seed=5), device=CPU)
     other = load_teacher(teach(tmp_path / "v", bundle=str(tiny_bundle), datalist=datalist, steps=3), device=CPU)
     for name, value in teacher.state_dict().items():

@@ -11,6 +11,8 @@ from torch import nn
 
 from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.networks.segmenter import SemiGanSegmenter
+from monai_semigan.networks.settings import NetworkSettings
+from monai_semigan.settings import read_settings
 from monai_semigan.training.gan_step import GanNetworks
 from monai_semigan.workflows.train_start import load_gan, load_start, load_trained, take_direct_route
 
@@ -66,13 +68,13 @@ def test_an_encoder_grows_by_the_size_of_its_levels(tiny_settings, coarse) -> No
 
 @pytest.mark.parametrize("changes", [FINER, {"direct_widths": [4, 6]}], ids=["finer images", "other widths"])
 def test_a_direct_route_that_is_not_whole_needs_a_teacher(tiny_settings, coarse, changes) -> None:
-    network = SemiGanSegmenter(**{**tiny_settings, "feature_sizes": [8, 16], **changes})
-    widths = changes.get("direct_widths", tiny_settings["direct_widths"])
+    settings = read_settings(NetworkSettings, {**tiny_settings, "feature_sizes": [8, 16], **changes}, "network")
+    network = SemiGanSegmenter(**settings.arguments())
 
     loaded = load_trained(network, coarse[1], with_gan=False)
 
     with pytest.raises(ConfigError, match="must have a teacher"):
-        take_direct_route(network, widths, None, loaded)
+        take_direct_route(network, settings, None, loaded)
 
 
 def test_the_same_size_moves_nothing(tiny_settings, coarse) -> None:
