@@ -147,7 +147,8 @@ class OfficialEncoder(nn.Module):
         super().__init__()
         check_downsampling(downsampling)
         if image_size // downsampling > LARGEST_IMAGE:
-            raise ConfigError(f"`image_size` must be at most {LARGEST_IMAGE} for this encoder, got {image_size}.")
+            most = LARGEST_IMAGE * downsampling
+            raise ConfigError(f"`image_size` must be at most {most} for this encoder, got {image_size}.")
         if len(channels) != len(STAGE_DEPTHS):
             raise ConfigError(f"`channels` must have {len(STAGE_DEPTHS)} widths, got {list(channels)}.")
         self.image_size, self.image_channels, self.downsampling = image_size, image_channels, downsampling

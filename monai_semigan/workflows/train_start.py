@@ -88,7 +88,7 @@ def take_direct_route(
     }
     if any(teacher.sizes[name] != value for name, value in wanted.items()):
         raise ConfigError(
-            f"The teacher must be of the network's `direct_widths` {wanted['features']} and `downsampling` "
+            f"The teacher must have the network's `direct_widths` {wanted['features']} and `downsampling` "
             f"{network.downsampling}, got {teacher.sizes}. Give one that was trained with this network's settings."
         )
     load_weights(direct, teacher.net.state_dict(), source="the teacher")
