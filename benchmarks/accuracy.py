@@ -25,6 +25,7 @@ from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.serving import bundle_segmenter
 from monai_semigan.devices import choose_device
 from monai_semigan.evaluation.case import score_label
+from monai_semigan.evaluation.class_counts import class_counts
 from monai_semigan.evaluation.table import CaseScore, per_patient, summarize
 from monai_semigan.io.datalist import Datalist, Entry, load_datalist
 from monai_semigan.io.image_file import SourceImage
@@ -119,14 +120,14 @@ def score_set(
         score = score_label(result.label, references[at], ignore=ignore, num_classes=classes)
         pair = references[at].astype(np.int64) * classes + result.label
         counted = pair if ignore is None else pair[~ignore]
-        pixels_of += np.bincount(counted.ravel(), minlength=classes**2).reshape(classes, classes)
+        pixels_of += np.reshape(class_counts(counted, classes**2), (classes, classes))
         cases += score.of_case(name, entry.patient_id or name)
         assert record.reconstruction.refined is not None
         errors.append(record.reconstruction.refined)
         trust.append((float(np.mean([expected_of(part) for part in record.classes])), score.mean_dice))
-    # Of several classes the rows of their mean come last.
     hits = np.diag(pixels_of)
     union = pixels_of.sum(axis=0) + pixels_of.sum(axis=1) - hits
+    # Of several classes the rows of their mean come last.
     summary = next(row for row in reversed(summarize(per_patient(cases))) if row.metric == "dice")
     return {
         "images": len(trust),

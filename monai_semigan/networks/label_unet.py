@@ -47,8 +47,7 @@ class LabelUNet(nn.Module):
         downsampling: Factor d from the image's resolution to the one that it works at.
 
     Shapes:
-        ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by
-        ``d * 2 ** (len(widths) - 1)``
+        ``(N, image_channels, H, W)`` in [-1, 1], H and W divisible by ``d * 2 ** (len(widths) - 1)``
         -> logits ``(N, K, H, W)``.
 
     Raises:

@@ -245,9 +245,9 @@ class SynthesisNetwork(nn.Module):
         image = enlarged(image, self.downsampling)
         if label_logits is not None:
             label_logits = enlarged(label_logits, self.downsampling)
-        if label_logits is not None and embedding.label is not None:
-            check_shape("label", embedding.label.shape, " ".join(map(str, label_logits.shape)))
-            label_logits = embedding.label_share * label_logits + embedding.label
+            if embedding.label is not None:
+                check_shape("label", embedding.label.shape, " ".join(map(str, label_logits.shape)))
+                label_logits = embedding.label_share * label_logits + embedding.label
         return image, label_logits
 
     def _offsets(self, embedding: Embedding) -> dict[int, Tensor]:

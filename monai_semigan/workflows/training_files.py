@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.errors import BundleError, ConfigError
 from monai_semigan.files import read_json
@@ -13,8 +14,6 @@ from monai_semigan.settings import read_settings
 from monai_semigan.training.settings import EncoderTraining, GanTraining
 
 __all__ = ["bundle_training", "trainer_settings", "training_config"]
-
-MAX_CONFIG_BYTES = 2**20
 
 OF_THE_BUNDLE = ("network", "domain", "preprocessing")
 """Entries of older training files: the bundle's metadata says them."""
