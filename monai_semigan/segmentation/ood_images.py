@@ -7,14 +7,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from monai_semigan.transforms.blur import gaussian_blur
+
 __all__ = ["made_foreign", "mildly_changed"]
+
+MILD_BLUR = 0.8
+"""Standard deviation in pixels of a 64-pixel image."""
 
 
 def mildly_changed(image: Tensor, generator: torch.Generator) -> list[Tensor]:
     """Return images ``(N, C, S, S)`` in [-1, 1] as other devices would show them, four kinds."""
     noise = torch.randn(image.shape, generator=generator)
+    width = torch.full_like(image[:, :1, :1, :1], MILD_BLUR)
     return [
-        F.avg_pool2d(F.pad(image, (1, 1, 1, 1), mode="replicate"), 3, stride=1) * 0.5 + image * 0.5,
+        image.lerp(gaussian_blur(image, width, width, largest=MILD_BLUR), 0.5),
         (image + 0.03 * noise).clamp(-1, 1),
         image * 0.9,
         ((image + 1) / 2).clamp(0, 1).pow(1.2) * 2 - 1,

@@ -11,11 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.settings import Range, check_settings
+from monai_semigan.transforms.blur import gaussian_blur
 
 __all__ = ["STRONG", "PerturbSettings", "perturb"]
 
 Share = Annotated[float, Range(0, 1)]
 Strength = Annotated[float, Range(0, 10)]
+
+BLUR = 1.0
+"""Standard deviation in pixels of a 64-pixel image, as `gaussian_blur` has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,7 @@ class PerturbSettings:
         brightness: Standard deviation of the offset.
         bias_field: Standard deviation of a smooth additive field.
         noise: Largest standard deviation of white noise.
-        blur: Largest share of a 3 x 3 binomial blur, applied twice.
+        blur: Largest share of a Gaussian blur of one pixel of a 64-pixel image, two of 128.
         patch: Largest side of a patch of one grey value, as a share of the image's side.
     """
 
@@ -52,7 +56,7 @@ STRONG = PerturbSettings(log2_gamma=0.7, contrast=0.4, brightness=0.25, bias_fie
 
 def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:
     """Perturb images ``(N, C, H, W)`` in [-1, 1], each in its own way, from the global random state."""
-    _, c, h, w = image.shape
+    h, w = image.shape[-2:]
 
     def maybe(value: Tensor) -> Tensor:
         return value * (torch.rand_like(image[:, :1, :1, :1]) < settings.probability)
@@ -68,12 +72,8 @@ def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:
     field = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=False)
     x = x + maybe(field * settings.bias_field)
     x = x * torch.exp2(maybe(normal(settings.contrast))) + maybe(normal(settings.brightness))
-    taps = image.new_full((3,), 0.25)  # numbers in a list would be sent to a GPU, which waits for that
-    taps[1] *= 2
-    kernel = (taps[:, None] * taps).expand(c, 1, 3, 3)
-    blurred = x
-    for _ in range(2):
-        blurred = F.conv2d(F.pad(blurred, (1, 1, 1, 1), mode="replicate"), kernel, groups=c)
+    width = torch.full_like(image[:, :1, :1, :1], BLUR)
+    blurred = gaussian_blur(x, width, width, largest=BLUR)
     x = x.lerp(blurred, maybe(uniform(settings.blur)))
     x = x + maybe(uniform(settings.noise)) * torch.randn_like(x)
     return _paste_patch(x, maybe(uniform(settings.patch))).clamp(-1, 1)

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.transforms.blur import gaussian_blur
 
 __all__ = ["CrossModalitySettings", "cross_modality", "random_curves"]
 
@@ -35,9 +36,6 @@ CURVE_SAMPLES = 64
 
 DARK_LEVEL = 0.08
 """Grey values below this, on a range of [0, 1], are filled inside the body: 20 of 255 HU."""
-
-BLUR_RADIUS = 4
-"""Half width of the blur's window, pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +88,7 @@ def cross_modality(image: Tensor, settings: CrossModalitySettings) -> Tensor:
     curves = random_curves(len(x), non_monotone=settings.non_monotone, like=x)
     x = x.lerp(_apply_curves(x, curves), maybe(torch.full_like(level, settings.remap)))
     x = x * torch.exp(maybe(_smooth_field(x) * settings.bias_field))
-    x = _blurred(x, maybe(uniform(settings.blur)), maybe(uniform(settings.blur)))
+    x = gaussian_blur(x, maybe(uniform(settings.blur)), maybe(uniform(settings.blur)), largest=settings.blur)
     sigma = maybe(uniform(settings.noise))
     x = torch.hypot(x + sigma * torch.randn_like(x), sigma * torch.randn_like(x))
     return (x * 2 - 1).clamp(-1, 1)
@@ -140,17 +138,3 @@ def _inside_body(x: Tensor) -> Tensor:
 def _smooth_field(x: Tensor) -> Tensor:
     coarse = torch.randn_like(x[:, :1, :3, :3])
     return F.interpolate(coarse, size=x.shape[-2:], mode="bicubic", align_corners=False)
-
-
-def _blurred(x: Tensor, along_rows: Tensor, along_columns: Tensor) -> Tensor:
-    """Blur each sample by its own standard deviations ``(N, 1, 1, 1)``, in pixels of a 64-pixel image."""
-    n, c, h, w = x.shape
-    place = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype=x.dtype, device=x.device)
-    flat = x.reshape(1, n * c, h, w)
-    for sigma, vertical in ((along_columns, True), (along_rows, False)):
-        taps = torch.exp(-0.5 * (place / (sigma.reshape(n, 1) * min(h, w) / 64).clamp_min(0.05)) ** 2)
-        taps = (taps / taps.sum(dim=1, keepdim=True)).repeat_interleave(c, dim=0)  # (N * C, T)
-        kernel = taps[:, None, :, None] if vertical else taps[:, None, None, :]
-        margin = (0, 0, BLUR_RADIUS, BLUR_RADIUS) if vertical else (BLUR_RADIUS, BLUR_RADIUS, 0, 0)
-        flat = F.conv2d(F.pad(flat, margin, mode="replicate"), kernel, groups=n * c)
-    return flat.reshape(n, c, h, w)

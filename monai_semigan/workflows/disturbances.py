@@ -77,8 +77,8 @@ def _noised(deviation: float) -> Callable[[Tensor, Tensor], Pair]:
 
 
 def _blurred(image: Tensor, target: Tensor) -> Pair:
-    """A sixteenth of the pixels."""
-    small = F.avg_pool2d(image, 4)
+    """No finer than 16 pixels across, whatever the image's size."""
+    small = F.avg_pool2d(image, max(image.shape[-1] // 16, 1))
     return F.interpolate(small, size=image.shape[-2:], mode="bilinear", align_corners=False), target
 
 
