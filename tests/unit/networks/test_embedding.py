@@ -284,7 +284,8 @@ def test_trained_weights_label_alike_with_and_without_a_fresh_pyramid() -> None:
 
     for path in sorted((bundle_root(PLAIN) / "samples" / "images").iterdir())[:2]:
         assert (model.segment(read(path)).label == other.segment(read(path)).label).all()
-    image = torch.rand(2, 3, 64, 64) * 2 - 1
+    size = bundle.network.image_size
+    image = torch.rand(2, 3, size, size) * 2 - 1
     with torch.no_grad():
         embedding = plain.encoder(image)
         assert embedding.features == ()
