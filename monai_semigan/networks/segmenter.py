@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from monai_semigan.errors import CheckpointError, ConfigError
+from monai_semigan.errors import CheckpointError, ConfigError, check_shape
 from monai_semigan.networks.discriminator import ImageDiscriminator
 from monai_semigan.networks.embedding import check_feature_sizes
 from monai_semigan.networks.encoder import Encoder
@@ -129,6 +129,8 @@ class SemiGanSegmenter(nn.Module):
         self.register_buffer("is_trained", torch.zeros(()))
 
     def forward(self, image: Tensor) -> Tensor:
+        size = self.generator.image_size
+        check_shape("image", image.shape, f"N C {size} {size}")
         label_logits: Tensor = self.generator.synthesis(self.encoder(image))[1]
         return label_logits
 

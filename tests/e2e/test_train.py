@@ -31,7 +31,7 @@ def test_the_whole_path(xray_files, datalist, tiny_bundle, tmp_path):
     assert run("train", "gan", gan, *common, "--resume", "--kimg", "0.02").exception is None
     assert run("train", "encoder", encoder, *common, "--gan", gan).exception is None
     assert run("pack", mine, "-b", tiny_bundle, "--weights", encoder / "best.pt").exception is None
-    assert open_bundle(tiny_bundle).image_chain.min_expected_dice == 0.927
+    assert open_bundle(tiny_bundle).image_chain.min_expected_dice == 0.93
     assert open_bundle(mine).image_chain.min_expected_dice is None, "the limit was found for other weights"
     assert run("tune", "-b", mine, "--data", datalist, "--steps", "1", "--write").exception is None
     limit = open_bundle(mine).image_chain.min_expected_dice

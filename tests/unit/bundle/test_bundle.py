@@ -113,7 +113,7 @@ def replace_weights(root: Path, content: object, edit_bundle: Callable[..., None
 def test_bundle_is_described_by_its_metadata(tiny_bundle: Path, tiny_settings: dict[str, object]) -> None:
     bundle = open_bundle(tiny_bundle)
 
-    assert (bundle.root, bundle.name, bundle.version) == (tiny_bundle, "lung_cxr_segmentation", "0.4.0")
+    assert (bundle.root, bundle.name, bundle.version) == (tiny_bundle, "lung_cxr_segmentation", "0.5.0")
     assert bundle.class_names == ("background", "lung")
     assert bundle.colors == ((0, 0, 0), (230, 97, 1))
     assert bundle.network == read_settings(NetworkSettings, tiny_settings, "network")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_semigan.errors import CheckpointError, ConfigError
+from monai_semigan.errors import CheckpointError, ConfigError, ShapeError
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 
 
@@ -19,6 +19,11 @@ def test_it_reads_the_label_branch_at_the_encoded_styles(make_segmenter, num_cla
     assert label_logits.shape == (3, num_classes, 32, 32)
     torch.testing.assert_close(label_logits, network.generator.synthesis(network.encoder(images))[1], rtol=0, atol=0)
     torch.testing.assert_close(label_logits, network(images), rtol=0, atol=0)
+
+
+def test_an_image_of_another_size_is_refused_by_name(make_segmenter):
+    with pytest.raises(ShapeError, match=r"`image` must have shape \(N, C, 32, 32\), got \(1, 1, 64, 64\)"):
+        make_segmenter()(torch.zeros(1, 1, 64, 64))
 
 
 def test_it_refuses_until_its_weights_are_loaded(make_segmenter):
