@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from benchmarks import whole
+from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.errors import InputError
 from monai_semigan.latent.inversion import InversionSettings
 
@@ -21,10 +22,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch, tiny_network):
 
 
 def test_neighbouring_slices_are_alike_and_not_the_same() -> None:
-    slices = whole.moved_slices(5)
+    slices, size = whole.moved_slices(5), open_bundle(whole.BUNDLE).network.image_size
 
     apart = (slices[1:] - slices[:-1]).square().mean(dim=(1, 2, 3))
-    assert slices.shape == (5, 1, 64, 64)
+    assert slices.shape == (5, 1, size, size)
     assert bool((apart > 0).all()) and float(apart.max()) < float((slices[0] - slices[-1]).square().mean())
 
 
