@@ -51,7 +51,7 @@ class SemiGanSegmenter(nn.Module):
         ConfigError: A setting is out of range.
 
     Shapes:
-        ``(N, image_channels, S, S)`` in [-1, 1] -> label logits ``(N, K, S, S)``.
+        ``(N, image_channels, S, S)`` in [-1, 1] -> label logits ``(N, K, S, S)``; other sides S are a `ShapeError`.
 
     State:
         is_trained: ``()``, 0 until trained weights are loaded. Some hosts load weights non-strictly; this buffer, which

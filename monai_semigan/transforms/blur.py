@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monai_semigan.errors import check_shape
 
-__all__ = ["REFERENCE_SIZE", "gaussian_blur"]
+__all__ = ["gaussian_blur"]
 
 REFERENCE_SIZE = 64
 """Standard deviations are in pixels of an image whose shorter side has so many."""
@@ -34,6 +34,9 @@ def gaussian_blur(x: Tensor, along_rows: Tensor, along_columns: Tensor, *, large
 
     Returns:
         The same shape.
+
+    Raises:
+        ShapeError: ``x`` has another number of axes.
     """
     check_shape("x", x.shape, "N C H W")
     n, c, h, w = x.shape
