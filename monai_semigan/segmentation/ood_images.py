@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from monai_semigan.transforms.blur import gaussian_blur
+from monai_semigan.transforms.blur import even_blur
 
 __all__ = ["made_foreign", "mildly_changed"]
 
@@ -18,9 +18,8 @@ MILD_BLUR = 0.8
 def mildly_changed(image: Tensor, generator: torch.Generator) -> list[Tensor]:
     """Return images ``(N, C, S, S)`` in [-1, 1] as other devices would show them, four kinds."""
     noise = torch.randn(image.shape, generator=generator)
-    width = torch.full_like(image[:, :1, :1, :1], MILD_BLUR)
     return [
-        image.lerp(gaussian_blur(image, width, width, largest=MILD_BLUR), 0.5),
+        image.lerp(even_blur(image, MILD_BLUR), 0.5),
         (image + 0.03 * noise).clamp(-1, 1),
         image * 0.9,
         ((image + 1) / 2).clamp(0, 1).pow(1.2) * 2 - 1,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from monai_semigan.settings import Range, check_settings
-from monai_semigan.transforms.blur import gaussian_blur
+from monai_semigan.transforms.blur import even_blur
+from monai_semigan.transforms.smooth_field import smooth_field
 
 __all__ = ["STRONG", "PerturbSettings", "perturb"]
 
@@ -19,7 +19,7 @@ Share = Annotated[float, Range(0, 1)]
 Strength = Annotated[float, Range(0, 10)]
 
 BLUR = 1.0
-"""Standard deviation in pixels of a 64-pixel image, as `gaussian_blur` has it."""
+"""Standard deviation in pixels of a 64-pixel image, as `even_blur` has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,6 @@ STRONG = PerturbSettings(log2_gamma=0.7, contrast=0.4, brightness=0.25, bias_fie
 
 def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:
     """Perturb images ``(N, C, H, W)`` in [-1, 1], each in its own way, from the global random state."""
-    h, w = image.shape[-2:]
 
     def maybe(value: Tensor) -> Tensor:
         return value * (torch.rand_like(image[:, :1, :1, :1]) < settings.probability)
@@ -68,13 +67,9 @@ def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:
         return torch.rand_like(image[:, :1, :1, :1]) * top
 
     x = ((image.clamp(-1, 1) + 1) / 2) ** torch.exp2(maybe(normal(settings.log2_gamma))) * 2 - 1
-    coarse = torch.randn_like(image[:, :1, :3, :3])
-    field = F.interpolate(coarse, size=(h, w), mode="bicubic", align_corners=False)
-    x = x + maybe(field * settings.bias_field)
+    x = x + maybe(smooth_field(x) * settings.bias_field)
     x = x * torch.exp2(maybe(normal(settings.contrast))) + maybe(normal(settings.brightness))
-    width = torch.full_like(image[:, :1, :1, :1], BLUR)
-    blurred = gaussian_blur(x, width, width, largest=BLUR)
-    x = x.lerp(blurred, maybe(uniform(settings.blur)))
+    x = x.lerp(even_blur(x, BLUR), maybe(uniform(settings.blur)))
     x = x + maybe(uniform(settings.noise)) * torch.randn_like(x)
     return _paste_patch(x, maybe(uniform(settings.patch))).clamp(-1, 1)
 

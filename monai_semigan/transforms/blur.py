@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monai_semigan.errors import check_shape
 
-__all__ = ["gaussian_blur"]
+__all__ = ["even_blur", "gaussian_blur"]
 
 REFERENCE_SIZE = 64
 """Standard deviations are in pixels of an image whose shorter side has so many."""
@@ -21,6 +21,12 @@ WINDOW = 4
 
 NARROWEST = 0.05
 """A standard deviation in pixels that leaves an image as it is; 0 would divide by 0."""
+
+
+def even_blur(x: Tensor, sigma: float) -> Tensor:
+    """Blur all samples and both axes of ``x`` by one ``sigma``, as `gaussian_blur`."""
+    width = torch.full_like(x[:, :1, :1, :1], sigma)
+    return gaussian_blur(x, width, width, largest=sigma)
 
 
 def gaussian_blur(x: Tensor, along_rows: Tensor, along_columns: Tensor, *, largest: float) -> Tensor:

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from monai_semigan.errors import ConfigError, check_shape
 from monai_semigan.transforms.blur import gaussian_blur
+from monai_semigan.transforms.smooth_field import smooth_field
 
 __all__ = ["CrossModalitySettings", "cross_modality", "random_curves"]
 
@@ -87,7 +88,7 @@ def cross_modality(image: Tensor, settings: CrossModalitySettings) -> Tensor:
     x = x + level * _inside_body(x) * (1 - x / DARK_LEVEL).clamp(0, 1)
     curves = random_curves(len(x), non_monotone=settings.non_monotone, like=x)
     x = x.lerp(_apply_curves(x, curves), maybe(torch.full_like(level, settings.remap)))
-    x = x * torch.exp(maybe(_smooth_field(x) * settings.bias_field))
+    x = x * torch.exp(maybe(smooth_field(x) * settings.bias_field))
     x = gaussian_blur(x, maybe(uniform(settings.blur)), maybe(uniform(settings.blur)), largest=settings.blur)
     sigma = maybe(uniform(settings.noise))
     x = torch.hypot(x + sigma * torch.randn_like(x), sigma * torch.randn_like(x))
@@ -133,8 +134,3 @@ def _inside_body(x: Tensor) -> Tensor:
         after = tissue.flip(axis).cummax(dim=axis).values.flip(axis)
         inside = inside * before * after
     return F.avg_pool2d(inside, 3, stride=1, padding=1) * inside
-
-
-def _smooth_field(x: Tensor) -> Tensor:
-    coarse = torch.randn_like(x[:, :1, :3, :3])
-    return F.interpolate(coarse, size=x.shape[-2:], mode="bicubic", align_corners=False)

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from monai_semigan.errors import ShapeError
-from monai_semigan.transforms.blur import gaussian_blur
+from monai_semigan.transforms.blur import even_blur, gaussian_blur
 
 
 def widths(*values):
@@ -38,6 +38,12 @@ def test_an_enlarged_image_is_blurred_as_the_small_one_is():
 
     expected = gaussian_blur(small, widths(1.5), widths(1.5), largest=1.5)
     torch.testing.assert_close(torch.nn.functional.avg_pool2d(blurred, 2), expected, atol=5e-3, rtol=0)
+
+
+def test_one_width_for_all_is_the_same_blur():
+    image = torch.rand(2, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    assert torch.equal(even_blur(image, 1.5), gaussian_blur(image, widths(1.5, 1.5), widths(1.5, 1.5), largest=1.5))
 
 
 @pytest.mark.parametrize("largest", [0.0, 1e-3, 1e6])
