@@ -26,7 +26,8 @@ from monai_semigan.io.datalist import load_datalist
 from monai_semigan.io.image_file import read_image
 from monai_semigan.io.label_file import read_label
 from monai_semigan.training.pool import LabelledPool
-from monai_semigan.training.teacher import BASIC_UNET_FEATURES, TeacherSettings, train_teacher
+from monai_semigan.training.teacher import BASIC_UNET_FEATURES, TeacherSettings
+from monai_semigan.training.teacher_training import train_teacher
 from monai_semigan.workflows.synthesizing import SynthesisOptions, synthesize
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
 

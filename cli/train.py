@@ -147,6 +147,8 @@ def encoder(
 def teacher(run_dir: Path, bundle: str, **given: Any) -> None:
     """Train the teacher alone, on labelled images; `train gan` in the same RUN_DIR takes it over.
 
+    A training that was ended goes on with the same command.
+
     \b
     For a bundle that is trained already, a new direct route:
       semigan train teacher runs/teacher -b my_bundle --data data.json

@@ -38,4 +38,5 @@ def enlarged(rendered: Tensor, factor: int) -> Tensor:
     """Interpolate linearly between pixels, ``(N, C, H, W)`` -> ``(N, C, factor * H, factor * W)``."""
     if factor == 1:
         return rendered
+    rendered = rendered.contiguous()  # few channels: four times as fast on a CPU as in channels_last
     return F.interpolate(rendered, scale_factor=float(factor), mode="bilinear", align_corners=False)

@@ -204,6 +204,8 @@ class Encoder(nn.Module):
             self.label_offsets = LabelOffsets(channels[: min(feature_channels)], head_channels, label_classes)
         self.direct: LabelUNet | None = None
         self.direct_share = 0.0
+        # Its convolutions take their weights so; loading, copying and optimizing keep the layout.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Embedding:
         embedding = self.drawn(image)
@@ -216,7 +218,8 @@ class Encoder(nn.Module):
         n, height, width = check_shape("image", image.shape, f"N {self.image_channels} H W").values()
         if height % self.stride or width % self.stride:
             raise ShapeError(f"`image` must have sides divisible by {self.stride}, got {height} x {width}.")
-        x = self.stem(reduced(image, self.downsampling)).contiguous(memory_format=torch.channels_last)
+        # A copy has the strides of its layout also where there is one channel, so that the convolution keeps it.
+        x = self.stem(reduced(image, self.downsampling).clone(memory_format=torch.channels_last))
         levels: list[Tensor] = [x]
         for block in self.blocks:
             x = block(x)

@@ -71,12 +71,14 @@ class LabelUNet(nn.Module):
         self.downs = nn.ModuleList(_Convs(i, o) for i, o in pairwise((image_channels * downsampling**2, *widths)))
         self.ups = nn.ModuleList(_Convs(coarse + fine, fine) for fine, coarse in reversed(list(pairwise(widths))))
         self.output = nn.Conv2d(widths[0], num_classes * downsampling**2, 1)
+        # Its convolutions take their weights so; loading, copying and optimizing keep the layout.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Tensor:
         _, height, width = check_shape("image", image.shape, f"N {self.image_channels} H W").values()
         if height % self.stride or width % self.stride:
             raise ShapeError(f"`image` must have sides divisible by {self.stride}, got {height} x {width}.")
-        x = F.pixel_unshuffle(image, self.downsampling).contiguous(memory_format=torch.channels_last)
+        x = F.pixel_unshuffle(image, self.downsampling).clone(memory_format=torch.channels_last)
         x = self.downs[0](x)
         finer: list[Tensor] = []
         for down in self.downs[1:]:
@@ -100,8 +102,8 @@ class _Convs(nn.Module):
         self.norm1, self.norm2 = (nn.GroupNorm(out_channels, out_channels) for _ in range(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.leaky_relu(self.norm1(self.conv1(x)), SLOPE)
-        return F.leaky_relu(self.norm2(self.conv2(x)), SLOPE)
+        x = F.leaky_relu(self.norm1(self.conv1(x)), SLOPE, inplace=True)
+        return F.leaky_relu(self.norm2(self.conv2(x)), SLOPE, inplace=True)
 
 
 def check_direct_widths(widths: Sequence[int]) -> None:

@@ -17,14 +17,8 @@ from monai_semigan.training.gan_step import GanStep
 from monai_semigan.training.loop import RunSettings
 from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
 from monai_semigan.training.sample_sheet import sample_sheet, save_image
-from monai_semigan.training.teacher import (
-    TEACHER_NAME,
-    TRAINED_AGAIN,
-    TeacherSettings,
-    load_teacher,
-    save_teacher,
-    train_teacher,
-)
+from monai_semigan.training.teacher import TEACHER_NAME, TRAINED_AGAIN, TeacherSettings, load_teacher
+from monai_semigan.training.teacher_training import train_teacher
 from monai_semigan.types import StageProgress
 
 __all__ = ["GanTask"]
@@ -91,15 +85,15 @@ class GanTask:
             if self.ranks.is_first and not path.exists():
                 settings = self.teacher_settings.for_length(self.settings.total_images)
                 logger.info("teacher: %d steps before the GAN's first iteration", settings.steps)
-                teacher = train_teacher(
+                train_teacher(
                     self.labelled,
                     settings,
                     unlabelled=self.unlabelled,
                     device=self.device,
                     seed=self.settings.seed,
+                    path=path,
                     progress=progress,
                 )
-                save_teacher(path, teacher)
             self.ranks.wait()
             self.step.follow(load_teacher(path, device=self.device, remedy=TRAINED_AGAIN))
 

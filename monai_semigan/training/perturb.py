@@ -27,7 +27,8 @@ class PerturbSettings:
     """How strongly inputs are perturbed; image range is [-1, 1].
 
     Attributes:
-        probability: Chance of each kind per sample.
+        sample_probability: Chance that a sample is perturbed at all. Below 1 a network also learns images as they are.
+        probability: Chance of each kind per sample that is.
         log2_gamma: Standard deviation of log2 of the exponent on the range [0, 1].
         contrast: Standard deviation of log2 of the contrast.
         brightness: Standard deviation of the offset.
@@ -37,6 +38,7 @@ class PerturbSettings:
         patch: Largest side of a patch of one grey value, as a share of the image's side.
     """
 
+    sample_probability: Share = 1.0
     probability: Share = 0.5
     log2_gamma: Strength = 0.5
     contrast: Strength = 0.3
@@ -57,8 +59,11 @@ STRONG = PerturbSettings(log2_gamma=0.7, contrast=0.4, brightness=0.25, bias_fie
 def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:
     """Perturb images ``(N, C, H, W)`` in [-1, 1], each in its own way, from the global random state."""
 
+    def happens(probability: float) -> Tensor:
+        return torch.rand_like(image[:, :1, :1, :1]) < probability
+
     def maybe(value: Tensor) -> Tensor:
-        return value * (torch.rand_like(image[:, :1, :1, :1]) < settings.probability)
+        return value * happens(settings.probability)
 
     def normal(std: float) -> Tensor:
         return torch.randn_like(image[:, :1, :1, :1]) * std
@@ -71,7 +76,8 @@ def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:
     x = x * torch.exp2(maybe(normal(settings.contrast))) + maybe(normal(settings.brightness))
     x = x.lerp(even_blur(x, BLUR), maybe(uniform(settings.blur)))
     x = x + maybe(uniform(settings.noise)) * torch.randn_like(x)
-    return _paste_patch(x, maybe(uniform(settings.patch))).clamp(-1, 1)
+    x = _paste_patch(x, maybe(uniform(settings.patch))).clamp(-1, 1)
+    return x if settings.sample_probability == 1 else x.where(happens(settings.sample_probability), image.clamp(-1, 1))
 
 
 def _paste_patch(x: Tensor, side: Tensor) -> Tensor:

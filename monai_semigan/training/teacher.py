@@ -7,12 +7,11 @@ label. The teacher learns the same labels under strong perturbations of geometry
 about any look; it gives every pixel of generated and of unlabelled images a soft label (self-training, as in Lee 2013,
 Pseudo-Label, with soft targets). A network with a direct route takes it over into the bundle (`networks.encoder`).
 
-Unlabelled images can teach the teacher as well, by consistency: see `training.consistency`.
+Here are its network, settings and file; `training.teacher_training` trains it.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, get_args
@@ -21,20 +20,18 @@ import torch
 from torch import Tensor, nn
 
 from monai_semigan.errors import CheckpointError, ConfigError
-from monai_semigan.losses.segmentation import dice_cross_entropy
 from monai_semigan.networks.checkpoint import build_with_weights
 from monai_semigan.networks.checkpoint_file import named_weights, read_checkpoint
 from monai_semigan.networks.downsampling import check_downsampling
 from monai_semigan.networks.label_unet import DIRECT_WIDTHS, LabelUNet, check_direct_widths
 from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.settings import Range, check_settings
-from monai_semigan.training.augment import AugmentSettings, draw_augmentation
-from monai_semigan.training.consistency import Consistency, ConsistencySettings
-from monai_semigan.training.perturb import STRONG, PerturbSettings, perturb
-from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
+from monai_semigan.training.augment import AugmentSettings
+from monai_semigan.training.consistency import ConsistencySettings
+from monai_semigan.training.perturb import STRONG, PerturbSettings
 from monai_semigan.training.snapshot import write_tensors
-from monai_semigan.transforms.ct_to_mr import CrossModalitySettings, cross_modality
-from monai_semigan.types import PathLike, StageProgress
+from monai_semigan.transforms.ct_to_mr import CrossModalitySettings
+from monai_semigan.types import PathLike
 
 __all__ = [
     "BASIC_UNET_FEATURES",
@@ -46,10 +43,7 @@ __all__ = [
     "basic_unet",
     "load_teacher",
     "save_teacher",
-    "train_teacher",
 ]
-
-logger = logging.getLogger(__name__)
 
 TEACHER_NAME = "teacher.pt"
 """File in the GAN's run folder; the encoder's training reads it there."""
@@ -70,9 +64,6 @@ BASIC_UNET_FEATURES = (32, 32, 64, 128, 256, 32)
 
 MAX_WIDTH = 4096
 """Channels of a resolution, far above what makes sense."""
-
-LOG_INTERVAL = 100
-"""Steps between two lines of the log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,77 +179,6 @@ def basic_unet(*, image_channels: int, num_classes: int, features: Sequence[int]
         norm=("instance", {"affine": True}),
     )
     return net
-
-
-def train_teacher(
-    labelled: LabelledPool,
-    settings: TeacherSettings,
-    *,
-    unlabelled: ImagePool | None = None,
-    device: torch.device,
-    seed: int = 0,
-    progress: StageProgress | None = None,
-) -> LabelTeacher:
-    """Train a teacher; deterministic by seed on a CPU.
-
-    Args:
-        labelled: What it learns.
-        settings: How.
-        unlabelled: What it must be consistent on, if the settings ask for that; None for the labelled images.
-        device: Where.
-        seed: Of everything random.
-        progress: Called as ``("teacher", images seen, their total)`` after every step.
-
-    Returns:
-        The teacher, or with consistency its average; frozen, in evaluation mode, on ``device``.
-    """
-    torch.manual_seed(seed)
-    teacher = LabelTeacher(
-        image_channels=labelled.images.shape[1],
-        num_classes=labelled.targets.shape[1],
-        features=settings.features,
-        network=settings.network,
-        downsampling=settings.downsampling,
-    ).to(device)
-    consistency, unlabelled = None, unlabelled or labelled
-    if settings.consistency is not None:
-        consistency = Consistency(teacher.net, settings.consistency, lambda image: _disturbed(image, settings))
-    optimizer = torch.optim.AdamW(
-        teacher.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, foreach=True
-    )
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=settings.steps)
-    n, order = settings.batch_size, EndlessOrder(len(labelled), seed=seed)
-    other_order = EndlessOrder(len(unlabelled), seed=seed + 1)
-    for step in range(settings.steps):
-        indices = order.batch(step * n, n)
-        drawn = draw_augmentation(settings.warp, n, settings.warp.probability, device=device)
-        image = drawn.image(labelled.take(indices, device)).clamp(-1, 1)
-        target = drawn.label(labelled.take_targets(indices, device))
-        if consistency is None:
-            loss = dice_cross_entropy(teacher.net(_disturbed(image, settings)), target).mean()
-        else:
-            drawn = draw_augmentation(settings.warp, n, settings.warp.probability, device=device)
-            other = drawn.image(unlabelled.take(other_order.batch(step * n, n), device)).clamp(-1, 1)
-            loss = consistency.loss(image, target, other, done=(step + 1) / settings.steps)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        cycle.step()
-        if consistency is not None:
-            consistency.follow(batch_size=n, images_seen=(step + 1) * n)
-        if progress is not None:
-            progress("teacher", (step + 1) * n, settings.steps * n)
-        if (step + 1) % LOG_INTERVAL == 0:
-            logger.info("teacher: step %d of %d, loss %.3f", step + 1, settings.steps, float(loss.detach()))
-    if consistency is not None:
-        teacher.net = consistency.average
-    return teacher.eval().requires_grad_(False)
-
-
-def _disturbed(image: Tensor, settings: TeacherSettings) -> Tensor:
-    if settings.other_modality is not None:
-        image = cross_modality(image, settings.other_modality)
-    return perturb(image, settings.perturb)
 
 
 def save_teacher(path: PathLike, teacher: LabelTeacher) -> None:

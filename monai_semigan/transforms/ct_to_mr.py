@@ -44,7 +44,8 @@ class CrossModalitySettings:
     """How far images are taken from their modality; image range is [-1, 1].
 
     Attributes:
-        probability: Chance of each kind per sample.
+        sample_probability: Chance that a sample is changed at all. Below 1 a network also learns the modality as it is.
+        probability: Chance of each kind per sample that is.
         non_monotone: Chance that a curve bends back.
         remap: How much of the curve is applied, at most: 0 nothing, 1 all.
         dark_tissue: Largest grey, on a range of [0, 1], of what is black inside the body.
@@ -56,6 +57,7 @@ class CrossModalitySettings:
         ConfigError: A share lies outside [0, 1], or a strength below 0.
     """
 
+    sample_probability: float = 1.0
     probability: float = 0.7
     non_monotone: float = 0.5
     remap: float = 1.0
@@ -65,7 +67,7 @@ class CrossModalitySettings:
     blur: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("probability", "non_monotone", "remap", "dark_tissue"):
+        for name in ("sample_probability", "probability", "non_monotone", "remap", "dark_tissue"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}.")
         for name in ("bias_field", "noise", "blur"):
@@ -77,8 +79,11 @@ def cross_modality(image: Tensor, settings: CrossModalitySettings) -> Tensor:
     """Change the looks of images ``(N, C, S, S)`` in [-1, 1], each in its own way; returns the same shape and range."""
     check_shape("image", image.shape, "N C H W")
 
+    def happens(probability: float) -> Tensor:
+        return torch.rand_like(image[:, :1, :1, :1]) < probability
+
     def maybe(value: Tensor) -> Tensor:
-        return value * (torch.rand_like(image[:, :1, :1, :1]) < settings.probability)
+        return value * happens(settings.probability)
 
     def uniform(top: float) -> Tensor:
         return torch.rand_like(image[:, :1, :1, :1]) * top
@@ -92,7 +97,8 @@ def cross_modality(image: Tensor, settings: CrossModalitySettings) -> Tensor:
     x = gaussian_blur(x, maybe(uniform(settings.blur)), maybe(uniform(settings.blur)), largest=settings.blur)
     sigma = maybe(uniform(settings.noise))
     x = torch.hypot(x + sigma * torch.randn_like(x), sigma * torch.randn_like(x))
-    return (x * 2 - 1).clamp(-1, 1)
+    x = (x * 2 - 1).clamp(-1, 1)
+    return x if settings.sample_probability == 1 else x.where(happens(settings.sample_probability), image.clamp(-1, 1))
 
 
 def random_curves(num: int, *, non_monotone: float, like: Tensor) -> Tensor:

@@ -42,7 +42,8 @@ def disturbed(image: Tensor, target: Tensor, *, seed: int = 0) -> Iterator[tuple
 def _perturbed(strength: float) -> Callable[[Tensor, Tensor], Pair]:
     """Gamma, contrast, brightness, bias field, noise, blur and a patch, in that share of `training.perturb.STRONG`."""
     numbers = {part.name: getattr(STRONG, part.name) * strength for part in fields(PerturbSettings)}
-    numbers |= {"blur": min(STRONG.blur * strength, 1.0), "probability": 0.7 if strength <= 1 else 1.0}
+    often = {"sample_probability": 1.0, "probability": 0.7 if strength <= 1 else 1.0}
+    numbers |= often | {"blur": min(STRONG.blur * strength, 1.0)}
     settings = replace(STRONG, **numbers)
     return lambda image, target: (perturb(image, settings), target)
 

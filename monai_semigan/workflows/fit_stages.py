@@ -23,19 +23,14 @@ from monai_semigan.io.datalist import Datalist
 from monai_semigan.settings import Range, check_settings, read_settings, to_json
 from monai_semigan.training.encoder_task import BEST_NAME
 from monai_semigan.training.settings import EncoderTraining, GanTraining
-from monai_semigan.training.teacher import (
-    BASIC_UNET_FEATURES,
-    TEACHER_NAME,
-    TeacherSettings,
-    save_teacher,
-    train_teacher,
-)
+from monai_semigan.training.teacher import BASIC_UNET_FEATURES, TEACHER_NAME, TeacherSettings
+from monai_semigan.training.teacher_training import train_teacher
 from monai_semigan.types import StageProgress
 from monai_semigan.workflows.fit_checks import DataFacts
 from monai_semigan.workflows.fit_folder import DATA_NAME, listed, own_list, require_same, skeleton
 from monai_semigan.workflows.fit_plan import FitPlan, Speeds, make_plan, parse_budget
 from monai_semigan.workflows.train import encoder_trainer, gan_trainer
-from monai_semigan.workflows.training_data import labelled_pool, training_preset
+from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
 from monai_semigan.workflows.training_files import bundle_training
 
 __all__ = ["UNET_NAME", "FitOptions", "FitStages", "source_bundle"]
@@ -217,7 +212,7 @@ class FitStages:
         few = self.labelled.subset(range(min(TIMED_IMAGES, len(self.labelled))))
         learner = replace(learner, steps=TIMED_ITERATIONS)
         return _timed(
-            lambda tick: save_teacher(path, train_teacher(few, learner, device=self.device, progress=tick)), self.clock
+            lambda tick: train_teacher(few, learner, device=self.device, path=path, progress=tick), self.clock
         )
 
     # The stages
@@ -285,14 +280,18 @@ class FitStages:
         if path.exists():
             return
         report = self.progress
-        network = train_teacher(
+        unlabelled = None
+        if settings.consistency is not None:
+            unlabelled = image_pool(self.data.unlabelled, training_preset(self.skeleton), self.gan.symmetries)
+        train_teacher(
             self.labelled,
             settings,
+            unlabelled=unlabelled,
             device=self.device,
             seed=self.options.seed,
+            path=path,
             progress=None if report is None else lambda _, done, total: report(stage, done, total),
         )
-        save_teacher(path, network)
 
 
 def _timed(run: Callable[[StageProgress], Any], clock: Callable[[], float]) -> float:

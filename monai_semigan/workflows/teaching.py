@@ -11,7 +11,8 @@ from monai_semigan.errors import ConfigError
 from monai_semigan.files import RunLock, make_folder
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.training.settings import GanTraining
-from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings, save_teacher, train_teacher
+from monai_semigan.training.teacher import TEACHER_NAME, TeacherSettings
+from monai_semigan.training.teacher_training import train_teacher
 from monai_semigan.types import PathLike, StageProgress
 from monai_semigan.workflows.train import training_device
 from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
@@ -32,7 +33,8 @@ def teach(
 ) -> Path:
     """Train a teacher with the settings of a bundle's ``configs/train.json``; return its file.
 
-    `train_gan` in the same folder takes it over, `train_encoder` and `pack` take it from anywhere.
+    `train_gan` in the same folder takes it over, `train_encoder` and `pack` take it from anywhere. A training that was
+    ended goes on with the same call.
 
     Args:
         run_dir: The folder that gets ``teacher.pt``.
@@ -46,7 +48,8 @@ def teach(
 
     Raises:
         BundleError: The bundle cannot be used.
-        ConfigError: A setting is out of range, or the folder holds a teacher already.
+        CheckpointError: The state of an ended training is damaged.
+        ConfigError: A setting is out of range, or the folder holds a teacher already, or an unfinished other one.
         InputError: The data list or one of its files cannot be used.
         OutputError: The folder cannot be written.
         TrainingError: Another process works in the folder.
@@ -65,13 +68,13 @@ def teach(
         unlabelled = None
         if teacher.consistency is not None:
             unlabelled = image_pool(data.unlabelled, preset, settings.symmetries)
-        trained = train_teacher(
+        train_teacher(
             labelled,
             teacher,
             unlabelled=unlabelled,
             device=training_device(device),
             seed=settings.run.seed if seed is None else seed,
+            path=path,
             progress=progress,
         )
-        save_teacher(path, trained)
     return path

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,9 @@ from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.fit import command
 from monai_semigan.errors import BundleError, ConfigError, InputError, OutputError, TrainingError
 from monai_semigan.files import RunLock
-from monai_semigan.training.teacher import TeacherSettings
+from monai_semigan.training.pool import LabelledPool
+from monai_semigan.training.teacher import LabelTeacher, TeacherSettings
+from monai_semigan.training.teacher_training import train_teacher
 from monai_semigan.workflows import fit_stages
 from monai_semigan.workflows.fitting import FitOptions, fit
 
@@ -83,6 +86,30 @@ def test_a_call_that_was_ended_goes_on(options: FitOptions, datalist: Path, tmp_
 
     assert (tmp_path / "mine-run" / "plan.json").read_bytes() == plan
     assert result.dice == wanted.dice and result.unet_dice == wanted.unet_dice
+
+
+def test_unlabelled_images_teach_the_teacher_where_the_base_asks_for_it(
+    options: FitOptions, datalist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert options.base is not None
+    path = Path(options.base) / "configs" / "train.json"
+    config = json.loads(path.read_text())
+    config["trainer"]["teacher"]["consistency"] = {}
+    path.write_text(json.dumps(config))
+    taught: list[tuple[str, int | None]] = []
+
+    def spied(labelled: LabelledPool, settings: TeacherSettings, **places: Any) -> LabelTeacher:
+        unlabelled = places.get("unlabelled")
+        if places["path"].parent == tmp_path / "mine-run":
+            taught.append((places["path"].name, None if unlabelled is None else len(unlabelled)))
+        return train_teacher(labelled, settings, **places)
+
+    monkeypatch.setattr(fit_stages, "train_teacher", spied)
+
+    fit(tmp_path / "mine", datalist=datalist, options=options)
+
+    listed = len(json.loads(datalist.read_text())["unlabelled"])
+    assert listed and taught == [("teacher.pt", listed), ("unet.pt", None)]
 
 
 def test_other_classes_get_fresh_label_heads(options: FitOptions, datalist: Path, tmp_path: Path) -> None:

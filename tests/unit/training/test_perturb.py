@@ -84,6 +84,17 @@ def test_blur_smooths():
     assert y.diff(dim=3).abs().mean() < 0.8 * images.diff(dim=3).abs().mean()
 
 
+def test_some_samples_stay_as_they_are(images):
+    one = images[:1].expand(64, -1, -1, -1) * 2
+    torch.manual_seed(0)
+
+    y = perturb(one, PerturbSettings(sample_probability=0.25, probability=1.0))
+
+    kept = (y == one.clamp(-1, 1)).flatten(1).all(dim=1)
+    assert 40 <= kept.sum() <= 56  # 48 expected
+    assert (perturb(one, PerturbSettings(sample_probability=0.0)) == one.clamp(-1, 1)).all()
+
+
 def test_the_input_is_left_alone(images):
     before = images.clone()
 

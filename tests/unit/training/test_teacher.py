@@ -15,7 +15,7 @@ from monai_semigan.errors import CheckpointError, ConfigError
 from monai_semigan.networks.settings import NetworkSettings
 from monai_semigan.settings import read_settings
 from monai_semigan.training import encoder_step as encoder_step_module
-from monai_semigan.training import teacher as teacher_module
+from monai_semigan.training import teacher_training as teacher_module
 from monai_semigan.training.consistency import ConsistencySettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
 from monai_semigan.training.perturb import PerturbSettings
@@ -28,8 +28,8 @@ from monai_semigan.training.teacher import (
     TeacherSettings,
     load_teacher,
     save_teacher,
-    train_teacher,
 )
+from monai_semigan.training.teacher_training import train_teacher
 from monai_semigan.transforms.ct_to_mr import CrossModalitySettings
 
 CPU = torch.device("cpu")

@@ -115,7 +115,19 @@ def test_the_input_is_left_alone(images):
     assert torch.equal(images, before)
 
 
+def test_some_samples_stay_as_they_are(images):
+    one = images[:1].expand(64, -1, -1, -1) * 2
+    torch.manual_seed(0)
+
+    y = cross_modality(one, CrossModalitySettings(sample_probability=0.25, probability=1.0))
+
+    kept = (y == one.clamp(-1, 1)).flatten(1).all(dim=1)
+    assert 40 <= kept.sum() <= 56  # 48 expected
+
+
 def test_settings_and_shapes_are_checked():
+    with pytest.raises(ConfigError, match="`sample_probability`"):
+        CrossModalitySettings(sample_probability=-0.1)
     with pytest.raises(ConfigError, match="`probability`"):
         CrossModalitySettings(probability=1.5)
     with pytest.raises(ConfigError, match="`noise`"):

@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 
 
 def test_every_disturbance_changes_images_within_range_and_the_same_each_time() -> None:
-    image = torch.rand(2, 1, 32, 32) * 2 - 1
+    image = torch.rand(16, 1, 32, 32) * 2 - 1
     target = torch.nn.functional.one_hot((image[:, 0] > 0).long(), 2).movedim(-1, 1).float()
     state = torch.random.get_rng_state()
 
@@ -45,7 +45,8 @@ def test_every_disturbance_changes_images_within_range_and_the_same_each_time() 
     for (name, changed, labels), (_, repeated, _) in zip(first, again, strict=True):
         assert torch.equal(changed, repeated), name
         assert changed.shape == image.shape and labels.shape == target.shape and changed.abs().max() <= 1 + 1e-5, name
-        assert name == AS_THEY_ARE or not torch.allclose(changed, image, atol=1e-3), name
+        furthest = (changed - image).abs().flatten(1).amax(dim=1)
+        assert name == AS_THEY_ARE or (furthest > 1e-3).all(), name  # no image stays as it is
 
 
 def test_slices_of_a_patient_are_one_case(tiny_network) -> None:

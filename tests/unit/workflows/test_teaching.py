@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from monai_semigan.cli.main import cli
 from monai_semigan.errors import ConfigError, TrainingError
 from monai_semigan.files import RunLock
 from monai_semigan.io.label_file import read_label
+from monai_semigan.training import teacher_training
 from monai_semigan.training.teacher import load_teacher
 from monai_semigan.workflows.adapt_result import AdaptOptions
 from monai_semigan.workflows.adapting import adapt
@@ -50,6 +52,27 @@ def test_the_command_trains_a_teacher_of_the_networks_widths(tiny_bundle, datali
     for name, value in teacher.state_dict().items():
         assert torch.equal(again.state_dict()[name], value)
     assert any(not torch.equal(other.state_dict()[name], value) for name, value in teacher.state_dict().items())
+
+
+def test_the_same_call_goes_on_where_it_was_ended(tiny_bundle, datalist, tmp_path, monkeypatch) -> None:
+    def end(stage: str, done: int, total: int) -> None:
+        if done > total / 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(teacher_training, "INTERVAL", 1)
+    options: dict[str, Any] = {"bundle": str(tiny_bundle), "datalist": datalist, "steps": 4}
+    whole = teach(tmp_path / "whole", **options)
+    with pytest.raises(KeyboardInterrupt):
+        teach(tmp_path / "parts", **options, progress=end)
+    seen: list[int] = []
+    with pytest.raises(ConfigError, match="same settings, images and seed"):
+        teach(tmp_path / "parts", **options | {"steps": 5})
+
+    path = teach(tmp_path / "parts", **options, progress=lambda _, done, total: seen.append(done))
+
+    assert len(seen) == 2 and not list(path.parent.glob("*unfinished*"))
+    parts, wanted = (load_teacher(file, device=CPU).state_dict() for file in (path, whole))
+    assert all(torch.equal(parts[name], value) for name, value in wanted.items())
 
 
 def test_a_gan_in_the_same_folder_takes_it_over(tiny_bundle, datalist, tmp_path) -> None:
