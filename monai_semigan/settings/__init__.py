@@ -21,8 +21,9 @@
     json_schema(Refinement)                                   # for whoever writes the JSON
 
 Understood are bool, int, float, str, Literal, ``X | None``, ``tuple[X, ...]`` and ``tuple[X, Y]`` (JSON lists),
-mappings of names, other such dataclasses, `Path`, and Any. A number may carry a `Range`, a text a `Pattern`. Keys that
-begin with ``_`` are remarks and are passed over.
+mappings of names, other such dataclasses, `Path`, and Any. An object need not be complete: what it leaves out is as in
+the default of its field, which may differ from the defaults of its class. A number may carry a `Range`, a text a
+`Pattern`. Keys that begin with ``_`` are remarks and are passed over.
 """
 
 from __future__ import annotations

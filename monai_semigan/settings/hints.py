@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-__all__ = ["Pattern", "Range", "choices_of", "fields_of", "has_default", "is_list", "item_hint", "without_notes"]
+__all__ = [
+    "Pattern",
+    "Range",
+    "choices_of",
+    "default_of",
+    "fields_of",
+    "has_default",
+    "is_list",
+    "item_hint",
+    "without_notes",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +71,13 @@ def _fields_of(kind: Any) -> dict[str, Any]:
 def has_default(field: dataclasses.Field[Any]) -> bool:
     """Whether a field may be left out."""
     return field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+
+
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """Return what a field is if it is left out; None where it may not be."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return None if field.default is dataclasses.MISSING else field.default
 
 
 def without_notes(hint: Any) -> tuple[Any, tuple[Any, ...]]:

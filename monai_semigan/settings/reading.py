@@ -15,6 +15,7 @@ from monai_semigan.settings.hints import (
     Pattern,
     Range,
     choices_of,
+    default_of,
     fields_of,
     has_default,
     is_list,
@@ -55,7 +56,7 @@ class _MisfitError(Exception):
 
 
 def read_settings(kind: type[T], values: Any, name: str, *, error: type[SemiGanError] = ConfigError) -> T:
-    """Build a settings dataclass from what JSON holds.
+    """Build a settings dataclass from what JSON holds; what an object leaves out stays as the field's default has it.
 
     Args:
         kind: The dataclass.
@@ -98,7 +99,8 @@ def to_json(settings: Any) -> Any:
     return str(settings) if isinstance(settings, Path) else settings
 
 
-def _built(kind: type[T], values: Any) -> T:
+def _built(kind: type[T], values: Any, start: T | None = None) -> T:
+    """Build a dataclass; what the values leave out is that of ``start``, or else of the class."""
     if not isinstance(values, Mapping):
         raise _unlike("an object", values)
     hints = fields_of(kind)
@@ -110,25 +112,26 @@ def _built(kind: type[T], values: Any) -> T:
     missing = [name for name in hints if name not in given and not has_default(fields[name])]
     if missing:
         raise _unlike(f"an object with the keys {', '.join(missing)}", ", ".join(given) or "none")
-    read = {name: _placed(name, hints[name], value) for name, value in given.items()}
+    before = {name: default_of(fields[name]) if start is None else getattr(start, name) for name in given}
+    read = {name: _placed(name, hints[name], value, before[name]) for name, value in given.items()}
     try:
-        return kind(**read)
+        return kind(**read) if start is None else dataclasses.replace(start, **read)  # type: ignore[type-var]
     except ConfigError as cause:  # the dataclass's own check of values that contradict each other
         raise _MisfitError(f"hold valid settings, but {cause}") from cause
 
 
-def _placed(place: str, hint: Any, value: Any) -> Any:
+def _placed(place: str, hint: Any, value: Any, start: Any = None) -> Any:
     try:
-        return _fitted(hint, value)
+        return _fitted(hint, value, start)
     except _MisfitError as misfit:
         raise misfit.inside(_shortened(_escaped(place))) from misfit.__cause__
 
 
-def _fitted(hint: Any, value: Any) -> Any:
-    """Return the value as its annotation wants it; JSON lists become tuples, objects dataclasses."""
+def _fitted(hint: Any, value: Any, start: Any = None) -> Any:
+    """Return the value as its annotation wants it; JSON lists become tuples, objects dataclasses, from ``start`` on."""
     inner, notes = without_notes(hint)
     choices = choices_of(inner)
-    fitted = _fitted_plain(inner, value) if choices is None else _one_of(choices, value)
+    fitted = _fitted_plain(inner, value, start) if choices is None else _one_of(choices, value, start)
     for note in notes:
         if isinstance(note, Range) and not note.holds(fitted):
             raise _unlike(f"{_named(inner)} {note}", value)
@@ -140,7 +143,7 @@ def _fitted(hint: Any, value: Any) -> Any:
     return fitted
 
 
-def _fitted_plain(inner: Any, value: Any) -> Any:
+def _fitted_plain(inner: Any, value: Any, start: Any) -> Any:
     origin = get_origin(inner)
     if inner is Any:
         return value
@@ -149,7 +152,7 @@ def _fitted_plain(inner: Any, value: Any) -> Any:
             raise _unlike(_named(inner), value)
         return value
     if dataclasses.is_dataclass(inner) and isinstance(inner, type):
-        return value if isinstance(value, inner) else _built(inner, value)
+        return value if isinstance(value, inner) else _built(inner, value, start if type(start) is inner else None)
     if is_list(inner):
         return _fitted_list(inner, value)
     if origin is not None and issubclass(origin, Mapping):
@@ -187,11 +190,11 @@ def _fitted_mapping(hint: Any, value: Any) -> dict[str, Any]:
     return {key: _placed(key, hint, item) for key, item in value.items()}
 
 
-def _one_of(choices: Sequence[Any], value: Any) -> Any:
+def _one_of(choices: Sequence[Any], value: Any, start: Any) -> Any:
     """Fit to the first that takes the value; of several reasons against it, give the one that looked deepest."""
     if value is None and type(None) in choices:
         return None
-    tried = [_attempt(choice, value) for choice in choices if choice is not type(None)]
+    tried = [_attempt(choice, value, start) for choice in choices if choice is not type(None)]
     fitting = [result for result in tried if not isinstance(result, _MisfitError)]
     if fitting:
         return fitting[0]
@@ -208,9 +211,9 @@ def _named(hint: Any) -> str:
     return NAMES.get(inner, "a list" if is_list(inner) else "an object")
 
 
-def _attempt(hint: Any, value: Any) -> Any:
+def _attempt(hint: Any, value: Any, start: Any) -> Any:
     try:
-        return _fitted(hint, value)
+        return _fitted(hint, value, start)
     except _MisfitError as misfit:
         return misfit
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.transforms.blur import even_blur
+from monai_semigan.transforms.sample_draws import SampleDraws
 from monai_semigan.transforms.smooth_field import smooth_field
 
 __all__ = ["STRONG", "PerturbSettings", "perturb"]
@@ -58,26 +59,16 @@ STRONG = PerturbSettings(log2_gamma=0.7, contrast=0.4, brightness=0.25, bias_fie
 
 def perturb(image: Tensor, settings: PerturbSettings) -> Tensor:
     """Perturb images ``(N, C, H, W)`` in [-1, 1], each in its own way, from the global random state."""
-
-    def happens(probability: float) -> Tensor:
-        return torch.rand_like(image[:, :1, :1, :1]) < probability
-
-    def maybe(value: Tensor) -> Tensor:
-        return value * happens(settings.probability)
-
-    def normal(std: float) -> Tensor:
-        return torch.randn_like(image[:, :1, :1, :1]) * std
-
-    def uniform(top: float) -> Tensor:
-        return torch.rand_like(image[:, :1, :1, :1]) * top
-
-    x = ((image.clamp(-1, 1) + 1) / 2) ** torch.exp2(maybe(normal(settings.log2_gamma))) * 2 - 1
+    image = image.clamp(-1, 1)
+    draws = SampleDraws(image, settings.probability)
+    maybe, normal, uniform = draws.maybe, draws.normal, draws.uniform
+    x = ((image + 1) / 2) ** torch.exp2(maybe(normal(settings.log2_gamma))) * 2 - 1
     x = x + maybe(smooth_field(x) * settings.bias_field)
     x = x * torch.exp2(maybe(normal(settings.contrast))) + maybe(normal(settings.brightness))
     x = x.lerp(even_blur(x, BLUR), maybe(uniform(settings.blur)))
     x = x + maybe(uniform(settings.noise)) * torch.randn_like(x)
     x = _paste_patch(x, maybe(uniform(settings.patch))).clamp(-1, 1)
-    return x if settings.sample_probability == 1 else x.where(happens(settings.sample_probability), image.clamp(-1, 1))
+    return draws.some_as_they_are(x, settings.sample_probability)
 
 
 def _paste_patch(x: Tensor, side: Tensor) -> Tensor:

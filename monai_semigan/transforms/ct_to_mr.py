@@ -18,13 +18,16 @@ of SynthSeg's random contrasts (Billot et al. 2023).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from monai_semigan.errors import ConfigError, check_shape
+from monai_semigan.errors import check_shape
+from monai_semigan.settings import Range, check_settings
 from monai_semigan.transforms.blur import gaussian_blur
+from monai_semigan.transforms.sample_draws import SampleDraws
 from monai_semigan.transforms.smooth_field import smooth_field
 
 __all__ = ["CrossModalitySettings", "cross_modality", "random_curves"]
@@ -37,6 +40,9 @@ CURVE_SAMPLES = 64
 
 DARK_LEVEL = 0.08
 """Grey values below this, on a range of [0, 1], are filled inside the body: 20 of 255 HU."""
+
+Share = Annotated[float, Range(0, 1)]
+Strength = Annotated[float, Range(0, 10)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,43 +58,28 @@ class CrossModalitySettings:
         bias_field: Standard deviation of the factor's logarithm.
         noise: Largest standard deviation of each part of the complex signal, on a range of [0, 1].
         blur: Largest standard deviation of the blur along an axis, in pixels of a 64-pixel image.
-
-    Raises:
-        ConfigError: A share lies outside [0, 1], or a strength below 0.
     """
 
-    sample_probability: float = 1.0
-    probability: float = 0.7
-    non_monotone: float = 0.5
-    remap: float = 1.0
-    dark_tissue: float = 0.4
-    bias_field: float = 0.3
-    noise: float = 0.06
-    blur: float = 1.0
+    sample_probability: Share = 1.0
+    probability: Share = 0.7
+    non_monotone: Share = 0.5
+    remap: Share = 1.0
+    dark_tissue: Share = 0.4
+    bias_field: Strength = 0.3
+    noise: Strength = 0.06
+    blur: Strength = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("sample_probability", "probability", "non_monotone", "remap", "dark_tissue"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"`{name}` must lie in [0, 1], got {getattr(self, name)}.")
-        for name in ("bias_field", "noise", "blur"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"`{name}` must be >= 0, got {getattr(self, name)}.")
+        check_settings(self)
 
 
 def cross_modality(image: Tensor, settings: CrossModalitySettings) -> Tensor:
     """Change the looks of images ``(N, C, S, S)`` in [-1, 1], each in its own way; returns the same shape and range."""
     check_shape("image", image.shape, "N C H W")
-
-    def happens(probability: float) -> Tensor:
-        return torch.rand_like(image[:, :1, :1, :1]) < probability
-
-    def maybe(value: Tensor) -> Tensor:
-        return value * happens(settings.probability)
-
-    def uniform(top: float) -> Tensor:
-        return torch.rand_like(image[:, :1, :1, :1]) * top
-
-    x = (image.clamp(-1, 1) + 1) / 2
+    image = image.clamp(-1, 1)
+    draws = SampleDraws(image, settings.probability)
+    maybe, uniform = draws.maybe, draws.uniform
+    x = (image + 1) / 2
     level = maybe(uniform(settings.dark_tissue))
     x = x + level * _inside_body(x) * (1 - x / DARK_LEVEL).clamp(0, 1)
     curves = random_curves(len(x), non_monotone=settings.non_monotone, like=x)
@@ -97,8 +88,7 @@ def cross_modality(image: Tensor, settings: CrossModalitySettings) -> Tensor:
     x = gaussian_blur(x, maybe(uniform(settings.blur)), maybe(uniform(settings.blur)), largest=settings.blur)
     sigma = maybe(uniform(settings.noise))
     x = torch.hypot(x + sigma * torch.randn_like(x), sigma * torch.randn_like(x))
-    x = (x * 2 - 1).clamp(-1, 1)
-    return x if settings.sample_probability == 1 else x.where(happens(settings.sample_probability), image.clamp(-1, 1))
+    return draws.some_as_they_are((x * 2 - 1).clamp(-1, 1), settings.sample_probability)
 
 
 def random_curves(num: int, *, non_monotone: float, like: Tensor) -> Tensor:

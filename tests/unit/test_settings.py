@@ -66,6 +66,41 @@ FULL = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inner:
+    low: int = 1
+    high: int = 2
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.low > self.high:
+            raise ConfigError("`low` must not be above `high`.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Middle:
+    inner: Inner = Inner(low=3, high=4)
+    other: Inner | None = None
+    count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outer:
+    middle: Middle = field(default_factory=lambda: Middle(inner=Inner(low=5, high=6), count=7))
+    maybe: Middle | None = Middle(count=8)
+
+
+def test_what_an_object_leaves_out_is_as_in_the_default_of_its_field() -> None:
+    read = read_settings(Outer, {"middle": {"inner": {"high": 9}, "other": {"high": 5}}, "maybe": {}}, "x")
+    assert read.middle == Middle(inner=Inner(low=5, high=9), other=Inner(low=1, high=5), count=7)
+    assert read.maybe == Middle(inner=Inner(low=3, high=4), count=8)
+
+
+def test_an_object_is_checked_with_what_it_leaves_out() -> None:
+    with pytest.raises(ConfigError, match=r"`middle.inner` in `x` must hold valid settings, but `low` must not"):
+        read_settings(Outer, {"middle": {"inner": {"high": 4}}}, "x")
+
+
 def test_all_kinds_are_read_and_written() -> None:
     whole = read_settings(Whole, FULL | {"_remark": "passed over"}, "whole")
 
