@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -123,11 +123,15 @@ class Datalist:
     is_binary: bool
     class_names: tuple[str, ...] | None = None
 
-    def digest(self) -> str:
-        """SHA-256 over which file plays which role and over the files' sizes: data that changed gives another one."""
+    def digest(self, roles: Collection[str] | None = None) -> str:
+        """SHA-256 over which file plays which role and over the files' sizes: data that changed gives another one.
+
+        Args:
+            roles: What counts: ``labelled``, ``unlabelled``, ``validation``, ``test:NAME``; None for everything.
+        """
         digest = hashlib.sha256()
         for role, entries in self._roles().items():
-            for entry in entries:
+            for entry in entries if roles is None or role in roles else ():
                 for file in (entry.image, entry.label, entry.ignore):
                     digest.update(f"{role}\0{file.name}\0{file.stat().st_size}\n".encode() if file else b"-\n")
         return digest.hexdigest()

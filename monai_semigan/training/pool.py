@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -53,6 +54,14 @@ class ImagePool:
     """
 
     images: Tensor
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of what is learned from, hexadecimal."""
+        found = hashlib.sha256()
+        for tensor in vars(self).values():
+            found.update(tensor.cpu().contiguous().numpy().data)
+        return found.hexdigest()
 
     def __len__(self) -> int:
         """Number of images M."""

@@ -102,7 +102,7 @@ class _Training:
     ) -> None:
         self.labelled, self.unlabelled, self.settings, self.device = labelled, unlabelled, settings, device
         self.asked = json.dumps(
-            {"settings": asdict(settings), "seed": seed, "images": [len(labelled), len(unlabelled)]}, sort_keys=True
+            {"settings": asdict(settings), "seed": seed, "images": [labelled.digest, unlabelled.digest]}, sort_keys=True
         )
         self.done = 0
         self.teacher = LabelTeacher(

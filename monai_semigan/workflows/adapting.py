@@ -136,8 +136,9 @@ def _own_samples(source: Bundle, *, learned: Sequence[Entry]) -> LabelledPool | 
         for path in sorted((folder / "images").iterdir())
         if path.stem in masks and file_digest(path) not in known
     )
-    data = Datalist(path=folder, labelled=entries, unlabelled=(), validation=(), test={}, is_binary=True)
-    return labelled_pool(data, entries, source.preset, source.network.num_classes) if entries else None
+    classes = source.network.num_classes  # masks of two show the organ in any value, such as 255
+    data = Datalist(path=folder, labelled=entries, unlabelled=(), validation=(), test={}, is_binary=classes == 2)
+    return labelled_pool(data, entries, source.preset, classes) if entries else None
 
 
 def _write(

@@ -74,7 +74,8 @@ def train_joint(
     with scratch_folder(folder, "training") as scratch:
         watch = Stopwatch(choose_device(options.device))
         spent = _Spent(progress, watch)
-        stages = FitStages(scratch, source, row, DataFacts(num_classes, (), ()), options, spent, clock=watch.now)
+        facts = DataFacts(num_classes, (), len(row.unlabelled), ())
+        stages = FitStages(scratch, source, row, facts, options, spent, clock=watch.now)
         speeds = None if budget.seconds is None else stages.speeds()
         plan = share_out(
             budget, speeds, most=stages.most, trains_gan=not stages.keeps_generator, batch_size=stages.batch_size

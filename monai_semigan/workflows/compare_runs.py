@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,9 @@ RUN_NAME = "run.json"
 WEIGHTS_NAME = "network.pt"
 SCORINGS_NAME = "test_scorings.json"
 FORMAT = "semigan-compared-1"
+TRAINED_ON = ("labelled", "unlabelled", VALIDATION)
+"""Roles of a data list that a training depends on: a test set may be mended or added later."""
+
 REMEDY = "Delete its folder, then repeat: it is trained again"
 
 
@@ -60,7 +63,7 @@ def asked_of(
     """Return what all trainings of a folder must have in common, as `require_same` takes it."""
     order = [[entry.image.name for entry in group] for group in label_order(data)]
     return {
-        "data list": data.digest(),
+        "data list": data.digest(TRAINED_ON),
         "order of labels": hashlib.sha256(repr(order).encode()).hexdigest(),
         "base": source.digest if has_base else None,
         "preparation": source.digest,
@@ -79,6 +82,7 @@ class ComparisonRuns:
         options: Of a fit: base or domain, and device.
         budget: Of each training.
         settings: Of the baselines.
+        device: Where.
     """
 
     def __init__(
@@ -98,6 +102,19 @@ class ComparisonRuns:
     def place(self, method: str, labels: int, seed: int) -> Path:
         """Return the folder of a training; both kinds of our method share one."""
         return self.folder / f"{JOINT[0] if method in JOINT else method}-{labels}-{seed}"
+
+    def read_what_is_missing(self, wanted: Sequence[tuple[str, int, int]], set_names: Sequence[str]) -> None:
+        """Read the files of what is not trained and not scored yet: a bad one is found before hours of training.
+
+        Raises:
+            InputError: One cannot be read, or does not fit.
+        """
+        untrained = [item for item in wanted if not self.place(*item).exists()]
+        for uses_unlabelled in {method not in SUPERVISED for method, _, _ in untrained}:
+            self.images.learning(max(labels for _, labels, _ in untrained), uses_unlabelled=uses_unlabelled)
+        for name in set_names:
+            if not all(self._score_path(*item, name).exists() for item in wanted):
+                self.images.scored(name)
 
     def train(self, method: str, labels: int, seed: int, *, progress: StageProgress | None) -> None:
         """Train, if it is not done.
@@ -161,9 +178,11 @@ class ComparisonRuns:
         }
 
     def _score_path(self, method: str, labels: int, seed: int, set_name: str) -> Path:
-        sets = [VALIDATION, *(f"test:{name}" for name in self.images.data.test)]
-        number = sets.index(set_name)  # a name may hold what a file name may not
-        return self.place(method, labels, seed) / f"{method}.{'validation' if not number else f'test-{number}'}.json"
+        part = set_name
+        if set_name != VALIDATION:  # a name may hold what a file name may not, and its files may change
+            content = f"{set_name} {self.images.data.digest([set_name])}"
+            part = f"test-{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+        return self.place(method, labels, seed) / f"{method}.{part}.json"
 
     def _learn_baseline(
         self, folder: Path, method: str, labels: int, seed: int, progress: StageProgress | None

@@ -20,7 +20,6 @@ from monai_semigan.atomic import remove_stale
 from monai_semigan.baselines.budget import Budget
 from monai_semigan.baselines.methods import BaselineSettings
 from monai_semigan.bundle.bundle import Bundle
-from monai_semigan.devices import choose_device
 from monai_semigan.errors import ConfigError, InputError, OutputError
 from monai_semigan.evaluation.small_sample import MeanInterval, crossed_interval
 from monai_semigan.files import RunLock, make_folder, write_bytes, write_json, write_text
@@ -40,9 +39,10 @@ from monai_semigan.versions import environment
 from monai_semigan.workflows.compare_data import ComparisonData, check_tests, set_name_of
 from monai_semigan.workflows.compare_runs import JOINT, METHODS, SUPERVISED, ComparisonRuns, asked_of
 from monai_semigan.workflows.fit_checks import DataFacts, check_data
-from monai_semigan.workflows.fit_folder import ASKED_NAME, require_same
+from monai_semigan.workflows.fit_folder import ASKED_NAME, check_same
 from monai_semigan.workflows.fit_plan import parse_budget
 from monai_semigan.workflows.fit_stages import FitOptions, source_bundle
+from monai_semigan.workflows.train import training_device
 
 __all__ = ["CompareOptions", "compare"]
 
@@ -140,7 +140,7 @@ def compare(
     folder = _open(output)
     with RunLock(folder):
         remove_stale(folder)
-        require_same(folder, asked)
+        check_same(folder, asked)
         for note in notes:
             say(note)
         images = ComparisonData(data, source, facts.num_classes)
@@ -151,7 +151,7 @@ def compare(
             options=FitOptions(base=options.base, domain=options.domain, device=options.device),
             budget=budget,
             settings=options.settings,
-            device=choose_device(options.device),
+            device=training_device(options.device),
         )
         wanted = [
             (method, labels, seed)
@@ -159,6 +159,8 @@ def compare(
             for labels in sorted(options.labels)
             for method in options.methods
         ]
+        runs.read_what_is_missing(wanted, options.sets)
+        write_json(folder / ASKED_NAME, asked)
         for item in wanted:
             runs.train(*item, progress=progress)
         scorings = runs.count_test_scoring(wanted, options.sets[1:])
@@ -255,7 +257,7 @@ def _record(
     scorings: dict[str, int],
 ) -> ComparisonRecord:
     budget = options.parsed_budget
-    device = choose_device(options.device).type
+    device = training_device(options.device).type
     unit = "CPU time" if device == "cpu" else "time on the GPU"
     base = None
     if options.base is not None and any(method in JOINT for method in options.methods):

@@ -37,12 +37,14 @@ class DataFacts:
     Attributes:
         num_classes: K, background included.
         counts: Labels that show each class, background left out.
+        num_unlabelled: Unlabelled images.
         warnings: What a user should know.
         present: Classes that each label shows, background left out, in the order of the labelled entries.
     """
 
     num_classes: int
     counts: tuple[int, ...]
+    num_unlabelled: int
     warnings: tuple[str, ...]
     present: tuple[frozenset[int], ...] = ()
 
@@ -68,6 +70,8 @@ def check_data(data: Datalist) -> DataFacts:
             f"Every class must be in a label that is learned, but {', '.join(missing) or '1'} is in none. Number "
             "classes from 1 on without gaps, and label images that show each."
         )
+    if len(labels) == 1:
+        warnings.append("One labelled image: which one it is decides more than the training.")
     warnings += [
         f"Class {at} is in one label alone: little is learned of it."
         for at, count in enumerate(counts, 1)
@@ -81,18 +85,21 @@ def check_data(data: Datalist) -> DataFacts:
     if len(data.validation) < FEW_VALIDATION:
         warnings.append(f"{len(data.validation)} validation images: what is chosen on them is chosen by chance.")
     warnings += _conventions(data.labelled, [share for _, share in labels])
-    return DataFacts(highest + 1, counts, tuple(warnings), tuple(frozenset(found) for found, _ in labels))
+    present = tuple(frozenset(found) for found, _ in labels)
+    return DataFacts(highest + 1, counts, len(data.unlabelled), tuple(warnings), present)
 
 
 def _check_files(data: Datalist) -> list[str]:
     """Compare contents: copies of an image must not be learned and scored, nor have two labels."""
     trained = {file_digest(entry.image) for entry in (*data.labelled, *data.unlabelled)}
-    scored = {file_digest(entry.image) for entry in data.validation}
-    both = len(trained & scored)
-    if both:
-        raise InputError(
-            f"Validation images must not be trained on, but {both} are, under other names. Split by patient."
-        )
+    validated = {file_digest(entry.image) for entry in data.validation}
+    tested = {file_digest(entry.image) for entries in data.test.values() for entry in entries}
+    for name, scored, used, how in (
+        ("Validation", validated, trained, "trained on"),
+        ("Test", tested, trained | validated, "trained or validated on"),
+    ):
+        if both := len(scored & used):
+            raise InputError(f"{name} images must not be {how}, but {both} are, under other names. Split by patient.")
     if len(trained) == 1 and len(data.labelled) + len(data.unlabelled) > 1:
         raise InputError("Training images must differ, but all are equal.")
     pairs: dict[str, set[str]] = {}

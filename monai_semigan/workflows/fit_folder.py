@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -20,17 +20,18 @@ from monai_semigan.settings import to_json
 from monai_semigan.training.sample_sheet import CLASS_COLORS
 from monai_semigan.workflows.packing import copy_parts
 
-__all__ = ["ASKED_NAME", "DATA_NAME", "listed", "own_list", "require_same", "skeleton"]
+__all__ = ["ASKED_NAME", "DATA_NAME", "begin", "check_same", "listed", "own_list", "skeleton", "started_with_another"]
 
 DATA_NAME = "data.json"
 ASKED_NAME = "asked.json"
+SKELETON_NAME = "bundle"
 
 OFFSET_SIZES = (8, 16, 32)
 """Resolutions, pixels, that a bundle without offsets gets some at, those below its image's size."""
 
 
-def require_same(run: Path, asked: Mapping[str, Any]) -> None:
-    """Write down what is asked for, or compare it with what the call before was.
+def check_same(run: Path, asked: Mapping[str, Any]) -> None:
+    """Compare what is asked for with what the call before wrote into `ASKED_NAME`, if it did.
 
     Raises:
         ConfigError: Something else is asked for.
@@ -42,12 +43,22 @@ def require_same(run: Path, asked: Mapping[str, Any]) -> None:
             key for key, value in asked.items() if not isinstance(before, dict) or before.get(key) != value
         )
         if changed:
-            raise ConfigError(
-                f"`{run.name}` was started with another {', '.join(changed)}. Go on with the same, or choose another "
-                "output."
-            )
-    else:
-        write_json(path, dict(asked))
+            raise started_with_another(run, *changed)
+
+
+def started_with_another(run: Path, *changed: str) -> ConfigError:
+    """Return the error that names what differs from the call before."""
+    return ConfigError(
+        f"`{run.name}` was started with another {', '.join(changed)}. Go on with the same, or choose another output."
+    )
+
+
+def begin(run: Path, asked: Mapping[str, Any]) -> None:
+    """Write down what is asked for, where nothing is trained yet; what an earlier call prepared there goes."""
+    if (run / ASKED_NAME).exists():
+        shutil.rmtree(run / SKELETON_NAME, ignore_errors=True)
+        (run / DATA_NAME).unlink(missing_ok=True)
+    write_json(run / ASKED_NAME, dict(asked))
 
 
 def own_list(run: Path, data: Datalist) -> Datalist:
@@ -61,24 +72,25 @@ def own_list(run: Path, data: Datalist) -> Datalist:
     content = {
         "schema": "semigan-datalist-1",
         "label_values": "binary" if data.is_binary else "classes",
+        **({} if data.class_names is None else {"class_names": list(data.class_names)}),
         **{name: [listed(entry) for entry in entries] for name, entries in lists.items()},
     }
     path = run / DATA_NAME
     if path.exists() and read_json(path, MAX_BYTES, error=InputError) != content:
-        raise ConfigError(f"`{run}` was started with another data list. Go on with that, or choose another output.")
+        raise started_with_another(run, "data list")
     write_json(path, content)
-    return replace(load_datalist(path, warn=False), class_names=data.class_names)
+    return load_datalist(path, warn=False)
 
 
 def listed(entry: Entry) -> dict[str, Any]:
     """Return an entry as a data list elsewhere holds it."""
-    found = replace(entry, image=entry.image.resolve(), label=entry.label and entry.label.resolve())
-    return {key: value for key, value in json.loads(json.dumps(to_json(found))).items() if value is not None}
+    files = {name: path.resolve() for name, path in vars(entry).items() if isinstance(path, Path)}
+    return {key: value for key, value in to_json(replace(entry, **files)).items() if value is not None}
 
 
 def skeleton(run: Path, source: Bundle, data: Datalist, num_classes: int) -> Bundle:
     """Make, or open, a copy of a bundle without weights: with offsets, a direct route and the data's classes."""
-    folder = run / "bundle"
+    folder = run / SKELETON_NAME
     if not folder.exists():
         with replacing_folder(folder) as made:
             copy_parts(source.root, made)

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from monai_semigan.atomic import scratch_folder
+import torch
+
+from monai_semigan.atomic import replacing, scratch_folder
 from monai_semigan.baselines.frame import FrameSettings
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, open_bundle
 from monai_semigan.bundle.description import LongString
 from monai_semigan.bundles import list_bundles
-from monai_semigan.devices import choose_device
 from monai_semigan.errors import BundleError, ConfigError, InputError, TrainingError
 from monai_semigan.files import make_folder, read_json, write_json
 from monai_semigan.io.datalist import Datalist
@@ -27,9 +28,17 @@ from monai_semigan.training.teacher import BASIC_UNET_FEATURES, TEACHER_NAME, Te
 from monai_semigan.training.teacher_training import train_teacher
 from monai_semigan.types import StageProgress
 from monai_semigan.workflows.fit_checks import DataFacts
-from monai_semigan.workflows.fit_folder import DATA_NAME, listed, own_list, require_same, skeleton
-from monai_semigan.workflows.fit_plan import FitPlan, Speeds, make_plan, parse_budget
-from monai_semigan.workflows.train import encoder_trainer, gan_trainer
+from monai_semigan.workflows.fit_folder import (
+    DATA_NAME,
+    begin,
+    check_same,
+    listed,
+    own_list,
+    skeleton,
+    started_with_another,
+)
+from monai_semigan.workflows.fit_plan import FitPlan, Speeds, make_plan
+from monai_semigan.workflows.train import encoder_trainer, gan_trainer, training_device
 from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
 from monai_semigan.workflows.training_files import bundle_training
 
@@ -41,6 +50,9 @@ PLAN_NAME = "plan.json"
 TIMED_IMAGES = 8
 TIMED_ITERATIONS = 4
 """Of which the first warms up."""
+
+LONGEST_PERIOD = 16
+"""Iterations of the GAN that are timed at most, so that R1 and path length, which come every few, have their share."""
 
 BATCH = {"cpu": 8, "cuda": 16}
 
@@ -118,7 +130,7 @@ class FitStages:
         facts: Of the data.
         options: What is asked for.
         progress: Called with the stage, what is done and its total.
-        clock: Tells seconds, which a budget is shared out by.
+        clock: Tells seconds, which a budget is shared out by; None for those of the clock on the wall.
     """
 
     def __init__(
@@ -130,21 +142,22 @@ class FitStages:
         options: FitOptions,
         progress: StageProgress | None,
         *,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         self.run, self.source, self.facts, self.options, self.progress = run, source, facts, options, progress
-        self.clock = clock
+        self.device = training_device(options.device)
+        self.clock = clock or wall_clock(self.device)
         self.keeps_generator = options.base is not None and facts.num_classes == source.network.num_classes
-        require_same(
-            run,
-            {
-                "base": None if options.base is None else source.digest,
-                "domain": source.domain.name,
-                "budget": parse_budget(options.budget),
-                "seed": options.seed,
-            },
-        )
-        self.device = choose_device(options.device)
+        asked = {
+            "base": None if options.base is None else source.digest,
+            "domain": source.domain.name,
+            "seed": options.seed,
+            "device": self.device.type,  # decides on the images of a batch
+        }
+        if (run / PLAN_NAME).exists():
+            check_same(run, asked)
+        else:
+            begin(run, asked)
         self.batch_size = BATCH[self.device.type]
         self.data = own_list(run, data)
         self.skeleton = skeleton(run, source, self.data, facts.num_classes)
@@ -158,10 +171,18 @@ class FitStages:
     # The plan
 
     def plan(self, budget_s: float) -> FitPlan:
-        """Return the plan of the call before, or measure and make one."""
+        """Return the plan of the call before, or measure and make one.
+
+        Raises:
+            ConfigError: The call before had another budget, or this one is too small.
+        """
         path = self.run / PLAN_NAME
         if path.exists():
-            return read_settings(FitPlan, read_json(path, MAX_CONFIG_BYTES, error=InputError), PLAN_NAME)
+            before = read_settings(FitPlan, read_json(path, MAX_CONFIG_BYTES, error=InputError), PLAN_NAME)
+            if before.budget_s != budget_s:
+                raise started_with_another(self.run, "budget")
+            return before
+        image_pool(self.data.unlabelled, training_preset(self.skeleton))  # a bad file is found before hours of training
         most = self.most | {"unet": float(PLAIN_UNET.steps)}
         found = make_plan(budget_s, self.speeds(), most=most, trains_gan=not self.keeps_generator)
         write_json(path, to_json(found))
@@ -192,13 +213,12 @@ class FitStages:
             write_json(path, {"schema": "semigan-datalist-1", "label_values": kind, **content})
             teacher = self._timed_step(self._teacher, folder / TEACHER_NAME)
             unet = self._timed_step(PLAIN_UNET, folder / UNET_NAME)
-            settings = self._run(TIMED_ITERATIONS * self.batch_size / 1000)
+            settings = self._timed_run(TIMED_ITERATIONS)
             gan = 0.0
             if not self.keeps_generator:
-                config = {**to_json(self.gan), "teacher": None, "run": settings}
-                gan = _timed(
-                    self._trainer(gan_trainer, folder / "gan", config, datalist=path, start=self._start), self.clock
-                )
+                period = max(self.gan.gan.r1_interval, self.gan.gan.path_length_interval)
+                run = self._timed_run(min(period, LONGEST_PERIOD) + 1)
+                gan = _timed(self._gan(folder, self._teacher, run, datalist=path), self.clock)
             config = {**to_json(self.encoder), "teacher": str(folder / TEACHER_NAME), "run": settings}
             places = {
                 "datalist": path,
@@ -224,6 +244,22 @@ class FitStages:
     def _run(self, total_kimg: float) -> dict[str, Any]:
         tick = max(total_kimg / 16, self.batch_size / 1000)
         return {"total_kimg": total_kimg, "batch_size": self.batch_size, "tick_kimg": tick, "seed": self.options.seed}
+
+    def _timed_run(self, iterations: int) -> dict[str, Any]:
+        """Return the settings of a run whose only tick is at its end, where it is not timed."""
+        total_kimg = iterations * self.batch_size / 1000
+        return {**self._run(total_kimg), "tick_kimg": total_kimg}
+
+    def _gan(
+        self, folder: Path, teacher: TeacherSettings, run: Mapping[str, Any], *, datalist: Path | None
+    ) -> Callable[[StageProgress | None], Any]:
+        """Return the training of the GAN in a folder where its teacher lies."""
+        gan_run = make_folder(folder / "gan")
+        if not (gan_run / TEACHER_NAME).exists():
+            with replacing(gan_run / TEACHER_NAME) as copy:
+                shutil.copy(folder / TEACHER_NAME, copy)
+        config = {**to_json(self.gan), "teacher": to_json(teacher), "run": run}
+        return self._trainer(gan_trainer, gan_run, config, datalist=datalist, start=self._start)
 
     def _trainer(
         self, trainer: Callable[..., Any], folder: Path, config: Mapping[str, Any], **places: Any
@@ -254,11 +290,8 @@ class FitStages:
         self._learn(teacher, settings, "teacher")
         gan_run = None
         if plan.gan_kimg:
-            gan_run = make_folder(self.run / "gan")
-            if not (gan_run / TEACHER_NAME).exists():
-                shutil.copy(teacher, gan_run / TEACHER_NAME)
-            config = {**to_json(self.gan), "teacher": to_json(settings), "run": self._run(plan.gan_kimg)}
-            self._trainer(gan_trainer, gan_run, config, datalist=self.data.path, start=self._start)(self.progress)
+            gan_run = self.run / "gan"
+            self._gan(self.run, settings, self._run(plan.gan_kimg), datalist=self.data.path)(self.progress)
         config = {**to_json(self.encoder), "teacher": str(teacher), "run": self._run(plan.encoder_kimg)}
         places = {"datalist": self.data.path, "gan_run": gan_run, "start": self._start}
         self._trainer(encoder_trainer, self.run / "encoder", config, **places)(self.progress)
@@ -292,6 +325,17 @@ class FitStages:
             path=path,
             progress=None if report is None else lambda _, done, total: report(stage, done, total),
         )
+
+
+def wall_clock(device: torch.device) -> Callable[[], float]:
+    """Return a clock that waits for what a GPU was told to do."""
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return now
 
 
 def _timed(run: Callable[[StageProgress], Any], clock: Callable[[], float]) -> float:

@@ -50,7 +50,7 @@ class FitResult:
         teacher_dice: Of the teacher, a U-Net under strong disturbances.
         gain: Dice of the bundle less that of the plain U-Net, of the same patients.
         num_labelled: Labelled training images.
-        num_unlabelled: Unlabelled ones.
+        num_unlabelled: Unlabelled ones of the data list; without any, the labelled ones serve as such.
         num_validation: Validation images.
         warnings: What a user should know.
     """
@@ -92,7 +92,6 @@ def fit(
 
     Raises:
         BundleError: The bundle to start from cannot be used, or ``output`` holds a bundle.
-        OutputError: ``output`` is a folder with something else, or cannot be written.
         ConfigError: An option is unknown or does not fit the call before, or the budget is too small.
         InputError: The data cannot be learned from.
         TrainingError: Another process works on it, or a training failed.
@@ -172,7 +171,7 @@ def _scored(work: FitStages, packed: Path, output: Path, plan: FitPlan) -> FitRe
         teacher_dice=teacher_dice,
         gain=gain,
         num_labelled=len(work.data.labelled),
-        num_unlabelled=len(work.data.unlabelled),
+        num_unlabelled=work.facts.num_unlabelled,
         num_validation=len(work.data.validation),
         warnings=tuple(warnings),
     )

@@ -80,6 +80,44 @@ def options(tiny_bundle: Path) -> CompareOptions:
     )
 
 
+@pytest.mark.parametrize("what", ["mask", "image", "unlabelled"])
+def test_a_bad_file_is_found_before_hours_of_training_and_can_be_mended(
+    options: CompareOptions, listed: Path, tmp_path: Path, what: str
+) -> None:
+    options = replace(options, seeds=1, labels=(1,), tests=("other hospital",))
+    stages: list[str] = []
+    names = {"mask": "masks/case6.png", "image": "images/case6.png", "unlabelled": "images/case2.png"}
+    path = listed.parent / names[what]
+    good = path.read_bytes()
+    if what == "mask":
+        Image.fromarray(np.zeros((9, 9), np.uint8)).save(path)
+    else:
+        path.write_bytes(b"no image")
+    with pytest.raises(InputError, match=path.name.replace(".", r"\.")):
+        compare(tmp_path / "out", datalist=listed, options=options, progress=lambda name, *_: stages.append(name))
+    assert not stages and not (tmp_path / "out" / "test_scorings.json").exists()
+
+    path.write_bytes(good)
+
+    assert len(compare(tmp_path / "out", datalist=listed, options=options).scores) == 4
+
+
+def test_a_test_set_can_be_mended_after_the_training(options: CompareOptions, listed: Path, tmp_path: Path) -> None:
+    options = replace(options, seeds=1, labels=(1,), methods=("unet",))
+    trained = compare(tmp_path / "out", datalist=listed, options=options)
+    tested = replace(options, tests=("other hospital",))
+    before = compare(tmp_path / "out", datalist=listed, options=tested)
+    content = json.loads(listed.read_text())
+    del content["test"]["other hospital"][0]["ignore"]
+    listed.write_text(json.dumps(content))
+
+    after = compare(tmp_path / "out", datalist=listed, options=tested)
+
+    assert after.scores[0] == before.scores[0] == trained.scores[0]
+    assert after.scores[1].dice != before.scores[1].dice
+    assert before.test_scorings == {"test:other hospital": 1} and after.test_scorings == {"test:other hospital": 2}
+
+
 def test_a_table_a_figure_and_a_page_come_out(options: CompareOptions, listed: Path, tmp_path: Path) -> None:
     said: list[str] = []
     out = tmp_path / "out"

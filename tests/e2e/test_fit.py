@@ -20,10 +20,16 @@ from monai_semigan.bundle.bundle import open_bundle
 from monai_semigan.cli.fit import command
 from monai_semigan.errors import BundleError, ConfigError, InputError, OutputError, TrainingError
 from monai_semigan.files import RunLock
+from monai_semigan.io.datalist import load_datalist
+from monai_semigan.training.gan_task import GanTask
+from monai_semigan.training.loop import TrainingLoop
 from monai_semigan.training.pool import LabelledPool
 from monai_semigan.training.teacher import LabelTeacher, TeacherSettings
 from monai_semigan.training.teacher_training import train_teacher
 from monai_semigan.workflows import fit_stages
+from monai_semigan.workflows.fit_checks import check_data
+from monai_semigan.workflows.fit_plan import Speeds
+from monai_semigan.workflows.fit_stages import FitStages, source_bundle
 from monai_semigan.workflows.fitting import FitOptions, fit
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]
@@ -168,6 +174,124 @@ def test_what_cannot_go_on_is_refused(options: FitOptions, datalist: Path, tmp_p
     datalist.write_text(json.dumps(content | {"labelled": content["labelled"][:1]}))
     with pytest.raises(ConfigError, match="another data list"):
         fit_again(tmp_path, datalist, options)
+
+
+def test_a_budget_that_was_too_small_can_be_larger_the_next_time(
+    options: FitOptions, datalist: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"`budget` must be at least .* Give more time"):
+        fit(tmp_path / "mine", datalist=datalist, options=replace(options, budget="0.001s"))
+    assert fit(tmp_path / "mine", datalist=datalist, options=options).bundle.exists()
+
+
+def test_a_broken_image_is_found_before_anything_is_trained_and_can_be_left_out(
+    options: FitOptions, datalist: Path, tmp_path: Path
+) -> None:
+    stages: list[str] = []
+    (datalist.parent / "images" / "broken.png").write_bytes(b"no image")
+    content = json.loads(datalist.read_text())
+    datalist.write_text(json.dumps(content | {"unlabelled": [*content["unlabelled"], {"image": "images/broken.png"}]}))
+    with pytest.raises(InputError, match=r"broken\.png"):
+        fit(tmp_path / "mine", datalist=datalist, options=options, progress=lambda name, *_: stages.append(name))
+    assert not stages and not (tmp_path / "mine-run" / "teacher.pt").exists()
+
+    datalist.write_text(json.dumps(content))
+
+    assert fit(tmp_path / "mine", datalist=datalist, options=options).bundle.exists()
+
+
+def test_until_something_is_trained_all_can_be_asked_for_anew(
+    options: FitOptions, datalist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundles = [options.base]
+    monkeypatch.setattr(fit_stages, "list_bundles", lambda: bundles)
+    without_base = replace(options, base=None, domain="chest_xray", budget="0.001s", seed=3)
+    with pytest.raises(ConfigError, match=r"start from a bundle \(--base\)"):
+        fit(tmp_path / "mine", datalist=datalist, options=without_base)
+    assert fit(tmp_path / "mine", datalist=datalist, options=options).plan.gan_kimg == 0
+
+
+def test_names_of_classes_that_are_changed_are_not_lost_in_silence(
+    options: FitOptions, datalist: Path, tmp_path: Path
+) -> None:
+    content = json.loads(datalist.read_text())
+    datalist.write_text(json.dumps(content | {"class_names": ["background", "lnug"]}))
+    fit(tmp_path / "mine", datalist=datalist, options=options)
+    datalist.write_text(json.dumps(content | {"class_names": ["background", "lung"]}))
+    with pytest.raises(ConfigError, match="another data list"):
+        fit_again(tmp_path, datalist, options)
+
+
+def test_another_kind_of_device_is_named(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    fit(tmp_path / "mine", datalist=datalist, options=options)
+    path = tmp_path / "mine-run" / "asked.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"device": "cuda"}))
+    with pytest.raises(ConfigError, match="another device"):
+        fit_again(tmp_path, datalist, options)
+
+
+def test_one_labelled_image_is_said(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    content = json.loads(datalist.read_text())
+    datalist.write_text(json.dumps(content | {"labelled": content["labelled"][:1]}))
+    result = fit(tmp_path / "mine", datalist=datalist, options=options)
+    assert any(line.startswith("One labelled image") for line in result.warnings)
+
+
+def test_without_unlabelled_images_the_labelled_ones_serve(options: FitOptions, datalist: Path, tmp_path: Path) -> None:
+    content = json.loads(datalist.read_text())
+    datalist.write_text(json.dumps(content | {"unlabelled": []}))
+    result = fit(tmp_path / "mine", datalist=datalist, options=options)
+    assert result.num_unlabelled == 0
+    assert "2 labelled images, 0 unlabelled" in (result.bundle / "docs" / "README.md").read_text()
+
+
+def test_iterations_are_timed_without_what_comes_at_ticks(
+    options: FitOptions, datalist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundles = [options.base]
+    monkeypatch.setattr(fit_stages, "list_bundles", lambda: bundles)
+    options = replace(options, base=None, domain="chest_xray")
+    now, iterations = 0.0, 0
+    tick, iterate = TrainingLoop._tick, GanTask.iterate
+
+    def slow_tick(loop: TrainingLoop, *places: Any) -> None:
+        nonlocal now
+        now += 100
+        tick(loop, *places)
+
+    def counted(task: GanTask, images_seen: int) -> Any:
+        nonlocal iterations
+        iterations += 1
+        return iterate(task, images_seen)
+
+    def clock() -> float:
+        nonlocal now
+        now += 1
+        return now
+
+    monkeypatch.setattr(TrainingLoop, "_tick", slow_tick)
+    monkeypatch.setattr(GanTask, "iterate", counted)
+    data = load_datalist(datalist)
+    source = source_bundle(None, "chest_xray")
+
+    (tmp_path / "run").mkdir()
+    work = FitStages(tmp_path / "run", source, data, check_data(data), options, None, clock=clock)
+    speeds = work.speeds()
+
+    assert speeds == Speeds(1, 1, 1 / work.batch_size, 1 / work.batch_size)
+    assert iterations == 1 + max(work.gan.gan.r1_interval, work.gan.gan.path_length_interval)
+    assert now > 200  # both had a tick
+
+
+def test_files_of_pixels_to_ignore_are_found_from_anywhere(
+    options: FitOptions, datalist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads(datalist.read_text())
+    for entry in content["validation"]:
+        entry["ignore"] = entry["label"]
+    datalist.write_text(json.dumps(content))
+    monkeypatch.chdir(datalist.parent)
+    assert fit(tmp_path / "mine", datalist=datalist.name, options=options).bundle.exists()
 
 
 def test_a_folder_with_other_files_is_not_replaced(options: FitOptions, datalist: Path, tmp_path: Path) -> None:

@@ -91,6 +91,24 @@ def test_another_training_does_not_go_on_from_it(settings: TeacherSettings, seed
     assert state.read_bytes() == before and not (tmp_path / TEACHER_NAME).exists()
 
 
+@pytest.mark.parametrize("what", ["images", "labels", "unlabelled images"])
+def test_as_many_other_images_do_not_go_on_from_it(what: str, tmp_path: Path) -> None:
+    state = ended(LONGER, tmp_path / TEACHER_NAME)
+    before = state.read_bytes()
+    labelled, unlabelled = blobs(), ImagePool(blobs(5).images)
+    if what == "images":
+        labelled = replace(labelled, images=-labelled.images)
+    elif what == "labels":
+        labelled = replace(labelled, targets=labelled.targets.flip(1))
+    else:
+        unlabelled = ImagePool(-unlabelled.images)
+
+    with pytest.raises(ConfigError, match="same settings, images and seed, but is of another one"):
+        train_teacher(labelled, LONGER, unlabelled=unlabelled, device=CPU, seed=4, path=tmp_path / TEACHER_NAME)
+
+    assert state.read_bytes() == before
+
+
 def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
     state = ended(LONGER, tmp_path / TEACHER_NAME)
     whole = torch.load(state, weights_only=True)

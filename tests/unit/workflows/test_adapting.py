@@ -218,6 +218,13 @@ def test_labelled_images_are_needed(bundle: Path, hospital, tmp_path: Path) -> N
         adapt(tmp_path / "mine", bundle=bundle, datalist=path, options=QUICK)
 
 
+def test_own_samples_of_several_classes_keep_them() -> None:
+    source = open_bundle("face_parts_segmentation")
+    pool = adapting._own_samples(source, learned=())
+    assert pool is not None
+    assert bool(pool.targets.amax(dim=(0, 2, 3)).eq(1).all()), "every class is somewhere"
+
+
 def test_the_own_samples_are_scored_before_and_after(bundle: Path, hospital, tmp_path: Path) -> None:
     path = hospital(4)
     for kind, ending in (("images", ""), ("masks", "_mask")):
