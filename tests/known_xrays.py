@@ -10,7 +10,7 @@ import torch
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.segmentation.ood import OodReference
 from monai_semigan.segmentation.ood_fit import learn_reference
-from monai_semigan.workflows.ood_learning import store_references
+from monai_semigan.workflows.trust_storing import store_trust
 
 CPU = torch.device("cpu")
 
@@ -31,5 +31,5 @@ def learned(bundle: Path, make_xray, count: int = 60) -> OodReference:
 
 def knowing(bundle: Path, make_xray) -> Path:
     """Let a bundle know drawn X-rays."""
-    store_references(bundle, {next(iter(open_bundle(bundle).chains)): learned(bundle, make_xray)})
+    store_trust(bundle, {next(iter(open_bundle(bundle).chains)): learned(bundle, make_xray)})
     return bundle

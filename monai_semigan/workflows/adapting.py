@@ -32,12 +32,19 @@ from monai_semigan.workflows.adapt_data import read_adaptation_data
 from monai_semigan.workflows.adapt_result import AdaptOptions, AdaptResult, StepScore
 from monai_semigan.workflows.adapt_validation import Adaptation
 from monai_semigan.workflows.adapted_card import write_card
-from monai_semigan.workflows.calibration_learning import LearnedExpectation, calibrated, store_calibrations
-from monai_semigan.workflows.limits import ENOUGH_CASES, ScoredCase, limits_of, store_limits
-from monai_semigan.workflows.ood_learning import store_references
+from monai_semigan.workflows.calibration_learning import LearnedExpectation, calibrated, describe_calibrations
+from monai_semigan.workflows.limits import (
+    ENOUGH_CASES,
+    Limits,
+    ScoredCase,
+    describe_limits,
+    limits_of,
+    store_monai_steps,
+)
 from monai_semigan.workflows.packing import FIRST_VERSION, check_target, forget, name_of, write_bundle
 from monai_semigan.workflows.scoring import EncoderScores, score_encoder
 from monai_semigan.workflows.training_data import labelled_pool
+from monai_semigan.workflows.trust_storing import store_trust
 
 __all__ = ["AdaptOptions", "AdaptResult", "StepScore", "adapt"]
 
@@ -65,6 +72,7 @@ def adapt(
 
     Raises:
         BundleError: The bundle cannot be used, or ``output`` holds one already.
+        ConfigError: The list has no labelled image.
         InputError: The list or an image cannot be used; labels contradict each other or lack a class; or most images
             are unlike those that the bundle was made for.
         TrainingError: The adapted bundle is not better on images that were not learned; nothing is written.
@@ -168,10 +176,10 @@ def _write(
         metadata["changelog"] = {metadata["version"]: f"adapted from {source.name} {source.version}"}
 
     def write_texts(folder: Path, packed: Bundle) -> None:
+        limits: dict[str, Limits] = {}
         if held_out is not None:
             calibration = moved_calibration(source.chains[modality].calibration, held_out.expected_dice, held_out.dice)
             packed = calibrated(packed, {modality: LearnedExpectation(calibration)})
-            store_calibrations(folder, packed)
             expected_dice = calibration(held_out.expected_dice)
             cases = [
                 ScoredCase(modality, float(dice), None if math.isnan(expected) else float(expected), float(error))
@@ -182,9 +190,13 @@ def _write(
                 name: replace(limit, max_image_error=max(limit.max_image_error, known))
                 for name, limit in limits_of(cases).items()
             }
-            store_limits(packed, 0, limits)
-        if references:
-            store_references(folder, references)
+
+        def describe_trust(metadata: dict[str, Any]) -> None:
+            describe_calibrations(metadata, packed)
+            describe_limits(metadata, packed, 0, limits)
+
+        store_trust(folder, references, describe_trust)
+        store_monai_steps(packed, 0, limits)
         write_card(folder, packed, source, result)
 
     write_bundle(result.bundle, source, network, describe, write_texts)

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA
 from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.domains.base import IMAGE
-from monai_semigan.errors import BundleError
-from monai_semigan.files import read_json, write_json
 from monai_semigan.io.datalist import Datalist, Entry
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.calibration_fit import fit_calibration
@@ -35,9 +32,9 @@ __all__ = [
     "BAD_DICE",
     "LearnedExpectation",
     "calibrated",
+    "describe_calibrations",
     "expected_and_true",
     "learned_expectations",
-    "store_calibrations",
 ]
 
 OWN_SHARE = 0.3
@@ -169,14 +166,8 @@ def calibrated(bundle: Bundle, learned: Mapping[str, LearnedExpectation]) -> Bun
     return replace(bundle, chains=chains)
 
 
-def store_calibrations(root: Path, bundle: Bundle) -> None:
-    """Write a bundle's calibrations, and its limits of expected Dice, into its folder's description.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    path = root / METADATA
-    metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
+def describe_calibrations(metadata: dict[str, Any], bundle: Bundle) -> None:
+    """Change calibrations, and limits of expected Dice, in a description to those of a bundle."""
     block = metadata["semigan"]
     known = {name: to_json(chain.calibration) for name, chain in bundle.chains.items() if chain.calibration}
     limits = {
@@ -186,7 +177,6 @@ def store_calibrations(root: Path, bundle: Bundle) -> None:
         block["dice_calibration"] = known if bundle.takes_volumes else known[IMAGE]
     if limits.keys() == bundle.chains.keys():
         block["min_expected_dice"] = limits if bundle.takes_volumes else limits[IMAGE]
-    write_json(path, metadata)
 
 
 def _chosen(entries: Sequence[Entry], *, by_patient: bool) -> tuple[tuple[Entry, ...], list[int]]:

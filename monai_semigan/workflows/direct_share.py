@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA
 from monai_semigan.bundle.bundle import Bundle
-from monai_semigan.errors import BundleError
-from monai_semigan.files import read_json, write_json
+from monai_semigan.bundle.editing import edited_metadata
 from monai_semigan.io.datalist import Datalist
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.segmenter import SemiGanSegmenter
@@ -27,7 +26,7 @@ from monai_semigan.workflows.disturbances import AS_THEY_ARE, disturbed
 from monai_semigan.workflows.learned_chains import learned_chains
 from monai_semigan.workflows.training_data import labelled_pool
 
-__all__ = ["SHARES", "best_share", "share_scores", "store_share", "with_best_share"]
+__all__ = ["SHARES", "best_share", "describe_share", "share_scores", "store_share", "with_best_share"]
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Tried; the Dice changes slowly between them."""
@@ -75,10 +74,14 @@ def store_share(root: Path, share: float) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    path = root / METADATA
-    metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
-    metadata["semigan"]["network"]["direct_share"] = share
-    write_json(path, metadata)
+    with edited_metadata(root) as metadata:
+        describe_share(metadata, share)
+
+
+def describe_share(metadata: dict[str, Any], share: float | None) -> None:
+    """Change the weight in a bundle's description; None leaves it as it is."""
+    if share is not None:
+        metadata["semigan"]["network"]["direct_share"] = share
 
 
 def _scores(network: SemiGanSegmenter, image: Tensor, target: Tensor) -> dict[float, float]:

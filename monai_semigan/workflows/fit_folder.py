@@ -12,7 +12,8 @@ from typing import Any
 from monai_semigan.atomic import replacing_folder
 from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
 from monai_semigan.bundle.bundle import Bundle, open_bundle
-from monai_semigan.errors import BundleError, ConfigError, InputError
+from monai_semigan.bundle.editing import edited_metadata
+from monai_semigan.errors import ConfigError, InputError
 from monai_semigan.files import read_json, write_json
 from monai_semigan.io.datalist import MAX_BYTES, Datalist, Entry, load_datalist
 from monai_semigan.networks.label_unet import DIRECT_WIDTHS
@@ -94,10 +95,8 @@ def skeleton(run: Path, source: Bundle, data: Datalist, num_classes: int) -> Bun
     if not folder.exists():
         with replacing_folder(folder) as made:
             copy_parts(source.root, made)
-            path = made / "configs" / "metadata.json"
-            metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
-            _describe(metadata, source, data, num_classes)
-            write_json(path, metadata)
+            with edited_metadata(made) as metadata:
+                _describe(metadata, source, data, num_classes)
             open_bundle(made)
     return open_bundle(folder)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +22,10 @@ __all__ = [
     "UNCERTAIN_SHARE",
     "Limits",
     "ScoredCase",
+    "describe_limits",
     "limits_of",
     "rounded_down",
-    "store_limits",
+    "store_monai_steps",
 ]
 
 UNCERTAIN_SHARE = 0.05
@@ -95,13 +97,8 @@ def rounded_down(limit: float) -> float:
     return math.floor(round(1000 * limit, 6)) / 1000 or LEAST_LIMIT
 
 
-def store_limits(bundle: Bundle, steps: int, limits: Mapping[str, Limits]) -> None:
-    """Write steps of inversion and limits into a bundle's metadata; those of a modality that was not tried stay.
-
-    ``configs/inference.json`` gets the steps too if MONAI's runner is given them there.
-    """
-    metadata_path, inference_path = (bundle.root / "configs" / name for name in ("metadata.json", "inference.json"))
-    metadata = read_json(metadata_path, MAX_CONFIG_BYTES, error=BundleError)
+def describe_limits(metadata: dict[str, Any], bundle: Bundle, steps: int, limits: Mapping[str, Limits]) -> None:
+    """Change steps of inversion and limits in a bundle's description; those of a modality that was not tried stay."""
     block = metadata["semigan"]
     errors, expected = {}, {}
     for name, chain in bundle.chains.items():
@@ -116,7 +113,15 @@ def store_limits(bundle: Bundle, steps: int, limits: Mapping[str, Limits]) -> No
     if any(value is not None for value in expected.values()):
         known = {name: LEAST_LIMIT if value is None else value for name, value in expected.items()}
         block["min_expected_dice"] = known if bundle.takes_volumes else known[IMAGE]
-    inference = read_json(inference_path, MAX_CONFIG_BYTES, error=BundleError) if inference_path.is_file() else {}
+
+
+def store_monai_steps(bundle: Bundle, steps: int, limits: Mapping[str, Limits]) -> None:
+    """Write steps of inversion into ``configs/inference.json`` too, if MONAI's runner is given them there.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    path = bundle.root / "configs" / "inference.json"
+    inference = read_json(path, MAX_CONFIG_BYTES, error=BundleError) if path.is_file() else {}
     if "steps" in inference and limits.keys() == bundle.chains.keys():
-        write_json(inference_path, inference | {"steps": steps})
-    write_json(metadata_path, metadata)
+        write_json(path, inference | {"steps": steps})

@@ -1,18 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Learn from a data list which images a bundle knows, and store that in the bundle."""
+"""Learn from a data list which images a bundle knows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 
-from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA
 from monai_semigan.bundle.bundle import Bundle
-from monai_semigan.bundle.ood_file import write_references
-from monai_semigan.errors import BundleError
-from monai_semigan.files import read_json, write_json
 from monai_semigan.io.datalist import Datalist, Entry
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.ood import OodReference
@@ -21,7 +16,7 @@ from monai_semigan.types import Progress
 from monai_semigan.workflows.learned_chains import learned_chains
 from monai_semigan.workflows.training_data import image_pool
 
-__all__ = ["has_enough", "known_images", "learned_references", "store_references"]
+__all__ = ["has_enough", "known_images", "learned_references"]
 
 
 def learned_references(
@@ -44,19 +39,6 @@ def learned_references(
             network, shown(images, seed=1), shown(home, seed=2), has_upright=preset.has_upright, progress=progress
         )
     return references
-
-
-def store_references(root: Path, references: Mapping[str, OodReference]) -> None:
-    """Write references by chain into a bundle's folder, and into its description which file they are in.
-
-    Raises:
-        OutputError: They cannot be written.
-    """
-    path = root / METADATA
-    metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
-    before = metadata["semigan"].get("ood") or {}
-    metadata["semigan"]["ood"] = before | write_references(root, references)
-    write_json(path, metadata)
 
 
 def has_enough(data: Datalist) -> bool:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from monai_semigan.atomic import remove_stale, replacing_folder
-from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA, OOD_FILE
+from monai_semigan.bundle.audit import OOD_FILE
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
+from monai_semigan.bundle.editing import edited_metadata
 from monai_semigan.errors import BundleError, CheckpointError, OutputError
-from monai_semigan.files import escaped, make_folder, read_json, write_json, write_text
+from monai_semigan.files import escaped, make_folder, read_json, write_text
 from monai_semigan.networks.checkpoint import build_with_weights, to_half
 from monai_semigan.networks.checkpoint_file import file_digest, named_weights, read_checkpoint
 from monai_semigan.networks.label_unet import LabelUNet
@@ -144,14 +145,12 @@ def write_bundle(
         write_tensors(folder / WEIGHTS, to_half(network))
         digest = file_digest(folder / WEIGHTS)
         write_text(folder / f"{WEIGHTS}.sha256", f"{digest}  {WEIGHTS.name}\n")
-        path = folder / "configs" / "metadata.json"
-        metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
         is_new = digest != source.weights_sha256
-        describe(metadata, is_new=is_new)
-        metadata["semigan"]["weights"] = {"file": WEIGHTS.as_posix(), "sha256": digest}
-        if metadata["semigan"].get("ood") is not None:
-            shutil.copy(source.root / OOD_FILE, folder / OOD_FILE)
-        write_json(path, metadata)
+        with edited_metadata(folder) as metadata:
+            describe(metadata, is_new=is_new)
+            metadata["semigan"]["weights"] = {"file": WEIGHTS.as_posix(), "sha256": digest}
+            if metadata["semigan"].get("ood") is not None:
+                shutil.copy(source.root / OOD_FILE, folder / OOD_FILE)
         packed = open_bundle(folder)
         if is_new:
             write_texts(folder, packed)
@@ -230,10 +229,8 @@ def forget(metadata: dict[str, Any]) -> None:
 def store_num_labels(root: Path, count: int, base: Bundle | None) -> None:
     """Write down how many labelled images a bundle learned from, its base's included; nothing where that is unknown."""
     if base is None or base.num_labels is not None:
-        path = root / METADATA
-        metadata = read_json(path, MAX_CONFIG_BYTES, error=BundleError)
-        metadata["semigan"]["num_labels"] = count + (0 if base is None else base.num_labels or 0)
-        write_json(path, metadata)
+        with edited_metadata(root) as metadata:
+            metadata["semigan"]["num_labels"] = count + (0 if base is None else base.num_labels or 0)
 
 
 def name_of(output: PathLike) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.devices import choose_device
@@ -13,9 +14,10 @@ from monai_semigan.io.datalist import load_datalist
 from monai_semigan.segmentation.expected_dice import DiceCalibration
 from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES, MOST_IMAGES
 from monai_semigan.types import PathLike, Progress
-from monai_semigan.workflows.calibration_learning import calibrated, learned_expectations, store_calibrations
-from monai_semigan.workflows.direct_share import store_share, with_best_share
-from monai_semigan.workflows.ood_learning import has_enough, known_images, learned_references, store_references
+from monai_semigan.workflows.calibration_learning import calibrated, describe_calibrations, learned_expectations
+from monai_semigan.workflows.direct_share import describe_share, with_best_share
+from monai_semigan.workflows.ood_learning import has_enough, known_images, learned_references
+from monai_semigan.workflows.trust_storing import store_trust
 
 __all__ = ["LearnedTrust", "learn_trust"]
 
@@ -72,11 +74,13 @@ def learn_trust(
     learned = learned_expectations(opened, network, data, progress=progress)
     references = learned_references(opened, network, data, progress=progress) if has_enough(data) else {}
     if write:
-        if share is not None:
-            store_share(opened.root, share)
-        store_calibrations(opened.root, calibrated(opened, learned))
-        if references:
-            store_references(opened.root, references)
+        described = calibrated(opened, learned)
+
+        def describe(metadata: dict[str, Any]) -> None:
+            describe_share(metadata, share)
+            describe_calibrations(metadata, described)
+
+        store_trust(opened.root, references, describe)
     num_known = min(len(known_images(data)), MOST_IMAGES) if references else 0
     calibrations = {name: found.calibration for name, found in learned.items()}
     return LearnedTrust(num_known, len(data.validation), share, tuple(references), calibrations)

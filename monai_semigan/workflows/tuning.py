@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -29,13 +30,21 @@ from monai_semigan.types import PathLike, Progress
 from monai_semigan.workflows.calibration_learning import (
     LearnedExpectation,
     calibrated,
+    describe_calibrations,
     learned_expectations,
-    store_calibrations,
 )
-from monai_semigan.workflows.direct_share import store_share, with_best_share
-from monai_semigan.workflows.limits import ENOUGH_CASES, Limits, ScoredCase, limits_of, store_limits
-from monai_semigan.workflows.ood_learning import has_enough, learned_references, store_references
+from monai_semigan.workflows.direct_share import describe_share, with_best_share
+from monai_semigan.workflows.limits import (
+    ENOUGH_CASES,
+    Limits,
+    ScoredCase,
+    describe_limits,
+    limits_of,
+    store_monai_steps,
+)
+from monai_semigan.workflows.ood_learning import has_enough, learned_references
 from monai_semigan.workflows.reading import read
+from monai_semigan.workflows.trust_storing import store_trust
 
 __all__ = ["Limits", "StepCount", "TuneResult", "tune"]
 
@@ -149,16 +158,13 @@ def tune(
     chosen = next(row for row in rows if row.dice >= best - TOLERANCE)
     warnings = list(_warnings(opened, chosen.limits))
     if write:
-        if share is not None:
-            store_share(opened.root, share)
-        store_calibrations(opened.root, opened)
-        store_limits(opened, chosen.steps, chosen.limits)
-        if has_enough(data):
-            store_references(opened.root, learned_references(opened, network, data))
-        else:
+        references = learned_references(opened, network, data) if has_enough(data) else {}
+        if not references:
             warnings.append(
                 f"Fewer than {FEWEST_IMAGES} images do not tell what is out of distribution: the bundle does not say."
             )
+        store_trust(opened.root, references, partial(_describe, opened, share, chosen))
+        store_monai_steps(opened, chosen.steps, chosen.limits)
     return TuneResult(
         tuple(rows),
         share,
@@ -168,6 +174,12 @@ def tune(
         len(entries),
         tuple(warnings),
     )
+
+
+def _describe(bundle: Bundle, share: float | None, chosen: StepCount, metadata: dict[str, Any]) -> None:
+    describe_share(metadata, share)
+    describe_calibrations(metadata, bundle)
+    describe_limits(metadata, bundle, chosen.steps, chosen.limits)
 
 
 def _raised(limits: Mapping[str, Limits], learned: Mapping[str, LearnedExpectation]) -> dict[str, Limits]:

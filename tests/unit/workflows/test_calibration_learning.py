@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from monai_semigan import load_bundle, read
 from monai_semigan.bundle.bundle import load_network, open_bundle
+from monai_semigan.bundle.editing import edited_metadata
 from monai_semigan.cli.main import cli
 from monai_semigan.io.datalist import load_datalist
 from monai_semigan.segmentation.expected_dice import DiceCalibration
@@ -21,9 +22,9 @@ from monai_semigan.workflows.calibration_learning import (
     LearnedExpectation,
     _doubted_below,
     calibrated,
+    describe_calibrations,
     expected_and_true,
     learned_expectations,
-    store_calibrations,
 )
 from monai_semigan.workflows.disturbances import AS_THEY_ARE, disturbed
 from monai_semigan.workflows.limits import rounded_down
@@ -83,7 +84,9 @@ def test_the_limit_moves_along_and_both_are_stored(tiny_bundle: Path, edit_bundl
     edit_bundle(tiny_bundle, min_expected_dice=0.9)
     new = DiceCalibration(offset=-1.0, slope=1.2)
 
-    store_calibrations(tiny_bundle, calibrated(open_bundle(tiny_bundle), {"image": LearnedExpectation(new)}))
+    expecting = calibrated(open_bundle(tiny_bundle), {"image": LearnedExpectation(new)})
+    with edited_metadata(tiny_bundle) as metadata:
+        describe_calibrations(metadata, expecting)
 
     chain = open_bundle(tiny_bundle).image_chain
     assert chain.calibration == new and chain.min_expected_dice == pytest.approx(float(new(0.9)), abs=1e-3)

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,13 +18,14 @@ from PIL import Image
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.bundle.ood_file import read_references
 from monai_semigan.cli.main import cli
-from monai_semigan.errors import InputError
+from monai_semigan.errors import InputError, OutputError
 from monai_semigan.segmentation.ood_fit import score_images
 from monai_semigan.training.adaptation import AdaptationSettings
 from monai_semigan.workflows.adapting import AdaptOptions, adapt
 from monai_semigan.workflows.direct_share import SHARES
-from monai_semigan.workflows.ood_learning import store_references
 from monai_semigan.workflows.packing import pack
+from monai_semigan.workflows.trust_learning import learn_trust
+from monai_semigan.workflows.trust_storing import store_trust
 from monai_semigan.workflows.tuning import tune
 
 QUICK = AdaptOptions(
@@ -67,6 +70,45 @@ def test_tune_learns_it_and_the_digest_follows(tiny_bundle: Path, make_xray, tmp
     assert set(references(tiny_bundle)) == {"image"}
 
 
+@pytest.mark.parametrize("writes", [0, 1, 2])
+@pytest.mark.parametrize("keep_steps", [True, False])
+def test_a_full_disk_leaves_a_bundle_that_can_be_used(
+    tiny_bundle: Path, make_xray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int, keep_steps: bool
+) -> None:
+    path = write_list(tmp_path / "data", make_xray, count=42, validation=4)
+    knowing(tiny_bundle, make_xray)
+    learn = partial(learn_trust, tiny_bundle, path, write=True)
+    learn = learn if keep_steps else partial(tune, tiny_bundle, path, steps=[0], write=True)
+    moved, done = Path.replace, 0
+
+    def full(source: Path, target: Path) -> Path:
+        nonlocal done
+        if done == writes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done += 1
+        return moved(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full)
+        with pytest.raises(OutputError, match="No space left"):
+            learn()
+
+    assert set(references(tiny_bundle)) == ({"image"} if writes == 0 else set())
+    learn()
+    assert set(references(tiny_bundle)) == {"image"}
+
+
+def test_a_broken_training_image_is_found_before_anything_is_stored(
+    tiny_bundle: Path, make_xray, tmp_path: Path
+) -> None:
+    path = write_list(tmp_path / "data", make_xray, count=42, validation=4)
+    (path.parent / "x7.png").write_bytes(b"no image")
+    before = {file: file.read_bytes() for file in tiny_bundle.rglob("*") if file.is_file()}
+    with pytest.raises(InputError, match=r"x7\.png"):
+        tune(tiny_bundle, path, steps=[0], write=True)
+    assert {file: file.read_bytes() for file in tiny_bundle.rglob("*") if file.is_file()} == before
+
+
 def test_few_images_are_said_to_be_few(tiny_bundle: Path, datalist: Path) -> None:
     result = tune(tiny_bundle, datalist, steps=[0], write=True)
     assert any("Fewer than 40 images" in said for said in result.warnings) and open_bundle(tiny_bundle).ood is None
@@ -92,7 +134,7 @@ def test_adapting_refuses_another_kind_and_learns_a_site(tiny_bundle: Path, make
         adapt(tmp_path / "mine", bundle=tiny_bundle, datalist=turned, options=QUICK)
 
     narrow = {"image": replace(references(tiny_bundle)["image"], limit=1e-3)}
-    store_references(tiny_bundle, narrow)
+    store_trust(tiny_bundle, narrow)
     upright = write_list(tmp_path / "upright", make_xray, count=8)
     adapt(tmp_path / "mine", bundle=tiny_bundle, datalist=upright, options=replace(QUICK, accept_unlike=True))
     opened = open_bundle(tmp_path / "mine")
