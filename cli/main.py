@@ -103,7 +103,7 @@ def cli(ctx: click.Context, verbose: int, quiet: bool, op_backend: str, stylegan
       semigan evaluate --predictions out --references masks -o scores
       semigan info
 
-    Research use only. Everything runs on this computer; nothing is sent anywhere.
+    Research use only. Everything runs on this computer; nothing is sent but to a PACS or a cluster that you name.
     """
     from monai_semigan.logs import enable_logging
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import click
 
 __all__ = [
+    "SEEDS",
     "ListCommand",
     "TopicCommand",
     "animation",
@@ -112,7 +113,10 @@ output_folder = option(
 device = click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
 )
-seed = click.option("--seed", type=int, default=0, show_default=True, help="Seed of everything random.")
+SEEDS = click.IntRange(0, 2**31)
+"""Those of the trainings' settings."""
+
+seed = click.option("--seed", type=SEEDS, default=0, show_default=True, help="Seed of everything random.")
 as_json = option("Output", "--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 ANIMATIONS = {"webp": ("webp",), "gif": ("gif",), "both": ("webp", "gif"), "none": ()}

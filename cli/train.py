@@ -142,7 +142,7 @@ def encoder(
 @options.bundle
 @data
 @click.option("--steps", type=click.IntRange(min=1), help="Optimizer steps. [default: the bundle's]")
-@click.option("--seed", type=int, help="Of everything random. [default: the bundle's]")
+@click.option("--seed", type=options.SEEDS, help="Of everything random. [default: the bundle's]")
 @options.device
 def teacher(run_dir: Path, bundle: str, **given: Any) -> None:
     """Train the teacher alone, on labelled images; `train gan` in the same RUN_DIR takes it over.

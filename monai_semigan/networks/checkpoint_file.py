@@ -49,9 +49,13 @@ TENSOR_PARTS = re.compile(
 
 
 def file_digest(path: PathLike) -> str:
-    """Return the SHA-256 of a file, 64 hexadecimal digits."""
+    """Return the SHA-256 of a file, 64 hexadecimal digits.
+
+    Raises:
+        InputError: It is missing, no regular file, or cannot be read.
+    """
     digest = hashlib.sha256()
-    with Path(path).open("rb") as stream:
+    with open_regular(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

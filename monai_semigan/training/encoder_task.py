@@ -111,7 +111,7 @@ class EncoderTask:
             dice.append(mean_dice(label_logits, target))
             error.append((image - real).square().flatten(1).mean(dim=1))
             if start == 0:
-                shown = self.settings.num_samples // 2
+                shown = max(self.settings.num_samples // 2, 1)
                 both = torch.stack([real[:shown], image[:shown]], dim=1).flatten(0, 1)
                 labels = torch.stack([target[:shown], label_logits[:shown].softmax(dim=1)], dim=1).flatten(0, 1)
                 save_image(folder / f"validation-{images_seen:08d}.png", sample_sheet(both.cpu(), labels.cpu()))

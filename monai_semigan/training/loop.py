@@ -39,7 +39,7 @@ class RunSettings:
     """How long to train and how often to report.
 
     Attributes:
-        total_kimg: Thousands of images to train on; only this may change when a run is resumed.
+        total_kimg: Thousands of images to train on, one image or more; only this may change when a run is resumed.
         batch_size: Images of each kind per iteration, over all processes.
         tick_kimg: Thousands of images between lines of ``stats.jsonl``, sample sheets and snapshots.
         keep_snapshots: Snapshots to keep.
@@ -47,7 +47,7 @@ class RunSettings:
         num_samples: Samples per sheet.
     """
 
-    total_kimg: Annotated[float, Range(0, 1e6, exclusive="low")] = 200.0
+    total_kimg: Annotated[float, Range(0.001, 1e6)] = 200.0
     batch_size: Annotated[int, Range(1, 65536)] = 16
     tick_kimg: Annotated[float, Range(0, 1e6, exclusive="low")] = 4.0
     keep_snapshots: Annotated[int, Range(1, 10_000)] = 2
@@ -142,10 +142,10 @@ class TrainingLoop:
         """Train; return the last snapshot.
 
         Raises:
-            ConfigError: A run lies in the folder and is not to be resumed, was made with other settings, or is still
-                running.
+            ConfigError: A run lies in the folder and is not to be resumed, or was made with other settings.
             CheckpointError: The latest snapshot cannot be read.
-            TrainingError: A loss or weight became NaN or infinite; the last good snapshot is named.
+            TrainingError: Another process trains there, or a loss or weight became NaN or infinite; the last
+                good snapshot is named.
         """
         task = self.task
         run = {name: value for name, value in asdict(task.settings).items() if name != "total_kimg"}

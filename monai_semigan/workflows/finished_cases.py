@@ -70,5 +70,5 @@ def holds_a_case(folder: Path) -> bool:
 def _digest(path: Path) -> str | None:
     try:
         return file_digest(path)
-    except OSError:
+    except (SemiGanError, OSError):
         return None

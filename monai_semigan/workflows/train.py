@@ -34,7 +34,7 @@ from monai_semigan.workflows.train_start import load_gan, load_start, load_train
 from monai_semigan.workflows.training_data import image_pool, labelled_pool, training_preset
 from monai_semigan.workflows.training_files import trainer_settings, training_config
 
-__all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan"]
+__all__ = ["encoder_trainer", "gan_trainer", "train_encoder", "train_gan", "training_device"]
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -176,7 +176,8 @@ def encoder_trainer(
         settings=settings.run,
         config={
             **_facts(bundle, data, settings.symmetries, preset),
-            "gan_snapshot": snapshot and snapshot.name,
+            "gan_snapshot": snapshot and file_digest(snapshot),
+            "perceptual": to_json(perceptual),
             "start": None if start is None else file_digest(start),
             "teacher": taught_by and file_digest(taught_by),
         },

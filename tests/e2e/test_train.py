@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import click
 import pytest
 import torch
 from click.testing import CliRunner
@@ -133,6 +134,43 @@ def test_the_start_of_an_encoder_is_checked(datalist, tiny_bundle, tmp_path):
     torch.save({name: value + 1 for name, value in state.items()}, tmp_path / "changed.pt")
     result = run(*common, "--start", tmp_path / "changed.pt", "--kimg", "0.004", "--resume")
     assert isinstance(result.exception, ConfigError) and "another start" in str(result.exception)
+
+
+def test_an_encoder_goes_on_with_its_gan_alone(datalist, tiny_bundle, tmp_path):
+    common = ("-b", tiny_bundle, "--data", datalist, "--device", "cpu", "--kimg", "0.004")
+    for name in ("gan", "other"):
+        assert run("train", "gan", tmp_path / name, *common).exception is None
+    snapshot = next((tmp_path / "other").glob("snapshot-*.pt"))
+    content = torch.load(snapshot, weights_only=True)
+    content["seen_elsewhere"] = torch.zeros(1)
+    torch.save(content, snapshot)
+    assert run("train", "encoder", tmp_path / "e", *common, "--gan", tmp_path / "gan").exception is None
+
+    result = run("train", "encoder", tmp_path / "e", *common, "--gan", tmp_path / "other", "--resume")
+
+    assert isinstance(result.exception, ConfigError) and "another gan_snapshot" in str(result.exception)
+
+
+def test_less_than_an_image_is_refused_and_one_sample_is_enough(datalist, tiny_bundle, tmp_path):
+    common = ("-b", tiny_bundle, "--data", datalist, "--device", "cpu")
+    result = run("train", "gan", tmp_path / "g", *common, "--kimg", "0.0004")
+    assert isinstance(result.exception, ConfigError) and "total_kimg" in str(result.exception)
+    assert not (tmp_path / "g").exists()
+    path = tiny_bundle / "configs" / "train_encoder.json"
+    config = json.loads(path.read_text())
+    config["trainer"]["run"] |= {"num_samples": 1}
+    path.write_text(json.dumps(config))
+    weights = tiny_bundle / "models" / "model.pt"
+    assert run("train", "encoder", tmp_path / "e", *common, "--start", weights, "--kimg", "0.004").exception is None
+    assert list((tmp_path / "e").glob("validation-*.png"))
+
+
+@pytest.mark.parametrize("seed", ["-1", "1180591620717411303424"])
+@pytest.mark.parametrize("command", [("train", "teacher", "out"), ("fit", "-o", "out"), ("adapt", "x", "-o", "out")])
+def test_seeds_out_of_range_are_refused(datalist, tiny_bundle, command, seed):
+    arguments = ("--data", datalist, "-b", tiny_bundle) if command[0] == "train" else (datalist,)
+    result = run(*command, *arguments, "--seed", seed)
+    assert isinstance(result.exception, click.BadParameter) and "0<=x<=2147483648" in str(result.exception)
 
 
 def test_training_refuses_what_cannot_work(datalist, tiny_bundle, tmp_path):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_semigan.errors import CheckpointError
+from monai_semigan.errors import CheckpointError, InputError
 from monai_semigan.networks.checkpoint import build_with_weights, load_fitting, load_weight_file, load_weights, to_half
 from monai_semigan.networks.checkpoint_file import file_digest, read_checkpoint, read_state_dict
 
@@ -331,3 +331,10 @@ def test_what_fits_is_loaded_and_named_and_the_rest_stays():
     with pytest.raises(CheckpointError, match=r"`file` must hold finite numbers, but not so: 1\.bias"):
         load_fitting(network, {"1.bias": torch.tensor([0.0, torch.nan])}, source="file")
     assert bool(network[1].bias.isfinite().all())
+
+
+@pytest.mark.parametrize("name", ["missing.png", "folder"])
+def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=rf"{name}` must be a"):
+        file_digest(tmp_path / name)
