@@ -21,9 +21,9 @@ from monai_semigan.baselines.budget import Budget, Stopwatch
 from monai_semigan.errors import ConfigError, TrainingError
 from monai_semigan.settings import Range, check_settings
 from monai_semigan.training.augment import AugmentSettings, draw_augmentation
-from monai_semigan.training.encoder_task import mean_dice
 from monai_semigan.training.perturb import PerturbSettings, perturb
 from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
+from monai_semigan.training.pool_scores import pool_dice
 from monai_semigan.types import Progress
 
 __all__ = [
@@ -34,11 +34,9 @@ __all__ = [
     "Sizes",
     "Trained",
     "descend",
-    "pool_dice",
     "train_baseline",
 ]
 
-EVALUATION_BATCH = 32
 
 UNITS = 1000
 """Of a progress that is a share."""
@@ -263,16 +261,6 @@ def descend(optimizer: torch.optim.Optimizer, loss: Tensor) -> Tensor:
         torch.nn.utils.clip_grad_norm_(group["params"], MAX_GRADIENT)
     optimizer.step()
     return loss.detach()
-
-
-@torch.no_grad()
-def pool_dice(network: Callable[[Tensor], Tensor], pool: LabelledPool, device: torch.device) -> Tensor:
-    """Return the Dice of each image, mean over foreground classes, ``(M,)`` on the CPU; see `mean_dice`."""
-    found = []
-    for start in range(0, len(pool), EVALUATION_BATCH):
-        indices = torch.arange(start, min(start + EVALUATION_BATCH, len(pool)))
-        found.append(mean_dice(network(pool.take(indices, device)), pool.take_targets(indices, device)).cpu())
-    return torch.cat(found)
 
 
 class _Best:

@@ -15,30 +15,15 @@ from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.encoder_step import EncoderStep
 from monai_semigan.training.loop import RunSettings
 from monai_semigan.training.pool import EndlessOrder, ImagePool, LabelledPool
+from monai_semigan.training.pool_scores import mean_dice
 from monai_semigan.training.sample_sheet import sample_sheet, save_image
 from monai_semigan.training.snapshot import write_tensors
 from monai_semigan.types import StageProgress
 
-__all__ = ["EncoderTask", "mean_dice"]
+__all__ = ["EncoderTask"]
 
 BEST_NAME = "best.pt"
 EVALUATION_BATCH = 32
-
-
-def mean_dice(label_logits: Tensor, target: Tensor) -> Tensor:
-    """Dice of the arg-max against the arg-max of soft labels, averaged over foreground classes, ``(N,)``.
-
-    Measured on the network's own grid, to choose checkpoints; a class absent from both counts as 1.
-    """
-    num_classes = target.shape[1]
-    predicted, wanted = label_logits.argmax(dim=1), target.argmax(dim=1)
-    scores = []
-    for index in range(1, num_classes):
-        a, b = (predicted == index).flatten(1), (wanted == index).flatten(1)
-        total = a.sum(dim=1) + b.sum(dim=1)
-        overlap = 2.0 * (a & b).sum(dim=1)
-        scores.append(torch.where(total > 0, overlap / total.clamp(min=1), 1.0))
-    return torch.stack(scores).mean(dim=0)
 
 
 class EncoderTask:

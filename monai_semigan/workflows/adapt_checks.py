@@ -10,8 +10,8 @@ import torch
 from monai_semigan.bundle.bundle import Bundle
 from monai_semigan.errors import InputError
 from monai_semigan.io.datalist import Entry, owners
-from monai_semigan.training.encoder_task import mean_dice
 from monai_semigan.training.pool import LabelledPool
+from monai_semigan.training.pool_scores import mean_dice
 
 __all__ = ["check_labels", "count_copies", "patients_of", "shared_out"]
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_semigan.evaluation.small_sample import patient_means
 from monai_semigan.evaluation.surface import surface_distances
-from monai_semigan.training.encoder_task import mean_dice
+from monai_semigan.training.pool_scores import mean_dice
 from monai_semigan.workflows.compare_data import ScoredSet
 
 __all__ = ["score_set"]

@@ -21,7 +21,7 @@ from monai_semigan.bundle.editing import edited_metadata
 from monai_semigan.io.datalist import Datalist
 from monai_semigan.networks.encoder import Encoder
 from monai_semigan.networks.segmenter import SemiGanSegmenter
-from monai_semigan.training.encoder_task import mean_dice
+from monai_semigan.training.pool_scores import mean_dice
 from monai_semigan.workflows.disturbances import AS_THEY_ARE, disturbed
 from monai_semigan.workflows.learned_chains import learned_chains
 from monai_semigan.workflows.training_data import labelled_pool

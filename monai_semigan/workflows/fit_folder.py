@@ -85,7 +85,7 @@ def own_list(run: Path, data: Datalist) -> Datalist:
 
 def listed(entry: Entry) -> dict[str, Any]:
     """Return an entry as a data list elsewhere holds it."""
-    files = {name: path.resolve() for name, path in vars(entry).items() if isinstance(path, Path)}
+    files: dict[str, Any] = {name: path.resolve() for name, path in vars(entry).items() if isinstance(path, Path)}
     return {key: value for key, value in to_json(replace(entry, **files)).items() if value is not None}
 
 

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from monai_semigan.atomic import remove_stale, replacing_folder
-from monai_semigan.baselines.frame import pool_dice
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.evaluation.small_sample import MeanInterval, mean_interval, patient_means
 from monai_semigan.files import RunLock, make_folder
 from monai_semigan.io.datalist import load_datalist, owners
 from monai_semigan.settings import to_json
+from monai_semigan.training.pool_scores import pool_dice
 from monai_semigan.training.teacher import TEACHER_NAME, TRAINED_AGAIN, load_teacher
 from monai_semigan.types import PathLike, StageProgress
 from monai_semigan.workflows.fit_card import write_fit_page, write_fit_texts

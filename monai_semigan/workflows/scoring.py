@@ -12,8 +12,8 @@ import torch
 from monai_semigan.losses.local_correlation import local_correlation_loss
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.expected_dice import expected_dice, expected_overlap
-from monai_semigan.training.encoder_task import mean_dice
 from monai_semigan.training.pool import LabelledPool
+from monai_semigan.training.pool_scores import mean_dice
 
 __all__ = ["EncoderScores", "score_encoder"]
 

@@ -19,11 +19,11 @@ from monai_semigan.baselines.frame import (
     Method,
     Sizes,
     Trained,
-    pool_dice,
     train_baseline,
 )
 from monai_semigan.baselines.methods import BASELINES, BaselineSettings, baseline
 from monai_semigan.errors import ConfigError, TrainingError
+from monai_semigan.training.pool_scores import pool_dice
 
 CPU = torch.device("cpu")
 

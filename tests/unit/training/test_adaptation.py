@@ -12,8 +12,8 @@ from monai_semigan.errors import ConfigError
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.adaptation import AdaptationSettings, EncoderAdaptation
 from monai_semigan.training.augment import AugmentSettings
-from monai_semigan.training.encoder_task import mean_dice
 from monai_semigan.training.pool import ImagePool, LabelledPool
+from monai_semigan.training.pool_scores import mean_dice
 
 
 def halves(count: int = 3) -> LabelledPool:

@@ -19,11 +19,12 @@ from monai_semigan.networks.multiscale_discriminator import MultiscaleDiscrimina
 from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.training.augment import AugmentSettings
 from monai_semigan.training.encoder_step import EncoderSettings, EncoderStep
-from monai_semigan.training.encoder_task import EncoderTask, mean_dice
+from monai_semigan.training.encoder_task import EncoderTask
 from monai_semigan.training.gan_step import GanNetworks, GanSettings, GanStep
 from monai_semigan.training.gan_task import GanTask
 from monai_semigan.training.loop import RunSettings, TrainingLoop
 from monai_semigan.training.pool import ImagePool, LabelledPool
+from monai_semigan.training.pool_scores import mean_dice
 from monai_semigan.training.snapshot import latest_snapshot, load_snapshot
 
 TINY = {

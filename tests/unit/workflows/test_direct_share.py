@@ -11,7 +11,7 @@ from torch import nn
 
 from monai_semigan.bundle.bundle import load_network, open_bundle
 from monai_semigan.io.datalist import load_datalist
-from monai_semigan.training.encoder_task import mean_dice
+from monai_semigan.training.pool_scores import mean_dice
 from monai_semigan.workflows import direct_share, tuning
 from monai_semigan.workflows.direct_share import SHARES, best_share, share_scores, store_share
 from monai_semigan.workflows.training_data import labelled_pool, training_preset
