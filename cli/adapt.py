@@ -28,7 +28,7 @@ __all__ = ["command"]
 @click.option("--name", help="Of the new bundle. [default: the folder's]")
 @click.option("--version", help="Of the new bundle. [default: 0.1.0]")
 @click.option("--overwrite", is_flag=True, help="Replace a bundle that lies there.")
-@options.seed
+@options.training_seed
 @options.device
 @options.as_json
 def command(bundle: str, datalist: Path, output: Path, as_json: bool, **settings: object) -> None:

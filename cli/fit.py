@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.option("--domain", help="Kind of images, where there is no --base: chest_xray, dermoscopy, face.")
 @click.option("--budget", default="1h", show_default=True, help="Time for everything, such as 45m or 2h.")
 @click.option("--name", help="Of the bundle. [default: the folder's]")
-@options.seed
+@options.training_seed
 @options.device
 @options.as_json
 def command(datalist: Path, output: Path, as_json: bool, **settings: object) -> None:

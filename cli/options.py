@@ -28,6 +28,7 @@ __all__ = [
     "series_modality",
     "series_rules",
     "together",
+    "training_seed",
 ]
 
 Topic = Literal["Options", "Images", "Volumes", "DICOM", "Output"]
@@ -116,7 +117,12 @@ device = click.option(
 SEEDS = click.IntRange(0, 2**31)
 """Those of the trainings' settings."""
 
-seed = click.option("--seed", type=SEEDS, default=0, show_default=True, help="Seed of everything random.")
+
+def _seed(allowed: click.IntRange) -> Callable[[Command], Command]:
+    return click.option("--seed", type=allowed, default=0, show_default=True, help="Seed of everything random.")
+
+
+seed, training_seed = _seed(click.IntRange(0, 2**62)), _seed(SEEDS)
 as_json = option("Output", "--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 
 ANIMATIONS = {"webp": ("webp",), "gif": ("gif",), "both": ("webp", "gif"), "none": ()}

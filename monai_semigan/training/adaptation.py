@@ -90,7 +90,7 @@ class EncoderAdaptation:
         labelled: The images.
         settings: How.
         unlabelled: More images of the place; None for none.
-        seed: Of everything random; on a CPU the same seed gives the same encoder.
+        seed: Of everything random; on a CPU the same seed gives the same encoder. It also seeds a GPU's random state.
 
     Attributes:
         average: The adapted encoder.
@@ -125,7 +125,7 @@ class EncoderAdaptation:
         )
 
     def advance(self, steps: int) -> None:
-        """Run so many more steps. The global random state is as before afterwards."""
+        """Run so many more steps. The CPU's random state is as before afterwards; a GPU's is not."""
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.random.set_rng_state(self._random)
             for _ in range(steps):

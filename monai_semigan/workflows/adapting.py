@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from monai_semigan.bundle.audit import MAX_CONFIG_BYTES
+from monai_semigan.bundle.audit import MAX_CONFIG_BYTES, METADATA
 from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.bundle.description import AdaptedFrom, read_metadata
 from monai_semigan.devices import choose_device
@@ -87,9 +87,7 @@ def adapt(
     warnings = check_labels(pool, source)
     if copies := count_copies(pool):
         warnings.append(f"{copies} images are copies of others: all of an image count as one patient's.")
-    path = source.root / "configs" / "metadata.json"
-    learned = read_metadata(read_json(path, MAX_CONFIG_BYTES, error=BundleError), path).semigan.adapted_from
-    if learned is not None and learned.data_digest == data.digest():
+    if _learned_before(source, data):
         warnings.append(f"{source.name} learned these images before, so no score here is of images not learned.")
     work = Adaptation(source, network, images, options, progress)
     warnings += work.check_likeness()
@@ -130,6 +128,12 @@ def adapt(
     )
     _write(result, source, adapted, held_out, work.known_images(adapted), options)
     return result
+
+
+def _learned_before(source: Bundle, data: Datalist) -> bool:
+    path = source.root / METADATA
+    learned = read_metadata(read_json(path, MAX_CONFIG_BYTES, error=BundleError), path).semigan.adapted_from
+    return learned is not None and learned.data_digest == data.digest()
 
 
 def _own_samples(source: Bundle, *, learned: Sequence[Entry]) -> LabelledPool | None:

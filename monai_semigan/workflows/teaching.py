@@ -59,6 +59,7 @@ def teach(
     teacher = (settings.teacher or TeacherSettings()).as_direct_route(described.network)
     if steps is not None:
         teacher = replace(teacher, steps=steps)
+    run = settings.run if seed is None else replace(settings.run, seed=seed)
     preset = training_preset(described, settings.modality)
     path = Path(run_dir) / TEACHER_NAME
     with RunLock(make_folder(path.parent)):
@@ -73,7 +74,7 @@ def teach(
             teacher,
             unlabelled=unlabelled,
             device=training_device(device),
-            seed=settings.run.seed if seed is None else seed,
+            seed=run.seed,
             path=path,
             progress=progress,
         )

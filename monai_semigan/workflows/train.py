@@ -176,7 +176,7 @@ def encoder_trainer(
         settings=settings.run,
         config={
             **_facts(bundle, data, settings.symmetries, preset),
-            "gan_snapshot": snapshot and file_digest(snapshot),
+            "gan_snapshot": snapshot and {"file": snapshot.name, "sha256": file_digest(snapshot)},
             "perceptual": to_json(perceptual),
             "start": None if start is None else file_digest(start),
             "teacher": taught_by and file_digest(taught_by),

@@ -16,6 +16,7 @@ from monai_semigan.errors import BundleError, CheckpointError, ConfigError, Inpu
 from monai_semigan.networks.checkpoint import part_of
 from monai_semigan.networks.checkpoint_file import file_digest, read_state_dict
 from monai_semigan.training.teacher import LabelTeacher, save_teacher
+from monai_semigan.workflows import train
 
 pytestmark = pytest.mark.e2e
 
@@ -149,6 +150,28 @@ def test_an_encoder_goes_on_with_its_gan_alone(datalist, tiny_bundle, tmp_path):
     result = run("train", "encoder", tmp_path / "e", *common, "--gan", tmp_path / "other", "--resume")
 
     assert isinstance(result.exception, ConfigError) and "another gan_snapshot" in str(result.exception)
+    record_file = tmp_path / "e" / "resolved_config.json"
+    record = json.loads(record_file.read_text())
+    record["config"]["gan_snapshot"] = record["config"]["gan_snapshot"]["file"]  # as earlier versions wrote it
+    del record["config"]["perceptual"]
+    record_file.write_text(json.dumps(record))
+    assert run("train", "encoder", tmp_path / "e", *common, "--gan", tmp_path / "gan", "--resume").exception is None
+
+
+def test_an_encoder_goes_on_with_the_same_perceptual_loss_alone(datalist, tiny_bundle, tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "MonaiPerceptualDistance", lambda **_: None)
+    weights = tiny_bundle / "models" / "model.pt"
+    common = ("train", "encoder", tmp_path / "e", "-b", tiny_bundle, "--data", datalist, "--device", "cpu")
+    common += ("--kimg", "0.004", "--start", weights)
+    assert run(*common).exception is None
+    path = tiny_bundle / "configs" / "train_encoder.json"
+    config = json.loads(path.read_text())
+    config["trainer"]["perceptual"] = {"network_type": "resnet50", "pretrained_path": "resnet50.pt"}
+    path.write_text(json.dumps(config))
+
+    result = run(*common, "--resume")
+
+    assert isinstance(result.exception, ConfigError) and "another perceptual" in str(result.exception)
 
 
 def test_less_than_an_image_is_refused_and_one_sample_is_enough(datalist, tiny_bundle, tmp_path):

@@ -338,3 +338,15 @@ def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=rf"{name}` must be a"):
         file_digest(tmp_path / name)
+
+
+def test_a_file_without_permission_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "image.png").write_bytes(b"image")
+
+    def refused(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.open", refused)
+    monkeypatch.setattr("pathlib.Path.open", refused)
+    with pytest.raises(InputError, match=r"image\.png` must be a file that can be read: Permission denied"):
+        file_digest(tmp_path / "image.png")

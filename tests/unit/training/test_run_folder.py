@@ -55,6 +55,24 @@ def test_other_settings_are_named(tmp_path, change, named):
     assert (tmp_path / "resolved_config.json").read_bytes() == before
 
 
+SNAPSHOT = {"file": "snapshot-00140000.pt", "sha256": "ab"}
+
+
+@pytest.mark.parametrize("old", [SNAPSHOT, SNAPSHOT | {"file": "copy.pt"}, "snapshot-00140000.pt", "ab"])
+def test_a_file_is_compared_by_digest_or_as_earlier_versions_wrote_it(tmp_path, old):
+    RunFolder(tmp_path, CONFIG | {"gan_snapshot": old}, resume=False).close()
+
+    RunFolder(tmp_path, CONFIG | {"gan_snapshot": SNAPSHOT}, resume=True).close()
+
+
+@pytest.mark.parametrize("old", [SNAPSHOT | {"sha256": "cd"}, "snapshot-00120000.pt", "cd", None])
+def test_another_file_is_refused_also_by_the_name_of_earlier_versions(tmp_path, old):
+    RunFolder(tmp_path, CONFIG | {"gan_snapshot": old}, resume=False).close()
+
+    with pytest.raises(ConfigError, match=r"was started with another gan_snapshot\. Resume with the same settings"):
+        RunFolder(tmp_path, CONFIG | {"gan_snapshot": SNAPSHOT}, resume=True)
+
+
 def test_a_place_that_cannot_be_a_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
 

@@ -54,6 +54,14 @@ def test_the_command_trains_a_teacher_of_the_networks_widths(tiny_bundle, datali
     assert any(not torch.equal(other.state_dict()[name], value) for name, value in teacher.state_dict().items())
 
 
+@pytest.mark.parametrize("seed", [-1, 2**70])
+def test_seeds_out_of_range_are_refused_before_a_folder_is_made(tiny_bundle, datalist, tmp_path, seed) -> None:
+    with pytest.raises(ConfigError, match=r"`seed` must be"):
+        teach(tmp_path / "t", bundle=str(tiny_bundle), datalist=datalist, seed=seed)
+
+    assert not (tmp_path / "t").exists()
+
+
 def test_the_same_call_goes_on_where_it_was_ended(tiny_bundle, datalist, tmp_path, monkeypatch) -> None:
     def end(stage: str, done: int, total: int) -> None:
         if done > total / 2:
