@@ -3,23 +3,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from monai_semigan.bundle.bundle import load_network, open_bundle
+from monai_semigan.bundle.bundle import Bundle, load_network, open_bundle
 from monai_semigan.devices import choose_device
 from monai_semigan.errors import InputError
-from monai_semigan.io.datalist import load_datalist
+from monai_semigan.io.datalist import Datalist, load_datalist
+from monai_semigan.networks.segmenter import SemiGanSegmenter
 from monai_semigan.segmentation.expected_dice import DiceCalibration
+from monai_semigan.segmentation.ood import OodReference
 from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES, MOST_IMAGES
 from monai_semigan.types import PathLike, Progress
-from monai_semigan.workflows.calibration_learning import calibrated, describe_calibrations, learned_expectations
+from monai_semigan.workflows.calibration_learning import (
+    LearnedExpectation,
+    calibrated,
+    describe_calibrations,
+    learned_expectations,
+)
 from monai_semigan.workflows.direct_share import describe_share, with_best_share
 from monai_semigan.workflows.ood_learning import has_enough, known_images, learned_references
 from monai_semigan.workflows.trust_storing import store_trust
 
-__all__ = ["LearnedTrust", "learn_trust"]
+__all__ = ["LearnedTrust", "Trust", "learn_trust", "trust_of"]
+
+
+@dataclass(frozen=True)
+class Trust:
+    """All that is learned of a trained bundle, before any of it is stored.
+
+    Attributes:
+        bundle: With the weight of its direct route and its calibrations.
+        direct_share: That weight; None for a network without a direct route.
+        expectations: What the expected Dice is worth, by chain.
+        references: What its images are like, by chain; empty where they were too few or not asked for.
+    """
+
+    bundle: Bundle
+    direct_share: float | None
+    expectations: Mapping[str, LearnedExpectation]
+    references: Mapping[str, OodReference]
+
+    def store(self, describe: Callable[[dict[str, Any]], None] = lambda _: None) -> None:
+        """Store it in the bundle's folder, as `store_trust` does and raises.
+
+        Args:
+            describe: Changes the content of ``configs/metadata.json`` last, in place.
+        """
+
+        def describe_all(metadata: dict[str, Any]) -> None:
+            describe_share(metadata, self.direct_share)
+            describe_calibrations(metadata, self.bundle)
+            describe(metadata)
+
+        store_trust(self.bundle.root, self.references, describe_all)
+
+
+def trust_of(
+    bundle: Bundle,
+    network: SemiGanSegmenter,
+    data: Datalist,
+    *,
+    with_references: bool = True,
+    progress: Progress | None = None,
+) -> Trust:
+    """Learn all that a bundle's label and its numbers of trust need, and write nothing.
+
+    Args:
+        bundle: Trained.
+        network: Its own; its direct route gets the weight that is chosen.
+        data: The data list that it was trained on: labelled, unlabelled and validation images.
+        with_references: Learn what its images are like, which reads those of the training, if they are enough.
+        progress: Called with the images done and their number, several times over.
+
+    Raises:
+        InputError: An image cannot be read.
+    """
+    bundle, share = with_best_share(bundle, network, data)
+    expectations = learned_expectations(bundle, network, data, progress=progress)
+    is_told = with_references and has_enough(data)
+    references = learned_references(bundle, network, data, progress=progress) if is_told else {}
+    return Trust(calibrated(bundle, expectations), share, expectations, references)
 
 
 @dataclass(frozen=True)
@@ -70,17 +135,9 @@ def learn_trust(
             f"The data list must have {FEWEST_IMAGES} training images or more, or validation images, got "
             f"{len(known_images(data))} and none."
         )
-    opened, share = with_best_share(opened, network, data)
-    learned = learned_expectations(opened, network, data, progress=progress)
-    references = learned_references(opened, network, data, progress=progress) if has_enough(data) else {}
+    trust = trust_of(opened, network, data, progress=progress)
     if write:
-        described = calibrated(opened, learned)
-
-        def describe(metadata: dict[str, Any]) -> None:
-            describe_share(metadata, share)
-            describe_calibrations(metadata, described)
-
-        store_trust(opened.root, references, describe)
-    num_known = min(len(known_images(data)), MOST_IMAGES) if references else 0
-    calibrations = {name: found.calibration for name, found in learned.items()}
-    return LearnedTrust(num_known, len(data.validation), share, tuple(references), calibrations)
+        trust.store()
+    num_known = min(len(known_images(data)), MOST_IMAGES) if trust.references else 0
+    calibrations = {name: found.calibration for name, found in trust.expectations.items()}
+    return LearnedTrust(num_known, len(data.validation), trust.direct_share, tuple(trust.references), calibrations)

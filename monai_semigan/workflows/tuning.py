@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from statistics import fmean
 from typing import Any
 
@@ -27,13 +26,7 @@ from monai_semigan.segmentation.ood_fit import FEWEST_IMAGES
 from monai_semigan.segmentation.segmenter import Segmenter, SegmenterOptions
 from monai_semigan.settings import read_settings
 from monai_semigan.types import PathLike, Progress
-from monai_semigan.workflows.calibration_learning import (
-    LearnedExpectation,
-    calibrated,
-    describe_calibrations,
-    learned_expectations,
-)
-from monai_semigan.workflows.direct_share import describe_share, with_best_share
+from monai_semigan.workflows.calibration_learning import LearnedExpectation
 from monai_semigan.workflows.limits import (
     ENOUGH_CASES,
     Limits,
@@ -42,9 +35,8 @@ from monai_semigan.workflows.limits import (
     limits_of,
     store_monai_steps,
 )
-from monai_semigan.workflows.ood_learning import has_enough, learned_references
 from monai_semigan.workflows.reading import read
-from monai_semigan.workflows.trust_storing import store_trust
+from monai_semigan.workflows.trust_learning import trust_of
 
 __all__ = ["Limits", "StepCount", "TuneResult", "tune"]
 
@@ -138,9 +130,8 @@ def tune(
         kind = "volumes (`volumes.validation`)" if opened.takes_volumes else "images"
         raise InputError(f"`{datalist}` must have validation {kind}, got none.")
     network = load_network(opened, device=choose_device(device))
-    opened, share = with_best_share(opened, network, data)
-    learned = learned_expectations(opened, network, data)
-    opened = calibrated(opened, learned)
+    trust = trust_of(opened, network, data, with_references=write)
+    opened = trust.bundle
     rows, done, total = [], 0, len(counts) * len(entries)
     for count in counts:
         options = SegmenterOptions(steps=count, batch_size=batch_size)
@@ -153,33 +144,28 @@ def tune(
             if progress is not None:
                 progress(done, total)
         seconds = (time.perf_counter() - started) / len(cases)
-        rows.append(StepCount(count, fmean(case.dice for case in cases), _raised(limits_of(cases), learned), seconds))
+        limits = _raised(limits_of(cases), trust.expectations)
+        rows.append(StepCount(count, fmean(case.dice for case in cases), limits, seconds))
     best = max(row.dice for row in rows)
     chosen = next(row for row in rows if row.dice >= best - TOLERANCE)
     warnings = list(_warnings(opened, chosen.limits))
     if write:
-        references = learned_references(opened, network, data) if has_enough(data) else {}
-        if not references:
+        if not trust.references:
             warnings.append(
-                f"Fewer than {FEWEST_IMAGES} images do not tell what is out of distribution: the bundle does not say."
+                f"Fewer than {FEWEST_IMAGES} images do not tell what is out of distribution: what the bundle says of "
+                "it stays."
             )
-        store_trust(opened.root, references, partial(_describe, opened, share, chosen))
+        trust.store(lambda metadata: describe_limits(metadata, opened, chosen.steps, chosen.limits))
         store_monai_steps(opened, chosen.steps, chosen.limits)
     return TuneResult(
         tuple(rows),
-        share,
+        trust.direct_share,
         chosen.steps,
         chosen.limits,
         {name: chain.inversion.steps for name, chain in opened.chains.items()},
         len(entries),
         tuple(warnings),
     )
-
-
-def _describe(bundle: Bundle, share: float | None, chosen: StepCount, metadata: dict[str, Any]) -> None:
-    describe_share(metadata, share)
-    describe_calibrations(metadata, bundle)
-    describe_limits(metadata, bundle, chosen.steps, chosen.limits)
 
 
 def _raised(limits: Mapping[str, Limits], learned: Mapping[str, LearnedExpectation]) -> dict[str, Limits]:

@@ -70,8 +70,9 @@ def test_tune_learns_it_and_the_digest_follows(tiny_bundle: Path, make_xray, tmp
     assert set(references(tiny_bundle)) == {"image"}
 
 
-@pytest.mark.parametrize("writes", [0, 1, 2])
-@pytest.mark.parametrize("keep_steps", [True, False])
+@pytest.mark.parametrize(
+    ("writes", "keep_steps"), [(0, True), (1, True), (2, True), (0, False), (1, False), (2, False), (3, False)]
+)
 def test_a_full_disk_leaves_a_bundle_that_can_be_used(
     tiny_bundle: Path, make_xray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int, keep_steps: bool
 ) -> None:
@@ -93,7 +94,7 @@ def test_a_full_disk_leaves_a_bundle_that_can_be_used(
         with pytest.raises(OutputError, match="No space left"):
             learn()
 
-    assert set(references(tiny_bundle)) == ({"image"} if writes == 0 else set())
+    assert set(references(tiny_bundle)) == ({"image"} if writes in (0, 3) else set())  # the fourth is MONAI's steps
     learn()
     assert set(references(tiny_bundle)) == {"image"}
 
