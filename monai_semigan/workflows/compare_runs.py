@@ -60,7 +60,7 @@ REMEDY = "Delete its folder, then repeat: it is trained again"
 def asked_of(
     data: Datalist, source: Bundle, *, has_base: bool, budget: Budget, settings: BaselineSettings
 ) -> dict[str, Any]:
-    """Return what all trainings of a folder must have in common, as `require_same` takes it."""
+    """Return what all trainings of a folder must have in common, as `check_same` takes it."""
     order = [[entry.image.name for entry in group] for group in label_order(data)]
     return {
         "data list": data.digest(TRAINED_ON),
@@ -110,7 +110,8 @@ class ComparisonRuns:
             InputError: One cannot be read, or does not fit.
         """
         untrained = [item for item in wanted if not self.place(*item).exists()]
-        for uses_unlabelled in {method not in SUPERVISED for method, _, _ in untrained}:
+        if untrained:
+            uses_unlabelled = any(method not in SUPERVISED for method, _, _ in untrained)
             self.images.learning(max(labels for _, labels, _ in untrained), uses_unlabelled=uses_unlabelled)
         for name in set_names:
             if not all(self._score_path(*item, name).exists() for item in wanted):

@@ -20,6 +20,7 @@ from monai_semigan.atomic import remove_stale
 from monai_semigan.baselines.budget import Budget
 from monai_semigan.baselines.methods import BaselineSettings
 from monai_semigan.bundle.bundle import Bundle
+from monai_semigan.devices import choose_device
 from monai_semigan.errors import ConfigError, InputError, OutputError
 from monai_semigan.evaluation.small_sample import MeanInterval, crossed_interval
 from monai_semigan.files import RunLock, make_folder, write_bytes, write_json, write_text
@@ -257,7 +258,7 @@ def _record(
     scorings: dict[str, int],
 ) -> ComparisonRecord:
     budget = options.parsed_budget
-    device = training_device(options.device).type
+    device = choose_device(options.device).type
     unit = "CPU time" if device == "cpu" else "time on the GPU"
     base = None
     if options.base is not None and any(method in JOINT for method in options.methods):
